@@ -1,0 +1,85 @@
+"""Compiled kernels: one decorator, and a cache that notices every edit.
+
+Numba keys its on-disk cache by the source of the one function that is compiled; a kernel that was
+specialised on a system does not notice an edit in the file that defines the system.  The folder of
+the cache is therefore keyed by a hash of every source file of the package and of the user's own
+file, if a card names one.
+"""
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numba
+
+_PACKAGE = Path(__file__).resolve().parent
+_KEEP_DAYS = 30.0
+_kernels: list = []  # every dispatcher of the package, so that a late change of folder reaches it
+_user_sources: tuple[Path, ...] = ()
+
+
+def _cache_root() -> Path:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "phasegrok"
+
+
+def _sources_hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_directory() -> Path:
+    """Folder of the compiled kernels for the present sources."""
+    return _cache_root() / _sources_hash(sorted(_PACKAGE.rglob("*.py")) + list(_user_sources))
+
+
+def use_sources(*files: Path) -> None:
+    """Key the kernel cache by the user's own files too; call before a kernel is compiled."""
+    global _user_sources
+    _user_sources = tuple(Path(f).resolve() for f in files)
+    numba.config.CACHE_DIR = str(cache_directory())
+    for dispatcher in _kernels:
+        dispatcher.enable_caching()
+
+
+def is_cold() -> bool:
+    """True where no kernel was compiled yet for the present sources (the first run will compile)."""
+    return not any(cache_directory().rglob("*.nbi"))
+
+
+def _forget_old() -> None:
+    """Remove kernel folders of sources that nobody has used for a month."""
+    root = _cache_root()
+    if os.environ.get("NUMBA_CACHE_DIR") or not root.is_dir():
+        return
+    limit = time.time() - _KEEP_DAYS * 86400.0
+    for folder in root.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def kernel(function=None, **options):
+    """Compile a function with Numba: cached on disk, without the GIL, reproducible.
+
+    Only contraction (fused multiply-add) is allowed of the fast-math flags: with all of them, the
+    process that compiles and those that load the cache give different last digits, so a resumed
+    run would differ from an uninterrupted one.
+    """
+    if function is None:
+        return lambda f: kernel(f, **options)
+    settings = {"cache": True, "nogil": True, "fastmath": {"contract"}, **options}
+    dispatcher = numba.njit(**settings)(function)
+    if settings["cache"]:
+        _kernels.append(dispatcher)
+    return dispatcher
+
+
+_forget_old()
+use_sources()

@@ -1,0 +1,95 @@
+"""Random numbers: one generator, whose state is four words of an array.
+
+Kernels draw from xoshiro256++ (Blackman and Vigna, ACM Trans. Math. Softw. 47 (2021) 36); its state
+is a row of four ``uint64`` and is stored in the checkpoint.  Streams come from
+``numpy.random.SeedSequence(seed, spawn_key=(hash of the point, replica))``, never from the order of
+calls and never from ``seed + i``.
+"""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+
+from phasegrok.compiled import kernel
+
+_TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
+
+
+def streams(seed: int, point, n: int, first: int = 0) -> np.ndarray:
+    """Generator states of ``n`` replicas of one parameter point, shape (n, 4), uint64.
+
+    Parameters
+    ----------
+    seed : int
+        The user's seed.
+    point : JSON-serialisable
+        What identifies the point: the protocol's name and the parameters' values.
+    n : int
+        Number of replicas.
+    first : int
+        Number of the first replica.
+    """
+    digest = hashlib.sha256(json.dumps(point, sort_keys=True, default=str).encode()).digest()
+    key = int.from_bytes(digest[:4], "little")
+    rows = [
+        np.random.SeedSequence(seed, spawn_key=(key, first + k)).generate_state(4, np.uint64)
+        for k in range(n)
+    ]
+    return np.array(rows, dtype=np.uint64).reshape(n, 4)
+
+
+@kernel(inline="always")
+def _rotate(x, k):
+    return (x << np.uint64(k)) | (x >> np.uint64(64 - k))
+
+
+@kernel
+def next_word(rng):
+    """Next 64 random bits of the generator ``rng`` (uint64[4], changed in place)."""
+    result = _rotate(rng[0] + rng[3], 23) + rng[0]
+    t = rng[1] << np.uint64(17)
+    rng[2] ^= rng[0]
+    rng[3] ^= rng[1]
+    rng[1] ^= rng[2]
+    rng[0] ^= rng[3]
+    rng[2] ^= t
+    rng[3] = _rotate(rng[3], 45)
+    return result
+
+
+@kernel
+def uniform(rng):
+    """Uniform variate in [0, 1), 53 bits."""
+    return np.float64(next_word(rng) >> np.uint64(11)) * _TO_UNIT
+
+
+@kernel
+def below(rng, n):
+    """Uniform integer in 0..n-1, for n < 2^31 (bias below n/2^32)."""
+    return np.int64(((next_word(rng) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+
+
+@kernel
+def normal_pair(rng):
+    """Two independent standard normal variates (Marsaglia's polar method)."""
+    while True:
+        x = 2.0 * uniform(rng) - 1.0
+        y = 2.0 * uniform(rng) - 1.0
+        r = x * x + y * y
+        if 0.0 < r < 1.0:
+            scale = math.sqrt(-2.0 * math.log(r) / r)
+            return x * scale, y * scale
+
+
+@kernel
+def fill_normal(rng, out):
+    """Fill the flat array ``out`` with standard normal variates."""
+    n = out.shape[0]
+    for i in range(0, n - 1, 2):
+        x, y = normal_pair(rng)
+        out[i] = x
+        out[i + 1] = y
+    if n % 2:
+        out[n - 1] = normal_pair(rng)[0]
