@@ -1,0 +1,167 @@
+"""Errors of averages against processes whose autocorrelations are known in closed form."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from phasegrok import statistics
+
+
+def ar1(rho, n_chains, n_times, seed):
+    """Stationary first-order autoregressive chains of unit variance, shape (n_chains, n_times)."""
+    rng = np.random.default_rng(seed)
+    noise_ct = rng.normal(size=(n_chains, n_times)) * math.sqrt(1.0 - rho**2)
+    noise_ct[:, 0] = rng.normal(size=n_chains)
+    return lfilter([1.0], [1.0, -rho], noise_ct, axis=1)
+
+
+@pytest.mark.parametrize("rho", [-0.3, 0.0, 0.6, 0.9])
+def test_gamma_method_finds_tau_and_error(rho):
+    # For the AR(1) process tau_int = (1 + rho) / (2 (1 - rho)) and sigma^2 = 2 tau / n.
+    n_chains, n_times = 200, 20000
+    estimates = [statistics.mean_with_error(x_t) for x_t in ar1(rho, n_chains, n_times, seed=3)]
+    tau = 0.5 * (1.0 + rho) / (1.0 - rho)
+    tau_c = np.array([e.tau for e in estimates])
+    tau_error_c = np.array([e.tau_error for e in estimates])
+    # The finite window biases tau by about a third of its own error (Wolff, section 3.3).
+    assert abs(tau_c.mean() - tau) < 0.02 * tau
+    assert 0.75 < tau_c.std(ddof=1) / tau_error_c.mean() < 1.25
+    error_c = np.array([e.error for e in estimates])
+    assert np.mean(error_c) == pytest.approx(math.sqrt(2.0 * tau / n_times), rel=0.015)
+    pull_c = np.array([e.value / e.error for e in estimates])
+    assert abs(np.mean(pull_c**2) - 1.0) < 3.0 * math.sqrt(2.0 / n_chains)
+    assert not any(e.more_needed for e in estimates)
+
+
+def test_autocovariance_is_the_plain_sum():
+    x_rt = np.random.default_rng(1).normal(size=(3, 17))
+    deviation_rt = x_rt - x_rt.mean()
+    for t in range(17):
+        plain = sum((d[: 17 - t] * d[t:]).sum() for d in deviation_rt) / (3 * (17 - t))
+        assert statistics.autocovariance(x_rt)[t] == pytest.approx(plain, abs=1e-13)
+
+
+def test_replicas_are_one_long_chain():
+    x_rt = ar1(0.8, 8, 5000, seed=5)
+    pooled = statistics.mean_with_error(x_rt)
+    assert pooled.n == 40000
+    assert pooled.value == pytest.approx(x_rt.mean())
+    assert abs(pooled.tau - 4.5) < 3.0 * pooled.tau_error
+
+
+def test_short_chain_says_how_much_more_it_needs():
+    short = statistics.mean_with_error(ar1(0.99, 1, 500, seed=2)[0])
+    assert short.more_needed > 0
+    assert f"at least {short.more_needed} more samples" in str(short)
+    assert short.more_needed == math.ceil(100.0 * short.tau) - 500
+
+
+def test_constant_series_has_no_tau():
+    constant = statistics.mean_with_error(np.full(1000, 2.5))
+    assert constant.value == 2.5 and constant.error == 0.0 and math.isnan(constant.tau)
+    assert "constant" in str(constant)
+
+
+@pytest.mark.parametrize("bad", [[1.0], [1.0, math.nan], []])
+def test_bad_series_are_refused(bad):
+    with pytest.raises(ValueError):
+        statistics.mean_with_error(bad)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (3.14159, 0.0123, "3.142 ± 0.012"),
+        (1234.5, 67.0, "1234 ± 67"),
+        (-0.5, 2.0, "-0.5 ± 2.0"),
+        (1.0, math.nan, "1 ± nan"),
+    ],
+)
+def test_printing(value, error, text):
+    assert statistics.format_error(value, error) == text
+
+
+def test_binning_reaches_the_gamma_method():
+    x_t = ar1(0.9, 1, 400000, seed=9)[0]
+    exact = math.sqrt(19.0 / 400000)
+    # 2000 bins: the error of the error is 1/sqrt(2 * 2000) = 1.6 %.
+    assert abs(statistics.binned_error(x_t, 200) / exact - 1.0) < 0.048
+    assert statistics.binned_error(x_t, 1) == pytest.approx(math.sqrt(1.0 / 400000), rel=0.03)
+    with pytest.raises(ValueError, match="fewer than two"):
+        statistics.binned_error(x_t, 300000)
+
+
+def test_jackknife_of_the_mean_is_the_standard_error():
+    x_w = np.random.default_rng(4).normal(size=12)
+    leave_w = (x_w.sum() - x_w) / 11
+    assert statistics.jackknife_error(leave_w) == pytest.approx(x_w.std(ddof=1) / math.sqrt(12))
+    table = np.stack([leave_w, 2.0 * leave_w], axis=1)
+    assert statistics.jackknife_error(table).shape == (2,)
+    assert statistics.jackknife_error(table.T, axis=1)[1] == pytest.approx(
+        2.0 * statistics.jackknife_error(leave_w)
+    )
+    assert np.isnan(statistics.jackknife_error(leave_w[:1]))
+
+
+def test_bootstrap_error_of_the_mean():
+    x_n = np.random.default_rng(6).exponential(size=200)
+    mean_b = statistics.bootstrap(x_n, lambda x_bn: x_bn.mean(axis=1), 40000, seed=1)
+    # The bootstrap variance of a mean is var_n / n exactly, up to 1/sqrt(2 * 40000) = 0.35 %.
+    assert mean_b.std() == pytest.approx(x_n.std() / math.sqrt(200), rel=0.0106)
+    again_b = statistics.bootstrap(x_n, lambda x_bn: x_bn.mean(axis=1), 40000, seed=1)
+    assert np.array_equal(mean_b, again_b)
+
+
+def test_r_hat():
+    rng = np.random.default_rng(7)
+    x_ct = rng.normal(size=(6, 4000))
+    assert statistics.r_hat(x_ct) == pytest.approx(1.0, abs=0.003)
+    shift = math.sqrt(0.21)
+    # Half the chains at +shift, half at -shift: B/n = shift^2 * 12/11 for twelve half-chains.
+    x_ct[:3] += shift
+    x_ct[3:] -= shift
+    assert statistics.r_hat(x_ct) == pytest.approx(math.sqrt(1.0 + 0.21 * 12 / 11), rel=0.01)
+    # A drift shows within a single chain.
+    assert statistics.r_hat(np.linspace(0.0, 1.0, 1000)) > 1.5
+    assert math.isinf(statistics.r_hat([[0.0] * 8, [1.0] * 8]))
+    assert math.isnan(statistics.r_hat([[0.0] * 8, [0.0] * 8]))
+    with pytest.raises(ValueError):
+        statistics.r_hat([[1.0, 2.0]])
+
+
+def test_bic_prefers_the_true_law():
+    rng = np.random.default_rng(8)
+    x = np.linspace(1.0, 5.0, 60)
+    y = 2.0 * np.log(x) + rng.normal(size=60) * 0.1
+
+    def score(basis):
+        residual = y - (basis @ y) / (basis @ basis) * basis
+        variance = residual.var()
+        return statistics.bic(-30.0 * (math.log(2.0 * math.pi * variance) + 1.0), 2, 60)
+
+    assert score(np.log(x)) < score(x - 1.0)
+    assert statistics.bic(-3.0, 2, 100) == pytest.approx(2.0 * math.log(100.0) + 6.0)
+
+
+def test_weighted_line():
+    rng = np.random.default_rng(10)
+    x = np.array([0.0, 1.0, 2.5, 4.0, 7.0])
+    y_error = np.array([0.1, 0.2, 0.1, 0.3, 0.2])
+    pulls = []
+    for _ in range(2000):
+        line = statistics.weighted_line(x, 1.0 - 0.7 * x + rng.normal(size=5) * y_error, y_error)
+        design = np.stack([np.ones(5), x], axis=1) / y_error[:, None]
+        covariance = np.linalg.inv(design.T @ design)
+        pulls.append((line.slope + 0.7) / math.sqrt(covariance[1, 1]))
+    assert abs(np.mean(pulls)) < 3.0 / math.sqrt(2000)
+    assert abs(np.var(pulls) - 1.0) < 3.0 * math.sqrt(2.0 / 2000)
+    exact = statistics.weighted_line(x, 1.0 - 0.7 * x, y_error)
+    assert exact.slope_error == pytest.approx(math.sqrt(covariance[1, 1]))
+    assert exact.intercept_error == pytest.approx(math.sqrt(covariance[0, 0]))
+    assert exact.intercept == pytest.approx(1.0)
+    # A curved law enlarges the error; a missing point is dropped; one point has no slope.
+    assert statistics.weighted_line(x, x**2, y_error).slope_error > 5.0 * exact.slope_error
+    assert statistics.weighted_line([1, 2, 3], [1, math.nan, 3], [1, 1, 1]).n == 2
+    assert math.isnan(statistics.weighted_line([1.0], [1.0], [1.0]).slope)
