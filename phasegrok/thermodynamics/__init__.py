@@ -1,0 +1,1 @@
+"""From a density of states to thermodynamics: arrays in, arrays with errors out."""
