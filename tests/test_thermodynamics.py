@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from phasegrok.thermodynamics import density_of_states as dos
+from phasegrok.thermodynamics import effective_potential as ep
 
 
 def ising_4x4():
@@ -199,3 +201,250 @@ def test_marginal_skips_unvisited_cells():
         [0.0, nan, 800.0 + math.log(2.0)], nan_ok=True
     )
     assert dos.marginal(log_g, axis=1) == pytest.approx([800.0, 800.0])
+
+
+# Effective potential -------------------------------------------------------------------------
+
+
+def curie_weiss(n, J2, J3, h=0.0):
+    """Exact table of Curie-Weiss spins: energies, m and ln g on the diagonal of (E, m)."""
+    up = np.arange(n + 1)
+    m = (2.0 * up - n) / n
+    log_g = gammaln(n + 1) - gammaln(up + 1) - gammaln(n - up + 1)
+    energies = -n * (h * m + 0.5 * J2 * m**2 + J3 * m**3)
+    log_g_Em = np.full((n + 1, n + 1), np.nan)
+    np.fill_diagonal(log_g_Em, log_g)
+    return energies, m, log_g_Em
+
+
+def exact_potential(n, T, J2, J3):
+    """-ln P(m) of Curie-Weiss spins, written down without any table."""
+    up = np.arange(n + 1)
+    m = (2.0 * up - n) / n
+    V = gammaln(up + 1) + gammaln(n - up + 1) - n * (0.5 * J2 * m**2 + J3 * m**3) / T
+    return m, V - V.min()
+
+
+def local_minima(V):
+    """Indices of local minima by the sign of differences, ends included."""
+    step = np.diff(np.concatenate([[np.inf], V, [np.inf]]))
+    return np.flatnonzero((step[:-1] < 0) & (step[1:] > 0))
+
+
+def test_effective_potential_of_ising_is_the_sum_over_states():
+    energies, magnetisations, log_g_EM, E_n, M_n = ising_4x4()
+    V_M = ep.effective_potential(energies, log_g_EM, 1.7)
+    P_M = np.bincount(M_n + 16, weights=np.exp(-(E_n + 32) / 1.7), minlength=33)
+    seen = P_M > 0
+    assert np.isnan(V_M[~seen]).all() and (~seen).sum() == 16  # parity gaps
+    assert V_M[seen] == pytest.approx(-np.log(P_M[seen] / P_M.max()), abs=1e-12)
+    # Two symmetric wells at M = +-16; the barrier is at M = 0 or near it, and exact.
+    top = ep.barrier(magnetisations, V_M, 0.1)
+    assert {top.low.phi, top.high.phi} == {-16.0, 16.0}
+    assert top.height == pytest.approx(np.nanmax(V_M[seen]) - V_M[0], abs=1e-12)
+    assert top.low.potential == pytest.approx(top.high.potential, abs=1e-12)
+    result = ep.coexistence(energies, magnetisations, log_g_EM, (0.8, 4.0), 0.01)
+    assert not result.found and "symmetry" in result.reason
+    with pytest.raises(ValueError, match="positive"):
+        ep.effective_potential(energies, log_g_EM, 0.0)
+    with pytest.raises(ValueError, match="rows"):
+        ep.effective_potential(energies[1:], log_g_EM, 1.0)
+
+
+def test_wells_by_persistence():
+    V = np.array([1.0, 0.0, 5.0, 2.0, 2.5, 1.5, math.nan, 6.0, 0.5, 0.5, 3.0, 2.9])
+    phi = np.arange(12.0)
+    found = [(w.index, w.persistence) for w in ep.wells(phi, V)]
+    assert found == [
+        (1, math.inf),
+        (8, 5.5),
+        (5, 3.5),
+        (3, 0.5),
+        (11, pytest.approx(0.1)),
+    ]
+    assert [w.index for w in ep.wells(phi, V, 0.4)] == [1, 8, 5, 3]
+    assert [w.index for w in ep.wells(phi, V, 0.6)] == [1, 8, 5]
+    top = ep.barrier(phi, V, 0.6)
+    assert (top.height, top.phi, top.low.index, top.high.index) == (5.5, 7.0, 1, 8)
+    assert ep.barrier(phi, V**0, 0.0) is None
+    with pytest.raises(ValueError):
+        ep.wells(phi, V * math.nan)
+    with pytest.raises(ValueError):
+        ep.wells(phi[1:], V)
+
+
+def test_persistence_of_random_walks_against_flooding():
+    # A second definition: the persistence of a minimum is the least, over both sides, of the
+    # highest point on the way to anything deeper.
+    rng = np.random.default_rng(12)
+    for _ in range(50):
+        V = np.cumsum(rng.normal(size=60))
+        expected = {}
+        for i in local_minima(V):
+            passes = []
+            for side in (V[:i][::-1], V[i + 1 :]):
+                deeper = np.flatnonzero(side < V[i])
+                if deeper.size:
+                    passes.append(side[: deeper[0]].max(initial=-np.inf))
+            expected[int(i)] = min(passes) - V[i] if passes else math.inf
+        found = {w.index: w.persistence for w in ep.wells(np.arange(60.0), V)}
+        assert found == pytest.approx(expected)
+
+
+def test_curie_weiss_coexistence_at_finite_size():
+    for n in (100, 400):
+        energies, m, log_g_Em = curie_weiss(n, 0.0, 1.0)
+        result = ep.coexistence(energies, m, log_g_Em, (1.2, 1.8), 1e-3)
+
+        def difference(T, n=n):
+            V = exact_potential(n, T, 0.0, 1.0)[1]
+            low, high = local_minima(V)
+            return V[high] - V[low]
+
+        T = brentq(difference, 1.4, 1.6, xtol=1e-13)
+        V = exact_potential(n, T, 0.0, 1.0)[1]
+        low, high = local_minima(V)
+        assert result.temperature_equal_height == pytest.approx(T, abs=1e-10)
+        assert result.barrier == pytest.approx(V[low:high].max() - V[low], abs=1e-8)
+        assert (result.phi_low, result.phi_high) == (m[low], m[high])
+        top = low + int(np.argmax(V[low:high]))
+
+        def log_odds(T, n=n, top=top):
+            P = np.exp(-exact_potential(n, T, 0.0, 1.0)[1])
+            return math.log(P[top + 1 :].sum() / P[:top].sum())
+
+        T_weight = brentq(log_odds, 1.3, 1.7, xtol=1e-13)
+        assert result.temperature_equal_weight == pytest.approx(T_weight, abs=1e-10)
+
+
+def test_curie_weiss_coexistence_at_infinite_size():
+    # Equal height: V = N f + ln sqrt(1 - m^2) + ..., so T and barrier / N approach their limits
+    # as 1/N: extrapolate two sizes linearly.
+    sizes = np.array([1000, 2000])
+    values = []
+    for n in sizes:
+        result = ep.coexistence(*curie_weiss(int(n), 0.0, 1.0), (1.4, 1.6), 1e-3)
+        # The reference value is a free energy a spin, T times the barrier in nats.
+        T = result.temperature_equal_height
+        values.append((T, T * result.barrier / n))
+    limit = 2.0 * np.array(values[1]) - np.array(values[0])
+    assert limit == pytest.approx([1.4879075, 0.0717328], abs=1e-5)
+
+
+def excess_persistence(T, n, J2, J3, resolution):
+    """Barrier of the shallower minimum minus the resolution, from the signs of differences."""
+    V = exact_potential(n, T, J2, J3)[1]
+    minima = local_minima(V)
+    if minima.size < 2:
+        return -resolution
+    return V[minima[0] : minima[1]].max() - V[minima].max() - resolution
+
+
+def test_curie_weiss_spinodals():
+    uppers = []
+    for n in (800, 1600):
+        energies, _, log_g_Em = curie_weiss(n, 0.0, 1.0)
+        result = ep.spinodals(energies, log_g_Em, (1.0, 2.2), 1e-6)
+        expected = brentq(excess_persistence, 1.5, 1.9, args=(n, 0.0, 1.0, 1e-6), xtol=1e-12)
+        assert result.upper == pytest.approx(expected, abs=1e-8)
+        assert result.lower is None  # pure p = 3 keeps m = 0 metastable
+        assert "cold end" in result.reason
+        uppers.append(result.upper)
+    # ln sqrt(1 - m^2) beside N f shifts the spinodal by a term in 1/N: extrapolate.
+    assert 2.0 * uppers[1] - uppers[0] == pytest.approx(1.7477487, abs=1e-5)
+
+
+def test_both_spinodals_with_a_pair_coupling():
+    n, resolution = 1600, 0.002
+    energies, _, log_g_Em = curie_weiss(n, 1.0, 1.0)
+    result = ep.spinodals(energies, log_g_Em, (0.98, 3.0), resolution)
+    args = (n, 1.0, 1.0, resolution)
+    expected = [brentq(excess_persistence, *ends, args=args) for ends in ((1.0, 1.5), (1.5, 3.0))]
+    assert [result.lower, result.upper] == pytest.approx(expected, abs=1e-8)
+    # m = 0 turns unstable at T = 1, with a barrier N (T - 1)^3 / (54 T) just above.
+    assert result.lower - 1.0 == pytest.approx((54.0 * resolution / n) ** (1 / 3), rel=0.1)
+    # f' = f'' = 0 away from m = 0, f = -m^2/2 - m^3 - T s(m).
+    m_s = brentq(lambda x: (1 + 6 * x) * (1 - x**2) * math.atanh(x) - x - 3 * x**2, 0.3, 0.9)
+    T_s = (1.0 + 6.0 * m_s) * (1.0 - m_s**2)
+    assert result.upper == pytest.approx(T_s, abs=0.005)
+
+
+def test_no_coexistence_in_range_is_said():
+    table = curie_weiss(100, 0.0, 1.0)
+    none = ep.coexistence(*table, (1.6, 2.0), 1e-3)
+    assert not none.found and "none between T = 1.6 and 2" in none.reason
+    assert math.isnan(none.barrier) and "no coexistence" in str(none)
+    # In a field an ordinary ferromagnet moves its only minimum continuously.
+    assert not ep.coexistence(*curie_weiss(100, 1.0, 0.0, h=0.3), (0.5, 3.0), 1e-3).found
+    assert ep.spinodals(table[0], table[2], (1.9, 2.5), 1e-3).intervals == ()
+    with pytest.raises(ValueError, match="low < high"):
+        ep.coexistence(*table, (2.0, 1.0))
+    with pytest.raises(ValueError, match="low < high"):
+        ep.spinodals(table[0], table[2], (0.0, 1.0))
+
+
+def noisy(log_g_Em, n_walkers, sigma, rng):
+    """ln g of independent walkers (smooth errors along the diagonal), its mean and jackknife."""
+    n = log_g_Em.shape[0]
+    x = np.linspace(-1.0, 1.0, n)
+    modes = np.stack([np.cos(k * math.pi * (x + 1) / 2) for k in range(1, 7)])
+    error_wm = sigma * rng.normal(size=(n_walkers, 6)) @ modes
+    rows = np.full((n_walkers, n, n), np.nan)
+    diagonal = np.arange(n)
+    log_g_m = np.diag(log_g_Em)
+    total = np.full((n, n), np.nan)
+    total[diagonal, diagonal] = log_g_m + error_wm.mean(axis=0)
+    leave_wm = (error_wm.sum(axis=0) - error_wm) / (n_walkers - 1)
+    rows[:, diagonal, diagonal] = log_g_m + leave_wm
+    return total, rows
+
+
+def test_errors_of_coexistence_and_spinodals_are_honest():
+    energies, m, log_g_Em = curie_weiss(60, 0.0, 1.0)
+    bracket, resolution = (1.2, 1.9), 0.5
+    exact = ep.coexistence(energies, m, log_g_Em, bracket, resolution)
+    exact_upper = ep.spinodals(energies, log_g_Em, bracket, resolution).upper
+    V_exact = ep.effective_potential(energies, log_g_Em, 1.5)
+    rng = np.random.default_rng(21)
+    deviations, errors, V_pull = [], [], []
+    for _ in range(100):
+        total, rows = noisy(log_g_Em, 12, 0.15, rng)
+        c = ep.coexistence(energies, m, total, bracket, resolution, rows)
+        s = ep.spinodals(energies, total, bracket, resolution, rows)
+        deviations.append(
+            [
+                c.temperature_equal_height - exact.temperature_equal_height,
+                c.temperature_equal_weight - exact.temperature_equal_weight,
+                c.barrier - exact.barrier,
+                s.upper - exact_upper,
+            ]
+        )
+        errors.append(
+            [
+                c.temperature_equal_height_err,
+                c.temperature_equal_weight_err,
+                c.barrier_err,
+                s.upper_err,
+            ]
+        )
+        assert s.lower is None and math.isnan(s.lower_err)
+        V, V_err = ep.effective_potential_with_errors(energies, total, rows, 1.5)
+        at = int(np.nanargmin(V))
+        V_pull.append(((V - V_exact + V_exact[at]) / np.where(V_err > 0, V_err, 1.0))[[20, 40, 59]])
+    deviations, errors = np.array(deviations), np.array(errors)
+    rms = np.sqrt((deviations**2).mean(axis=0))
+    claimed = np.sqrt((errors**2).mean(axis=0))
+    assert np.abs(rms / claimed - 1.0).max() < 0.21  # 1/sqrt(200) = 7 % each
+    # Student t with 11 degrees of freedom: variance 11/9.
+    variance = np.mean(np.square(V_pull), axis=0) / (11 / 9)
+    assert np.abs(variance - 1.0).max() < 3.0 * math.sqrt(2.0 / 100) * 1.3
+
+
+def test_single_walker_gives_no_errors():
+    energies, m, log_g_Em = curie_weiss(60, 0.0, 1.0)
+    rows = np.full((1, 61, 61), np.nan)
+    c = ep.coexistence(energies, m, log_g_Em, (1.2, 1.8), 1e-3, rows)
+    assert c.found and math.isnan(c.barrier_err)
+    s = ep.spinodals(energies, log_g_Em, (1.2, 1.9), 1e-3, rows)
+    assert s.upper is not None and math.isnan(s.upper_err)
+    assert np.isnan(ep.effective_potential_with_errors(energies, log_g_Em, rows, 1.0)[1]).all()
