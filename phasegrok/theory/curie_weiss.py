@@ -310,9 +310,7 @@ def mean_field_barrier(
     return Barrier(low, top, high, float(phi[1] - phi[0]), float(phi[1] - phi[2]))
 
 
-def spinodals(
-    h: float = 0.0, J2: float = 0.0, J3: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def spinodals(h: float = 0.0, J2: float = 0.0, J3: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Mean-field spinodals: temperatures where a minimum merges with the maximum, and m there.
 
     phi' = phi'' = 0, or F(m) = atanh(m) (1 - m^2)(J2 + 6 J3 m) - (h + J2 m + 3 J3 m^2) = 0 with T =

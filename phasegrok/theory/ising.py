@@ -78,9 +78,7 @@ def onsager_free_energy(temperature, J: float = 1.0) -> np.ndarray:
             integrand, 0.0, 0.5 * math.pi, points=points or None, epsabs=1e-14, epsrel=1e-13
         )[0]
 
-    ln_lambda = (
-        2.0 * K + np.log1p(np.exp(-4.0 * K)) + np.vectorize(integral)(kappa_prime) / math.pi
-    )
+    ln_lambda = 2.0 * K + np.log1p(np.exp(-4.0 * K)) + np.vectorize(integral)(kappa_prime) / math.pi
     return -ln_lambda * J / K
 
 
@@ -560,9 +558,7 @@ def _enumerate(neighbour_start, neighbour, coupling, energy, lowest, counts):
         counts[energy - lowest, up] += 1
 
 
-def enumerate_bonds(
-    n_sites: int, bonds, couplings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def enumerate_bonds(n_sites: int, bonds, couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Exact number of states g(E, M) of Ising spins on any bonds, E = -sum_b J_b s_a s_b.
 
     Parameters
@@ -605,9 +601,7 @@ def enumerate_bonds(
     start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n_sites))])
     largest = int(np.abs(J).sum())
     counts = np.zeros((2 * largest + 1, n_sites + 1), dtype=np.int64)
-    _enumerate(
-        start, others[order], np.concatenate([J, J])[order], -int(J.sum()), -largest, counts
-    )
+    _enumerate(start, others[order], np.concatenate([J, J])[order], -int(J.sum()), -largest, counts)
     counts += counts[:, ::-1]  # a global flip turns the last spin down
     keep = counts.any(axis=1)
     energies = np.arange(-largest, largest + 1)
