@@ -430,14 +430,14 @@ def test_errors_of_coexistence_and_spinodals_are_honest():
         assert s.lower is None and math.isnan(s.lower_err)
         V, V_err = ep.effective_potential_with_errors(energies, total, rows, 1.5)
         at = int(np.nanargmin(V))
-        V_pull.append(((V - V_exact + V_exact[at]) / np.where(V_err > 0, V_err, 1.0))[[20, 40, 59]])
+        V_pull.append(((V - V_exact + V_exact[at]) / np.where(V_err > 0, V_err, 1.0))[[20, 40, 48]])
     deviations, errors = np.array(deviations), np.array(errors)
     rms = np.sqrt((deviations**2).mean(axis=0))
     claimed = np.sqrt((errors**2).mean(axis=0))
     assert np.abs(rms / claimed - 1.0).max() < 0.21  # 1/sqrt(200) = 7 % each
-    # Student t with 11 degrees of freedom: variance 11/9.
-    variance = np.mean(np.square(V_pull), axis=0) / (11 / 9)
-    assert np.abs(variance - 1.0).max() < 3.0 * math.sqrt(2.0 / 100) * 1.3
+    # Student t with 11 degrees of freedom: <t^2> = 11/9, <t^4> = 3 * 121/63.
+    excess = np.mean(np.square(V_pull), axis=0) - 11 / 9
+    assert np.abs(excess).max() < 3.0 * math.sqrt((121 / 21 - (11 / 9) ** 2) / 100)
 
 
 def test_single_walker_gives_no_errors():

@@ -1,0 +1,1 @@
+"""How a state relaxes: waiting times, correlations and their laws; arrays in, laws out."""
