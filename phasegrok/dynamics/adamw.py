@@ -1,0 +1,362 @@
+"""Training of a transformer by AdamW with weight noise, whole blocks of steps inside one kernel.
+
+One step k -> k + 1 of the weights theta, with gradient g of the energy (Loshchilov and Hutter,
+arXiv 1711.05101, algorithm 2, in the form of ``torch.optim.AdamW``):
+
+    lr_k  = lr min(1, (k + 1) / warmup)
+    theta <- (1 - lr_k wd) theta
+    m     <- beta_1 m + (1 - beta_1) g,      v <- beta_2 v + (1 - beta_2) g^2
+    theta <- theta - lr_k m / (1 - beta_1^(k+1)) / (sqrt(v / (1 - beta_2^(k+1))) + epsilon)
+    theta <- theta + sqrt(2 lr_k T) xi,      xi ~ N(0, 1) for each weight (only where T > 0)
+
+The noise sets the temperature T, the decay the width of the prior (its rate is lr wd a step); with
+the preconditioner of Adam T is the strength of the noise and not exactly that of a Gibbs measure.
+
+A run is exactly resumable: cut into any blocks it gives the same bits.  The kernel holds no lock,
+so that replicas run in threads, one a core, each with its own ``Scratch``; run them under
+``phasegrok.systems.transformer_compiled.single_threaded_blas``.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from phasegrok.compiled import kernel
+from phasegrok.rng import fill_normal
+from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.systems.transformer_compiled import (
+    Pairs,
+    Workspace,
+    energy_and_gradient_inner,
+    inner,
+    losses_from_tables,
+    losses_inner,
+    pairs,
+    workspace,
+)
+
+# Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
+# 1e-38 a float32 is denormal, which slows every step several times; beside epsilon they are nil.
+_NIL = 1e-30
+
+RUNNING, EVENT, NOT_FINITE = 0, 1, 2
+STATUS = ("running", "event", "not finite")
+_STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN = range(6)  # places in State.counters
+
+
+class Settings(BaseModel):
+    """Full-batch AdamW with weight noise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    learning_rate: float = Field(1e-3, gt=0.0, description="learning rate lr, per step")
+    weight_decay: float = Field(
+        1.0, ge=0.0, description="decoupled weight decay wd; weights shrink by lr wd a step"
+    )
+    beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
+    beta_2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
+    epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
+    warmup: int = Field(10, ge=0, description="steps in which the learning rate rises linearly")
+    temperature: float = Field(
+        0.0, ge=0.0, description="T of the weight noise, variance 2 lr T a step; in units of energy"
+    )
+    eval_every: int = Field(10, ge=1, description="steps between evaluations; step 0 is the first")
+    event_threshold: float | None = Field(
+        None, gt=0.0, le=1.0, description="test accuracy at which the network has generalised"
+    )
+    event_hold: int = Field(
+        1, ge=1, description="consecutive evaluations at or above the threshold that make the event"
+    )
+    stop_at_event: bool = Field(True, description="end the run when the event has happened")
+
+
+@dataclass
+class State:
+    """State of a run; writing its arrays is the checkpoint.
+
+    Attributes
+    ----------
+    theta, m, v : (n_parameters,) arrays
+        Weights and the two moments of the gradient.
+    rng : (4,) uint64 array
+        State of the generator.
+    counters : (6,) int64 array
+        Steps done, last step evaluated, consecutive evaluations at the threshold, crossing step,
+        status, step at which loss or weights ceased to be finite (-1: none).
+    """
+
+    theta: np.ndarray
+    m: np.ndarray
+    v: np.ndarray
+    rng: np.ndarray
+    counters: np.ndarray
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return int(self.counters[_STEP])
+
+    @property
+    def status(self) -> str:
+        """One of "running", "event", "not finite"."""
+        return STATUS[self.counters[_STATUS]]
+
+    @property
+    def crossing_step(self) -> int | None:
+        """Step of the first of the evaluations whose accuracy then held; None before the event."""
+        step = int(self.counters[_CROSSING])
+        return None if step < 0 else step
+
+    @property
+    def broken_step(self) -> int | None:
+        """Step whose loss or weights are not finite; None while all is well."""
+        step = int(self.counters[_BROKEN])
+        return None if step < 0 else step
+
+    def copy(self) -> "State":
+        """An independent copy, for clones; give each its own ``rng``."""
+        return State(*(x.copy() for x in (self.theta, self.m, self.v, self.rng, self.counters)))
+
+
+class Curves(NamedTuple):
+    """Evaluations, one row each: losses in nats, accuracies, Euclidean norm of every matrix."""
+
+    step: np.ndarray  # (n,) int64
+    train_loss: np.ndarray  # (n,)
+    test_loss: np.ndarray  # (n,)
+    train_accuracy: np.ndarray  # (n,)
+    test_accuracy: np.ndarray  # (n,)
+    norms: np.ndarray  # (n, number of matrices), in the order of ``system.layout``
+
+
+class Scratch(NamedTuple):
+    """What a run needs beside its state: data, and arrays to work in; make one a thread."""
+
+    train: Pairs
+    test: Pairs
+    gradient: np.ndarray  # (n_parameters,)
+    noise: np.ndarray  # (n_parameters,)
+    ends: np.ndarray  # (number of matrices,) where each matrix ends in theta
+    work: Workspace
+
+
+class _Constants(NamedTuple):
+    lr: float
+    wd: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    warmup: int
+    temperature: float
+    eval_every: int
+    threshold: float
+    hold: int
+    stop: bool
+
+
+@inner
+def adamw_step(theta, g, m, v, k, lr, wd, beta_1, beta_2, epsilon):
+    """Step k -> k + 1 of AdamW on flat arrays, in place (equations at the head of the module).
+
+    Returns
+    -------
+    n_broken : int
+        Number of weights that are not finite afterwards.
+    """
+    real = theta.dtype.type
+    shrink, rate = real(1.0 - lr * wd), real(lr / (1.0 - beta_1 ** (k + 1.0)))
+    b_1, c_1, b_2, c_2 = real(beta_1), real(1.0 - beta_1), real(beta_2), real(1.0 - beta_2)
+    root, eps = real(1.0 / np.sqrt(1.0 - beta_2 ** (k + 1.0))), real(epsilon)
+    nil, zero = real(_NIL), real(0.0)
+    n_broken = 0
+    for i in range(theta.shape[0]):
+        m_i = b_1 * m[i] + c_1 * g[i]
+        v_i = b_2 * v[i] + c_2 * g[i] * g[i]
+        m_i = zero if abs(m_i) < nil else m_i
+        v_i = zero if v_i < nil else v_i
+        x = shrink * theta[i] - rate * m_i / (root * np.sqrt(v_i) + eps)
+        m[i] = m_i
+        v[i] = v_i
+        theta[i] = x
+        n_broken += x - x != zero
+    return n_broken
+
+
+@inner
+def _add_noise(theta, noise, rng, deviation):
+    fill_normal(rng, noise)
+    scale = theta.dtype.type(deviation)
+    for i in range(theta.shape[0]):
+        theta[i] += scale * noise[i]
+
+
+@inner
+def _norms(theta, ends, out):
+    begin = 0
+    for k in range(ends.shape[0]):
+        total = 0.0
+        for i in range(begin, ends[k]):
+            total += np.float64(theta[i]) * np.float64(theta[i])
+        out[k] = np.sqrt(total)
+        begin = ends[k]
+
+
+@inner
+def _record(theta, counters, constants, train, test, scratch, curves, row):
+    """Write one evaluation and watch for the event and for numbers that are not finite."""
+    step = counters[_STEP]
+    curves.step[row] = step
+    curves.train_loss[row], curves.train_accuracy[row] = train
+    curves.test_loss[row], curves.test_accuracy[row] = test
+    _norms(theta, scratch.ends, curves.norms[row])
+    counters[_EVALUATED] = step
+    counters[_HELD] = counters[_HELD] + 1 if test[1] >= constants.threshold else 0
+    if counters[_HELD] == constants.hold and counters[_CROSSING] < 0:
+        counters[_CROSSING] = step - (constants.hold - 1) * constants.eval_every
+        if constants.stop:
+            counters[_STATUS] = EVENT
+
+
+@kernel
+def train(w, g, theta, m, v, rng, counters, n_steps, constants, scratch, curves):
+    """Advance a run by ``n_steps`` steps, or to its event, or to the first number not finite.
+
+    Parameters
+    ----------
+    w, g : Matrices
+        Views of ``theta`` and of ``scratch.gradient``.
+    theta, m, v, rng, counters : arrays
+        Those of a ``State``, changed in place.
+    n_steps : int
+    constants : _Constants
+    scratch : Scratch
+    curves : Curves
+        Room for the evaluations of the block.
+
+    Returns
+    -------
+    rows : int
+        Number of evaluations written.
+    """
+    end, rows = counters[_STEP] + n_steps, 0
+    while counters[_STATUS] == RUNNING:
+        k = counters[_STEP]
+        due = k % constants.eval_every == 0 and counters[_EVALUATED] != k
+        if k == end and not due:
+            break
+        if k == end:  # the last evaluation needs no gradient; the same bits come from both
+            energy = losses_inner(w, scratch.train, scratch.work)
+        else:
+            energy = energy_and_gradient_inner(w, g, scratch.train, scratch.work)
+        if due:  # the tables of the weights are still those of this step
+            test = losses_from_tables(scratch.test, scratch.work)
+            _record(theta, counters, constants, energy, test, scratch, curves, rows)
+            rows += 1
+        if not np.isfinite(energy[0]):
+            counters[_STATUS] = NOT_FINITE
+            counters[_BROKEN] = k
+        if k == end or counters[_STATUS] != RUNNING:
+            break
+        lr = constants.lr * (min(1.0, (k + 1.0) / constants.warmup) if constants.warmup else 1.0)
+        n_broken = adamw_step(
+            theta, scratch.gradient, m, v, k,
+            lr, constants.wd, constants.beta_1, constants.beta_2, constants.epsilon,
+        )  # fmt: skip
+        if constants.temperature > 0.0:
+            _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * constants.temperature))
+        counters[_STEP] = k + 1
+        if n_broken:
+            counters[_STATUS] = NOT_FINITE
+            counters[_BROKEN] = k + 1
+    return rows
+
+
+def init(system: ModularTransformer, settings: Settings, rng: np.ndarray) -> State:
+    """Draw the weights and start the counters.
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    settings : Settings
+        Not used by the initial state; part of the signature that all dynamics share.
+    rng : (4,) uint64 array
+        State of the generator (``phasegrok.rng.streams``); it is copied.
+    """
+    rng = np.array(rng, dtype=np.uint64)
+    theta = system.initial(rng)
+    counters = np.array([0, -1, 0, -1, RUNNING, -1], dtype=np.int64)
+    return State(theta, np.zeros_like(theta), np.zeros_like(theta), rng, counters)
+
+
+def scratch(system: ModularTransformer) -> Scratch:
+    """Data and arrays to work in for ``advance``; make one a thread."""
+    ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
+    return Scratch(
+        train=pairs(system.pairs_train, system.labels_train),
+        test=pairs(system.pairs_test, system.labels_test),
+        gradient=np.zeros(system.n_parameters, system.dtype),
+        noise=np.zeros(system.n_parameters, system.dtype),
+        ends=np.array(ends, dtype=np.int64),
+        work=workspace(system),
+    )
+
+
+def advance(
+    system: ModularTransformer,
+    settings: Settings,
+    state: State,
+    n_steps: int,
+    room: Scratch | None = None,
+) -> Curves:
+    """Advance ``state`` in place by ``n_steps`` steps of training, and return its evaluations.
+
+    Evaluations are made where the step is a multiple of ``eval_every``, step 0 and the last step of
+    the block included, each once.  The run ends early at the event (``stop_at_event``) or where the
+    loss or a weight is not finite; ``state.status`` says which, and a run that has ended stays
+    where it is.
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    settings : Settings
+    state : State
+        Changed in place.
+    n_steps : int
+        Further steps, not the total.
+    room : Scratch, optional
+        From ``scratch(system)``; made anew if not given.
+
+    Returns
+    -------
+    curves : Curves
+
+    Raises
+    ------
+    ValueError
+        Where ``n_steps`` is negative.
+    """
+    if n_steps < 0:
+        raise ValueError(f"n_steps = {n_steps} is negative")
+    room = scratch(system) if room is None else room
+    n = n_steps // settings.eval_every + 2
+    curves = Curves(
+        np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
+        np.zeros((n, len(system.layout))),
+    )  # fmt: skip
+    rows = train(
+        system.matrices(state.theta), system.matrices(room.gradient),
+        state.theta, state.m, state.v, state.rng, state.counters,
+        n_steps, _constants(settings), room, curves,
+    )  # fmt: skip
+    return Curves(*(x[:rows] for x in curves))
+
+
+def _constants(settings: Settings) -> _Constants:
+    s = settings
+    threshold = np.inf if s.event_threshold is None else s.event_threshold
+    return _Constants(
+        s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.warmup, s.temperature,
+        s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""The one-layer transformer in PyTorch: the same function of the same flat vector theta.
+
+Written for reading and for gradient tests (autograd of the plain forward pass, any device), and for
+runs on a GPU; the compiled engine is ``transformer_compiled``.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from phasegrok.systems.transformer import Matrices, ModularTransformer
+
+
+def matrices(system: ModularTransformer, theta: torch.Tensor) -> Matrices:
+    """Differentiable views of the flat vector ``theta`` (n_parameters,) as named matrices."""
+    return Matrices(*(theta[o : o + math.prod(s)].reshape(s) for o, s in system.layout.values()))
+
+
+def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """Logits of the p classes at "=", Nanda et al. (arXiv 2301.05217).
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    theta : (n_parameters,) tensor
+    pairs : (n, 2) int64 tensor on the same device
+
+    Returns
+    -------
+    logits : (n, p) tensor
+    """
+    w = matrices(system, theta)
+    p, d_head = system.parameters.p, w.W_Q.shape[1]
+    equals = torch.full_like(pairs[:, :1], p)
+    x = w.W_E[torch.cat([pairs, equals], dim=1)] + w.W_pos
+    # "=" is the last position, so that the causal mask hides nothing from it
+    query = torch.einsum("hkd,nd->nhk", w.W_Q, x[:, 2])
+    key = torch.einsum("hkd,ntd->nhtk", w.W_K, x)
+    value = torch.einsum("hkd,ntd->nhtk", w.W_V, x)
+    A = torch.softmax(torch.einsum("nhk,nhtk->nht", query, key) / math.sqrt(d_head), dim=-1)
+    heads = torch.einsum("nht,nhtk->nhk", A, value).reshape(len(pairs), -1)
+    residual = x[:, 2] + heads @ w.W_O
+    hidden = torch.relu(residual @ w.W_in + w.b_in)
+    return (residual + hidden @ w.W_out + w.b_out) @ w.W_U
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each row, (n,) float64: ln(1 + exp(delta)), the right class kept apart.
+
+    delta = logsumexp of the wrong classes - right logit; unlike logsumexp over all classes the
+    gradient survives in float32 when the wrong classes are below the rounding of one
+    (arXiv 2501.04697).
+    """
+    right = logits.gather(1, labels[:, None])
+    wrong = logits.scatter(1, labels[:, None], -math.inf)
+    return torch.nn.functional.softplus(
+        (torch.logsumexp(wrong, dim=1) - right[:, 0]).double(), threshold=1e3
+    )
+
+
+def energy(
+    system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Energy of the weights: mean cross-entropy of the data in nats, a float64 scalar tensor."""
+    return cross_entropy(logits(system, theta, pairs), labels).mean()
+
+
+def energy_and_gradient(
+    system: ModularTransformer,
+    theta: np.ndarray,
+    pairs: np.ndarray,
+    labels: np.ndarray,
+    device: str | torch.device = "cpu",
+) -> tuple[float, np.ndarray]:
+    """Energy and its gradient in theta by automatic differentiation.
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    theta : (n_parameters,) array; its type is the precision of the calculation
+    pairs : (n, 2) integer array
+    labels : (n,) integer array
+    device : torch device
+
+    Returns
+    -------
+    energy : float
+        Mean cross-entropy in nats.
+    gradient : (n_parameters,) array of theta's type
+    """
+    weights = torch.tensor(theta, device=device, requires_grad=True)
+    x, y = (torch.tensor(v, dtype=torch.int64, device=device) for v in (pairs, labels))
+    E = energy(system, weights, x, y)
+    (gradient,) = torch.autograd.grad(E, weights)
+    return E.item(), gradient.cpu().numpy()
+
+
+def accuracy(
+    system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+) -> float:
+    """Share of the pairs whose right class has the largest logit."""
+    with torch.no_grad():
+        return (logits(system, theta, pairs).argmax(1) == labels).double().mean().item()
