@@ -288,7 +288,7 @@ def _curvature_sign(slope, u: float) -> int:
     """+1 where the slope passes from negative to positive, -1 where it does the opposite, or 0."""
     step = 1e-6 * (1.0 + abs(u))
     left, right = slope(u - step), slope(u + step)
-    return (left < 0.0 < right) - (right < 0.0 < left)
+    return int(left < 0.0 < right) - int(right < 0.0 < left)
 
 
 def mean_field_barrier(
