@@ -136,8 +136,15 @@ def test_onsager_is_the_limit_of_kaufman():
     exact = -T_c * (0.5 * math.log(2) + 2 * catalan / math.pi)  # Onsager 1944, eq. 121
     assert ising.onsager_free_energy(T_c) == pytest.approx(exact, rel=1e-13)
     assert ising.onsager_energy(T_c) == pytest.approx(-math.sqrt(2), rel=1e-12)
-    # at T_c the finite lattice is off by 0.3122/L (Ferdinand and Fisher, 1969, theta functions)
-    assert ising.kaufman(L, T_c).energy / N == pytest.approx(-math.sqrt(2), abs=1.3 / L)
+    # at T_c: E/N = -sqrt 2 - 2 theta_2 theta_3 theta_4/(theta_2 + theta_3 + theta_4)/L + O(1/L^3),
+    # nome exp(-pi) (Ferdinand and Fisher, Phys. Rev. 185 (1969) 832)
+    nome, n = math.exp(-math.pi), np.arange(1, 8)
+    theta_2 = 2 * np.sum(nome ** ((n - 0.5) ** 2))
+    theta_3 = 1 + 2 * np.sum(nome ** (n**2))
+    theta_4 = 1 + 2 * np.sum((-1.0) ** n * nome ** (n**2))
+    amplitude = 2 * theta_2 * theta_3 * theta_4 / (theta_2 + theta_3 + theta_4)
+    shift = L * (ising.kaufman(L, T_c).energy / N + math.sqrt(2))
+    assert shift == pytest.approx(-amplitude, rel=1e-4)
 
 
 def test_spontaneous_magnetisation_against_counts():
