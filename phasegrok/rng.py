@@ -40,12 +40,12 @@ def streams(seed: int, point, n: int, first: int = 0) -> np.ndarray:
     return np.array(rows, dtype=np.uint64).reshape(n, 4)
 
 
-@kernel(inline="always")
+@kernel(inline="always", allocates=False)
 def _rotate(x, k):
     return (x << np.uint64(k)) | (x >> np.uint64(64 - k))
 
 
-@kernel
+@kernel(allocates=False)
 def next_word(rng):
     """Next 64 random bits of the generator ``rng`` (uint64[4], changed in place)."""
     result = _rotate(rng[0] + rng[3], 23) + rng[0]
@@ -59,19 +59,19 @@ def next_word(rng):
     return result
 
 
-@kernel
+@kernel(allocates=False)
 def uniform(rng):
     """Uniform variate in [0, 1), 53 bits."""
     return np.float64(next_word(rng) >> np.uint64(11)) * _TO_UNIT
 
 
-@kernel
+@kernel(allocates=False)
 def below(rng, n):
     """Uniform integer in 0..n-1, for n < 2^31 (bias below n/2^32)."""
     return np.int64(((next_word(rng) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@kernel
+@kernel(allocates=False)
 def normal_pair(rng):
     """Two independent standard normal variates (Marsaglia's polar method)."""
     while True:
@@ -83,7 +83,7 @@ def normal_pair(rng):
             return x * scale, y * scale
 
 
-@kernel
+@kernel(allocates=False)
 def fill_normal(rng, out):
     """Fill the flat array ``out`` with standard normal variates."""
     n = out.shape[0]

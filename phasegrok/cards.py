@@ -1,0 +1,504 @@
+"""Model cards: a TOML file and the command line's ``--set`` make a validated system.
+
+A card says what is simulated (kind and parameters), what is measured (observables and event) and
+with what settings each protocol runs by default.  All mistakes of a card are reported at once, one
+line each.  Listing, inspecting and plotting never execute the code that a card may name.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from phasegrok import systems
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class InputError(Exception):
+    """Bad input: ``messages`` has one line a mistake, each saying how to mend it."""
+
+    def __init__(self, *messages: str):
+        super().__init__("\n".join(messages))
+        self.messages = list(messages)
+
+
+# --- the schema -----------------------------------------------------------------------------------
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def temperature_grid(text: str) -> np.ndarray:
+    """Temperatures of ``a:b:n``: n equidistant values from a to b, all positive.
+
+    Raises
+    ------
+    ValueError
+        If the text is not of this form, or a temperature is not positive.
+    """
+    try:
+        first, last, number = text.split(":")
+        grid = np.linspace(float(first), float(last), int(number))
+    except ValueError:
+        raise ValueError(f'"{text}" is not of the form first:last:number, as 1.0:3.0:41') from None
+    if len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(grid <= 0.0):
+        raise ValueError(f'"{text}": temperatures must be positive, and at least one')
+    return grid
+
+
+class Observables(_Section):
+    """What the energy and the order parameter of this system are, in words."""
+
+    energy: str
+    order_parameter: str
+
+
+class Event(_Section):
+    """The event whose waiting time is taken: the observable stays >= threshold for ``hold``."""
+
+    observable: str
+    threshold: float = Field(description="per spin, or as the order parameter is defined")
+    hold: float = Field(0.0, ge=0.0, description="sweeps, units of time, or steps")
+
+
+class Data(_Section):
+    """A file with the quenched disorder, relative to the card: CSV or NPZ."""
+
+    file: str
+
+
+class DensityOfStates(_Section):
+    """Settings of Wang-Landau sampling."""
+
+    sweeps: int = Field(200_000, ge=2, description="sweeps of each walker; half learn")
+    walkers: int = Field(8, ge=1, le=1024, description="independent walkers")
+
+
+class Thermodynamics(_Section):
+    """The temperatures at which averages and the effective potential are given."""
+
+    temperatures: str = Field(description="first:last:number")
+
+    @field_validator("temperatures")
+    @classmethod
+    def _parses(cls, text: str) -> str:
+        temperature_grid(text)
+        return text
+
+
+class Training(_Section):
+    """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+
+    steps: int = Field(3000, ge=1, description="full-batch steps")
+    lr: float = Field(1e-3, gt=0.0, description="learning rate")
+    weight_decay: float = Field(1.0, ge=0.0, description="decoupled: weights shrink by lr wd a step")
+    beta1: float = Field(0.9, ge=0.0, lt=1.0)
+    beta2: float = Field(0.98, ge=0.0, lt=1.0)
+    epsilon: float = Field(1e-8, gt=0.0)
+    warmup: int = Field(10, ge=0, description="steps of linear warm-up")
+    replicas: int = Field(4, ge=1, description="independent initialisations")
+    eval_every: int = Field(10, ge=1, description="steps between evaluations")
+
+
+class WaitingTimes(_Section):
+    """Clones of one checkpoint; the first temperature is the one that the verdict is about."""
+
+    temperatures: list[float] = Field(min_length=1, description="units of energy, T of the clones")
+    clones: int = Field(48, ge=1, description="clones at the first temperature")
+    scan_clones: int = Field(48, ge=1, description="clones at each further temperature and size")
+    limit: float = Field(gt=0.0, description="censored after this many sweeps, times or steps")
+    dynamics: Literal["heat-bath", "metropolis"] = "heat-bath"
+    start: float | None = Field(None, description="order parameter of the start; none: random")
+    preparation_sweeps: int = Field(0, ge=0)
+    preparation_temperature: float = Field(1.0, ge=0.0)
+    sizes: list[int] = Field(default_factory=list, description="further sizes, at the first T")
+    temperature_drives: bool = Field(
+        False, description="T drives the transition itself, so that d ln tau/d ln T has no sign"
+    )
+    plateau_accuracy: float = Field(
+        0.99, gt=0.0, le=1.0, description="network: train accuracy that makes the checkpoint"
+    )
+
+    @field_validator("temperatures")
+    @classmethod
+    def _positive(cls, values: list[float]) -> list[float]:
+        if any(not t > 0.0 for t in values):
+            raise ValueError("temperatures must be positive (the noise-free run is always made)")
+        return values
+
+
+class CardModel(_Section):
+    """The whole card; ``parameters`` is checked by the schema of its kind."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="as the file's name")
+    title: str
+    kind: str
+    reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
+    units: str = "reduced, k_B = 1"
+    family: Literal["discrete", "network", "overdamped"] | None = None
+    code: str | None = Field(None, description="file.py:Class of the user's own system")
+    parameters: dict[str, Any]
+    observables: Observables
+    data: Data | None = None
+    event: Event | None = None
+    density_of_states: DensityOfStates = Field(default_factory=DensityOfStates)
+    thermodynamics: Thermodynamics | None = None
+    training: Training = Field(default_factory=Training)
+    waiting_times: WaitingTimes | None = None
+    quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "observables": Observables,
+    "data": Data,
+    "event": Event,
+    "density_of_states": DensityOfStates,
+    "thermodynamics": Thermodynamics,
+    "training": Training,
+    "waiting_times": WaitingTimes,
+}
+
+
+@dataclasses.dataclass
+class Card:
+    """A validated card: what the file and ``--set`` say, and the disorder that was drawn or read."""
+
+    model: CardModel
+    parameters: Any  # of the schema of its kind; None where the user's code was not executed
+    arrays: dict[str, np.ndarray]
+    folder: Path
+    text: str  # the effective TOML
+    code_path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.model.name
+
+    @property
+    def family(self) -> str:
+        """"discrete", "network" or "overdamped": which protocols fit."""
+        return self.model.family or systems.FAMILY.get(self.model.kind, "discrete")
+
+    @property
+    def size(self) -> int:
+        """The system's size, as it is named in file names (L, N or p)."""
+        return self.parameters.size(self.arrays)
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of the user's own code, empty where the card names none."""
+        return hashlib.sha256(self.code_path.read_bytes()).hexdigest() if self.code_path else ""
+
+    def build(self):
+        """The system on which kernels run."""
+        return self.parameters.build(self.arrays)
+
+    def resized(self, size: int) -> "Card":
+        """The same card at another size (parameter L or N)."""
+        key = "L" if "L" in self.model.parameters else "N"
+        if key not in self.model.parameters:
+            raise InputError(f"{self.name}: a system without parameter L or N has no sizes")
+        return from_text(self.text, self.folder, {f"parameters.{key}": size})
+
+
+# --- finding and reading --------------------------------------------------------------------------
+
+
+def folders() -> list[Path]:
+    """Where cards are looked up: ./models, the repository, the installed share."""
+    return [
+        Path("models"),
+        _REPOSITORY / "models",
+        Path(sys.prefix) / "share" / "phasegrok" / "models",
+    ]
+
+
+def available() -> dict[str, Path]:
+    """Every card that can be named, and its file; earlier folders win."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find(reference: str) -> Path:
+    """The file of a card given by path or by name.
+
+    Raises
+    ------
+    InputError
+        If there is none; names the nearest ones.
+    """
+    if Path(reference).is_file():
+        return Path(reference)
+    known = available()
+    if reference in known:
+        return known[reference]
+    raise InputError(f"there is no card {reference}{_did_you_mean(reference, known)}; "
+                     "`phasegrok models` lists them")
+
+
+def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = False,
+         execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None) -> Card:
+    """Read and validate a card.
+
+    Parameters
+    ----------
+    reference : str
+        Path or name.
+    overrides : dict
+        ``--set``: dotted or bare key -> value.
+    quick : bool
+        Apply the card's own ``[quick]`` overrides, before ``--set``.
+    execute_code : bool
+        Whether the user's code that the card names may be executed.
+    arrays : dict, optional
+        Disorder of an earlier run, instead of drawing or reading it.
+
+    Raises
+    ------
+    InputError
+        One line for each mistake.
+    """
+    path = find(reference)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text: {error}") from error
+    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path))
+
+
+def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
+              quick: bool = False, execute_code: bool = True,
+              arrays: dict[str, np.ndarray] | None = None, source: str = "card") -> Card:
+    """Validate a card given as TOML text; see :func:`load`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source}: not valid TOML: {error}") from error
+    schema, code_path, messages = _schema_of(raw, folder, execute_code, source)
+    for table in (raw.get("quick", {}) if quick else {}, overrides or {}):
+        messages += _apply(raw, table, schema)
+    model, parameters, more = _validate(raw, schema, source)
+    messages += more
+    if messages or model is None:
+        raise InputError(*messages)
+    if arrays is None and parameters is not None:
+        arrays = _disorder(model, parameters, folder, source)
+    return Card(model, parameters, arrays or {}, folder, to_toml(raw), code_path)
+
+
+def _schema_of(raw, folder, execute_code, source):
+    """Schema of the parameters (None: unknown kind, or user's code not to be executed)."""
+    code = raw.get("code")
+    if code is not None:
+        return _user_schema(str(code), folder, execute_code, source)
+    kind = raw.get("kind")
+    if kind not in systems.KINDS:
+        message = f"{source}: kind: there is no kind {kind!r}"
+        return None, None, [message + _did_you_mean(str(kind), systems.KINDS)]
+    return systems.parameters_class(kind), None, []
+
+
+def _user_schema(code, folder, execute_code, source):
+    file, _, name = code.partition(":")
+    path = (folder / file).resolve()
+    if not name or not path.is_file():
+        return None, None, [f'{source}: code: "{code}" is not FILE.py:CLASS of a file in {folder}']
+    if not execute_code:
+        return None, path, []
+    from phasegrok.compiled import use_sources
+
+    use_sources(path)
+    module_name = f"phasegrok_card_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # compiled kernels are stored under this name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        return None, path, [f"{source}: code: {path.name} fails: {type(error).__name__}: {error}"]
+    if not hasattr(module, name):
+        return None, path, [f"{source}: code: {path.name} has no class {name}"]
+    return getattr(module, name), path, []
+
+
+def _validate(raw, schema, source):
+    messages, model, parameters = [], None, None
+    try:
+        model = CardModel.model_validate(raw)
+    except ValidationError as error:
+        messages += [_one_line(source, (), item, CardModel) for item in error.errors()]
+    given = raw.get("parameters")
+    if schema is not None and isinstance(given, dict):
+        try:
+            parameters = schema.model_validate(given)
+        except ValidationError as error:
+            messages += [_one_line(source, ("parameters",), item, schema)
+                         for item in error.errors()]
+    return model, parameters, messages
+
+
+def _one_line(source, prefix, item, schema) -> str:
+    place = [*prefix, *(str(part) for part in item["loc"])]
+    text = item["msg"].removeprefix("Value error, ")
+    where = ".".join(place) or "card"
+    if item["type"] == "extra_forbidden":
+        section = schema if prefix or len(place) == 1 else _SECTIONS.get(place[0], schema)
+        return f"{source}: {where}: unknown key{_did_you_mean(place[-1], section.model_fields)}"
+    if item["type"] == "missing":
+        return f"{source}: {where}: is missing"
+    value = item.get("input")
+    shown = "" if isinstance(value, dict) else f" (got {value!r})"
+    return f"{source}: {where}: {text[0].lower()}{text[1:]}{shown}"
+
+
+def _disorder(model, parameters, folder, source) -> dict[str, np.ndarray]:
+    try:
+        rows = read_rows(folder / model.data.file) if model.data else None
+        return parameters.disorder(rows)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Numbers of a CSV (a header line is allowed) or of the first array of an NPZ file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or is not a table of numbers.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no data file {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return np.asarray(arrays[arrays.files[0]], dtype=float)
+        lines = path.read_text().splitlines()
+        start = 0 if _is_numbers(lines[0]) else 1
+        return np.loadtxt(lines[start:], delimiter=",", ndmin=2, comments="#")
+    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the data file {path} is not a table of numbers: {error}") from error
+
+
+def _is_numbers(line: str) -> bool:
+    try:
+        [float(part) for part in line.split(",")]
+    except ValueError:
+        return False
+    return True
+
+
+# --- --set ----------------------------------------------------------------------------------------
+
+
+def parse_assignments(texts: list[str]) -> dict[str, Any]:
+    """``["L=8", "event.threshold=0.5"]`` -> {"L": 8, "event.threshold": 0.5}.
+
+    Raises
+    ------
+    InputError
+        For a text without an equals sign.
+    """
+    result: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {text}: give it as key=value, for example --set L=8")
+        try:
+            result[key.strip()] = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            result[key.strip()] = value.strip()
+    return result
+
+
+def _known_keys(schema) -> dict[str, list[str]]:
+    """Every dotted key of a card, by its last part."""
+    keys = {name: [name] for name in CardModel.model_fields
+            if name not in _SECTIONS and name not in ("parameters", "quick")}
+    tables = dict(_SECTIONS) | ({"parameters": schema} if schema is not None else {})
+    for section in ("parameters", *_SECTIONS):
+        if section in tables:
+            for name in tables[section].model_fields:
+                keys.setdefault(name, []).append(f"{section}.{name}")
+    return keys
+
+
+def _apply(raw, overrides, schema) -> list[str]:
+    """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
+    keys = _known_keys(schema)
+    dotted = {full for fulls in keys.values() for full in fulls}
+    messages = []
+    for key, value in overrides.items():
+        if key in dotted:
+            full = key
+        elif schema is None and key.startswith("parameters."):
+            full = key  # the parameters of code that was not executed: checked when it is
+        elif len(keys.get(key, [])) == 1:
+            full = keys[key][0]
+        elif key in keys:
+            in_parameters = f"parameters.{key}"
+            if in_parameters not in keys[key]:
+                messages.append(f"--set {key}: which of {', '.join(keys[key])}?")
+                continue
+            full = in_parameters
+        else:
+            messages.append(f"--set {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
+            continue
+        section, _, name = full.rpartition(".")
+        table = raw.setdefault(section, {}) if section else raw
+        if isinstance(table, dict):
+            table[name] = value
+    return messages
+
+
+def _did_you_mean(word: str, known) -> str:
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+# --- TOML out -------------------------------------------------------------------------------------
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        for raw, code in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
+            escaped = escaped.replace(raw, code)
+        return f'"{escaped}"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, float):
+        return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(value), repr(value))
+    return repr(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else (
+        _toml_value(key))
+
+
+def to_toml(raw: dict[str, Any]) -> str:
+    """The effective card as TOML: plain keys first, then one table a section."""
+    lines = [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in raw.items()
+             if not isinstance(v, dict)]
+    for section, table in raw.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{_toml_key(section)}]"]
+            lines += [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in table.items()]
+    return "\n".join(lines) + "\n"

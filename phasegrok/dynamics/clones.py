@@ -1,0 +1,311 @@
+"""Waiting times: clones of one checkpoint that differ only in their thermal noise.
+
+The event is that the order parameter reaches a threshold and stays there for a while ("hold"); the
+waiting time is when it reached it.  Clones that have not by the limit are right-censored.  Time is
+in sweeps (N attempted updates at random sites) on a lattice and in units of time for an overdamped
+system.  Taken across seeds or disorder samples instead, waiting times look exponential for the
+wrong reason.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
+from phasegrok.rng import below, normal_pair, streams
+from phasegrok.runfile import Group
+from phasegrok.systems.discrete import assign, draw, order_change, prepare
+
+# columns of State.counters; times in attempted updates or time steps, -1: not yet
+STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
+_TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
+
+
+@dataclasses.dataclass
+class State:
+    """Clones of one checkpoint: where they are, and when they crossed."""
+
+    sigma: np.ndarray  # (C, N) int8; an overdamped system: (C, 0)
+    cache: np.ndarray  # (C, K) int64
+    values: np.ndarray  # (C, 2): E and Phi; an overdamped system: x and Phi
+    rng: np.ndarray  # (C, 4) uint64
+    counters: np.ndarray  # (C, 5) int64
+    moments: np.ndarray  # (C, 3): number, sum and sum of squares of Phi before the event
+    start_phi: float
+
+
+@kernel(allocates=False)
+def _watch(phi_before, phi, step, threshold, home, hold, counters):
+    """Note in ``counters`` that Phi changed at ``step``; True where the event is complete."""
+    if phi_before <= home:
+        counters[LEFT_HOME] = step
+    if phi >= threshold:
+        if counters[SINCE] < 0:
+            counters[SINCE] = step
+        return hold == 0
+    complete = counters[SINCE] >= 0 and step - counters[SINCE] >= hold
+    if not complete:
+        counters[SINCE] = -1
+    return complete
+
+
+@kernel(allocates=False)
+def _end_of_unit(phi, step, hold, limit, counters, moments):
+    """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
+    counters[STEPS] = step
+    if counters[SINCE] >= 0:
+        if step - counters[SINCE] >= hold:
+            counters[CROSSING] = counters[SINCE]
+            counters[DONE] = 1
+        return
+    moments[0] += 1.0
+    moments[1] += phi
+    moments[2] += phi * phi
+    if step >= limit:
+        counters[DONE] = 1
+
+
+@kernel(allocates=False)
+def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, limit, sigma, cache,
+              values, rng, counters, moments):
+    n = sigma.shape[0]
+    step = counters[STEPS]
+    energy, phi = values[0], values[1]
+    if phi >= threshold and counters[SINCE] < 0:
+        counters[SINCE] = step
+    for _ in range(n_sweeps):
+        complete = False
+        for _ in range(n):
+            site = below(rng, n)
+            value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
+            step += 1
+            if value != sigma[site]:
+                before = phi
+                energy += change
+                phi += order_change(system, sigma, cache, site, value)
+                assign(system, sigma, cache, site, value)
+                if _watch(before, phi, step, threshold, home, hold, counters):
+                    complete = True
+                    break
+        if complete:
+            counters[STEPS] = step
+            counters[CROSSING] = counters[SINCE]
+            counters[DONE] = 1
+        else:
+            _end_of_unit(phi, step, hold, limit, counters, moments)
+        if counters[DONE] == 1:
+            break
+    values[0] = energy
+    values[1] = phi
+
+
+@kernel(allocates=False)
+def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, values, rng, counters,
+                moments):
+    x, phi = values[0], values[1]
+    step = counters[STEPS]
+    spread = np.sqrt(2.0 * temperature * system.dt)
+    second = 0.0
+    for k in range(n_steps):
+        force = system.c0 + x * (system.c1 + x * (system.c2 + x * system.c3))
+        noise = 0.0
+        if temperature > 0.0:  # one pair of variates serves two steps; n_steps is even
+            if k % 2 == 0:
+                noise, second = normal_pair(rng)
+            else:
+                noise = second
+        x += force * system.dt + spread * noise
+        before = phi
+        phi = abs(x) if system.folded else x
+        step += 1
+        _watch(before, phi, step, threshold, home, hold, counters)
+        _end_of_unit(phi, step, hold, limit, counters, moments)
+        if counters[DONE] == 1:
+            break
+    values[0] = x
+    values[1] = phi
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clones:
+    """What the two protocols share: the bookkeeping of clones."""
+
+    system: object
+    temperature: float
+    clones: int
+    threshold: float
+    hold: float
+    limit: float
+
+    def total(self) -> int:
+        """Upper bound of the time that a clone runs, in ``unit``."""
+        return int(self.limit)
+
+    def done(self, state: State) -> int:
+        """Progress: the share of clones that have ended, in units of ``total``."""
+        ended = int(state.counters[:, DONE].sum())
+        if ended == self.clones:
+            return self.total()
+        elapsed = int(state.counters[:, STEPS].max()) / self._steps_per_unit()
+        return min(self.total() - 1, max(int(ended / self.clones * self.total()), int(elapsed)))
+
+    def status(self, state: State) -> str:
+        """One phrase for the progress display."""
+        crossed = int((state.counters[:, CROSSING] >= 0).sum())
+        ended = int(state.counters[:, DONE].sum())
+        return f"T = {self.temperature:g}: {crossed} of {self.clones} crossed, {ended} ended"
+
+    def _steps_per_unit(self) -> float:
+        raise TypeError("a protocol says how many of its steps make a unit of time")
+
+    def _over_clones(self, state: State, function) -> None:
+        active = np.flatnonzero(state.counters[:, DONE] == 0)
+        groups = np.array_split(active, min(len(active), 8 * n_threads()))
+
+        def run(k):
+            for clone in groups[k]:
+                function(clone)
+
+        over_threads(run, len(groups))
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``waiting_times``: a time for each clone, censored or not."""
+        per_unit = self._steps_per_unit()
+        counters = state.counters
+        crossed = counters[:, CROSSING] >= 0
+        steps = np.where(crossed, counters[:, CROSSING], counters[:, STEPS])
+        transit = np.where(crossed, steps - counters[:, LEFT_HOME], np.nan)
+        number = np.maximum(state.moments[:, 0], 1.0)
+        mean = np.where(state.moments[:, 0] > 0, state.moments[:, 1] / number, np.nan)
+        spread = np.sqrt(np.maximum(state.moments[:, 2] / number - mean**2, 0.0))
+        unit = self.unit  # type: ignore[attr-defined]
+        group = Group()
+        group.add("clone", np.arange(self.clones), "clone", "1", "clone of the checkpoint")
+        group.add("time", steps / per_unit, "clone", unit, "waiting time (censored: the limit)")
+        group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
+        group.add("transit", transit / per_unit, "clone", unit,
+                  "time from the last visit to the order parameter of the start to the event")
+        group.add("plateau_mean", mean, "clone", "1", "mean order parameter before the event")
+        group.add("plateau_std", spread, "clone", "1",
+                  "standard deviation of the order parameter before the event")
+        group.add("final_order_parameter", state.values[:, 1].copy(), "clone", "1",
+                  "order parameter at the end")
+        group.attributes.update({
+            "temperature": self.temperature,
+            "threshold": self.threshold,
+            "hold": self.hold,
+            "limit": self.limit,
+            "start_order_parameter": state.start_phi,
+            "ended": int(counters[:, DONE].sum()),
+            "rule": "clones of one checkpoint; only the thermal noise differs",
+        })
+        return {"waiting_times": group}
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscreteClones(_Clones):
+    """Protocol: waiting times of a discrete system.
+
+    Parameters
+    ----------
+    system : NamedTuple
+        A discrete system.
+    temperature : float
+        T of the clones; 0 is the noise-free run (downhill moves at random sites).
+    clones : int
+        Number of clones.
+    threshold, hold, limit : float
+        The event: Phi (per ``order_unit``) >= threshold for ``hold`` sweeps; censored at ``limit``.
+    dynamics : str
+        "heat-bath" or "metropolis".
+    start : float or None
+        Order parameter of the checkpoint, sites at random; None: a random configuration.
+    preparation_sweeps, preparation_temperature : int, float
+        Sweeps that made the checkpoint from the start, and their temperature.
+    """
+
+    dynamics: str = "heat-bath"
+    start: float | None = None
+    preparation_sweeps: int = 0
+    preparation_temperature: float = 1.0
+    unit: str = dataclasses.field(default="sweeps", init=False)
+
+    def _steps_per_unit(self) -> float:
+        return float(self.system.n_sites)  # type: ignore[attr-defined]
+
+    def _checkpoint(self, seed: int) -> np.ndarray:
+        """The configuration from which all clones start; the same at every temperature."""
+        system = self.system
+        key = ["checkpoint", self.start, self.preparation_sweeps, self.preparation_temperature]
+        rng = streams(seed, key, 1)[0]
+        sigma = np.zeros(system.n_sites, dtype=np.int8)  # type: ignore[attr-defined]
+        if self.start is None:
+            draw(system, sigma, rng)
+        else:
+            sequence = np.random.SeedSequence(rng.tolist())
+            sigma[:] = system.configuration(  # type: ignore[attr-defined]
+                self.start, np.random.default_rng(sequence)
+            )
+        cache = np.zeros(system.cache_size, dtype=np.int64)  # type: ignore[attr-defined]
+        values = np.array(prepare(system, sigma, cache))
+        nothing = np.empty(0)
+        sweeps(system, bool(DYNAMICS[self.dynamics]), self.preparation_temperature,
+               self.preparation_sweeps, sigma, cache, values, rng, nothing, nothing)
+        return sigma
+
+    def init(self, seed: int) -> State:
+        """Copies of the checkpoint with a generator each."""
+        system, c = self.system, self.clones
+        sigma = np.repeat(self._checkpoint(seed)[None, :], c, axis=0)
+        cache = np.zeros((c, system.cache_size), dtype=np.int64)  # type: ignore[attr-defined]
+        values = np.array([prepare(system, sigma[k], cache[k]) for k in range(c)])
+        counters = np.full((c, 5), -1, dtype=np.int64)
+        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
+        return State(sigma, cache, values, streams(seed, ["clones", self.temperature], c),
+                     counters, np.zeros((c, 3)), float(values[0, 1]))
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every clone that has not ended by ``n`` sweeps."""
+        unit = self.system.order_unit  # type: ignore[attr-defined]
+        threshold = self.threshold * unit - _TOLERANCE
+        home = state.start_phi + _TOLERANCE
+        per = self._steps_per_unit()
+        heat_bath = bool(DYNAMICS[self.dynamics])
+        self._over_clones(state, lambda k: _discrete(
+            self.system, heat_bath, self.temperature, threshold, home, int(self.hold * per), n,
+            int(self.limit * per), state.sigma[k], state.cache[k], state.values[k], state.rng[k],
+            state.counters[k], state.moments[k]))
+
+
+@dataclasses.dataclass(frozen=True)
+class OverdampedClones(_Clones):
+    """Protocol: waiting times of a one-dimensional overdamped system (Euler-Maruyama).
+
+    Parameters as in :class:`DiscreteClones`; times in units of time, the start is the system's.
+    """
+
+    unit: str = dataclasses.field(default="time", init=False)
+
+    def _steps_per_unit(self) -> float:
+        return 1.0 / self.system.dt  # type: ignore[attr-defined]
+
+    def init(self, seed: int) -> State:
+        """Copies of the start with a generator each."""
+        c, system = self.clones, self.system
+        x = float(system.start)  # type: ignore[attr-defined]
+        phi = abs(x) if system.folded else x  # type: ignore[attr-defined]
+        counters = np.full((c, 5), -1, dtype=np.int64)
+        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
+        return State(np.zeros((c, 0), dtype=np.int8), np.zeros((c, 0), dtype=np.int64),
+                     np.tile([x, phi], (c, 1)), streams(seed, ["clones", self.temperature], c),
+                     counters, np.zeros((c, 3)), phi)
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every clone that has not ended by ``n`` units of time."""
+        per = self._steps_per_unit()
+        steps = 2 * max(1, round(n * per / 2.0))
+        self._over_clones(state, lambda k: _overdamped(
+            self.system, self.temperature, self.threshold - _TOLERANCE,
+            state.start_phi + _TOLERANCE, int(self.hold * per), steps, round(self.limit * per),
+            state.values[k], state.rng[k], state.counters[k], state.moments[k]))

@@ -1,0 +1,366 @@
+"""The run file: one run, one HDF5 file, always whole.
+
+A checkpoint writes a temporary file beside the target, syncs it, and replaces the target in one
+step, so that a published file is never open for writing: a kill leaves the old file or the new one.
+Every data set carries a Fletcher-32 checksum and the file a digest of all its contents.  Groups and
+their arrays carry netCDF4-compatible dimension scales, so ``xarray.open_dataset`` and
+``xarray.open_datatree`` read a run file with no engine named.
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+CONVENTIONS = "phasegrok-1"
+_NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable."
+_PROVENANCE = {"content_sha256"}
+
+
+class RunFileError(Exception):
+    """A run file that cannot be read or written; the message is one sentence for the user."""
+
+
+@dataclasses.dataclass
+class Variable:
+    """An array of a run file with the names of its dimensions, its unit and its meaning."""
+
+    data: Any
+    dims: tuple[str, ...] = ()
+    units: str = "1"
+    long_name: str = ""
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.data, dtype=dtype)
+
+
+@dataclasses.dataclass
+class Group:
+    """One analysis: its variables (coordinates are those named as their only dimension)."""
+
+    variables: dict[str, Variable] = dataclasses.field(default_factory=dict)
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.asarray(self.variables[name].data)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.variables
+
+    def add(self, name: str, data, dims=(), units="1", long_name="", **attributes) -> None:
+        """Put a variable into the group."""
+        dims = (dims,) if isinstance(dims, str) else tuple(dims)
+        self.variables[name] = Variable(np.asarray(data), dims, units, long_name, attributes)
+
+
+@dataclasses.dataclass
+class RunFile:
+    """What a run file holds, read into memory: attributes, groups, and the state for a resume."""
+
+    attributes: dict[str, Any]
+    groups: dict[str, Group]
+    state: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Group:
+        return self.groups[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.groups
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write(path: Path, run: RunFile) -> None:
+    """Publish ``run`` at ``path``: whole or not at all.
+
+    Raises
+    ------
+    RunFileError
+        If the folder cannot be written or the disk is full; what was at ``path`` is untouched.
+    ValueError
+        If a variable's dimensions do not fit its shape or its coordinates.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(part, "w", libver=("v110", "v110")) as file:
+            _fill(file, run)
+            file.attrs["content_sha256"] = _digest(file)
+        with open(part, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
+        _remove_quietly(part)
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+        kept = "the last checkpoint there is whole" if path.exists() else "nothing was written"
+        raise RunFileError(f"cannot write {path}: {reason}; {kept}") from error
+    except BaseException:
+        _remove_quietly(part)
+        raise
+
+
+def _fill(file: h5py.File, run: RunFile) -> None:
+    file.attrs["Conventions"] = CONVENTIONS
+    for name, value in run.attributes.items():
+        file.attrs[name] = value
+    for name, group in run.groups.items():
+        _fill_group(file.require_group(name), group, name)
+    if run.state is not None:
+        blob = _pack(run.state)
+        node = file.create_group("state")
+        scale = node.create_dataset("byte", shape=(len(blob),), dtype="f4")
+        scale.make_scale(f"{_NOT_A_VARIABLE}{len(blob):10d}")
+        dataset = node.create_dataset("checkpoint", data=blob, chunks=True, fletcher32=True)
+        dataset.dims[0].attach_scale(scale)
+
+
+def _fill_group(node: h5py.Group, group: Group, name: str) -> None:
+    for key, value in group.attributes.items():
+        node.attrs[key] = value
+    for key, variable in group.variables.items():
+        data = np.asarray(variable.data)
+        if data.ndim != len(variable.dims):
+            raise ValueError(f"{name}/{key}: shape {data.shape} does not fit {variable.dims}")
+        checksum = {"fletcher32": True, "chunks": True} if data.ndim and data.size else {}
+        if data.dtype == bool:
+            data = data.astype(np.int8)
+        if data.dtype.kind == "U":
+            data = data.astype(h5py.string_dtype())
+            checksum = {}
+        dataset = node.create_dataset(key, data=data, **checksum)
+        dataset.attrs["units"] = variable.units
+        dataset.attrs["long_name"] = variable.long_name
+        for attribute, value in variable.attributes.items():
+            dataset.attrs[attribute] = value
+        if variable.dims == (key,):
+            dataset.make_scale(key)
+    for key, variable in group.variables.items():
+        if variable.dims == (key,):
+            continue
+        for axis, dim in enumerate(variable.dims):
+            if dim not in node:
+                raise ValueError(f"{name}/{key}: no coordinate {dim}")
+            if node[dim].shape[0] != node[key].shape[axis]:
+                raise ValueError(f"{name}/{key}: length of {dim} does not fit")
+            node[key].dims[axis].attach_scale(node[dim])
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        pass  # the folder may be gone or read-only; the part file is then swept at the next start
+
+
+# --- the state: one opaque array of bytes ---------------------------------------------------------
+
+
+def _pack(state: Mapping[str, Any]) -> np.ndarray:
+    header, chunks, offset = {}, [], 0
+    for name, value in state.items():
+        array = np.ascontiguousarray(value)
+        raw = array.tobytes()
+        header[name] = (array.dtype.str, np.shape(value), offset, len(raw))
+        chunks.append(raw)
+        offset += len(raw)
+    text = json.dumps(header).encode()
+    packed = len(text).to_bytes(8, "little") + text + b"".join(chunks)
+    return np.frombuffer(packed, dtype=np.uint8)
+
+
+def _unpack(blob: np.ndarray) -> dict[str, Any]:
+    raw = blob.tobytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    state = {}
+    for name, (dtype, shape, offset, size) in json.loads(raw[8:start]).items():
+        piece = raw[start + offset : start + offset + size]
+        array = np.frombuffer(piece, dtype=np.dtype(dtype)).reshape(shape).copy()
+        state[name] = array if shape else array.item()
+    return state
+
+
+def pack_dataclass(state) -> dict[str, Any]:
+    """The fields of a state (a dataclass of arrays and numbers) for ``RunFile.state``."""
+    return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read(path: Path, with_state: bool = False) -> RunFile:
+    """Read a run file, having checked that it is one, whole and unaltered.
+
+    Raises
+    ------
+    RunFileError
+        If the file is missing, foreign, truncated or altered: one sentence.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RunFileError(f"there is no file {path}")
+    if path.is_dir():
+        raise RunFileError(f"{path} is a folder, not a run file")
+    if not os.access(path, os.R_OK):
+        raise RunFileError(f"{path} may not be read: check its permissions")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            _check_convention(path, file)
+            if file.attrs["content_sha256"] != _digest(file):
+                raise RunFileError(f"{path} was altered after it was written: do not trust it")
+            return _load(file, with_state)
+    except RunFileError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        if not h5py.is_hdf5(path):
+            raise RunFileError(f"{path} is not an HDF5 file") from error
+        raise RunFileError(f"{path} is truncated or damaged and cannot be read") from error
+
+
+def _check_convention(path: Path, file: h5py.File) -> None:
+    convention = file.attrs.get("Conventions")
+    if not isinstance(convention, str) or not convention.startswith("phasegrok-"):
+        raise RunFileError(f"{path} is an HDF5 file, but not a run file of phasegrok")
+    if convention != CONVENTIONS:
+        raise RunFileError(f"{path} follows {convention}; this version reads {CONVENTIONS}")
+
+
+def _load(file: h5py.File, with_state: bool) -> RunFile:
+    groups: dict[str, Group] = {}
+    state = None
+
+    def visit(node: h5py.Group, name: str) -> None:
+        nonlocal state
+        if name == "state":
+            state = _unpack(node["checkpoint"][()]) if with_state else None
+            return
+        group = Group(attributes=_attributes(node))
+        for key, item in node.items():
+            if isinstance(item, h5py.Group):
+                visit(item, f"{name}/{key}" if name else key)
+            else:
+                group.variables[key] = _variable(item, key)
+        if name and (group.variables or group.attributes):
+            groups[name] = group
+
+    visit(file, "")
+    return RunFile(_attributes(file), groups, state)
+
+
+def _variable(item: h5py.Dataset, key: str) -> Variable:
+    attributes = _attributes(item)
+    data = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+    if item.is_scale:
+        dims: tuple[str, ...] = (key,)
+    else:
+        dims = tuple(dim[0].name.rsplit("/", 1)[1] for dim in item.dims)
+    units = attributes.pop("units", "1")
+    return Variable(data, dims, units, attributes.pop("long_name", ""), attributes)
+
+
+def _attributes(node) -> dict[str, Any]:
+    hidden = {"CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST"} | _PROVENANCE
+    return {k: v.item() if isinstance(v, np.generic) else v
+            for k, v in node.attrs.items() if k not in hidden}
+
+
+def _digest(file: h5py.File) -> str:
+    """SHA-256 over names, attributes, types and values of everything in the file."""
+    digest = hashlib.sha256()
+
+    def add_node(name, node):
+        digest.update(name.encode())
+        for key, value in sorted(_attributes(node).items()):
+            digest.update(f"{key}={value!r}".encode())
+        if isinstance(node, h5py.Dataset) and name != "state/byte":
+            digest.update(f"{node.dtype}{node.shape}".encode())
+            data = node[()]
+            text = h5py.check_string_dtype(node.dtype)
+            digest.update(repr(data).encode() if text else np.ascontiguousarray(data).tobytes())
+
+    add_node("/", file)
+    file.visititems(add_node)
+    return digest.hexdigest()
+
+
+# --- one writer a run -----------------------------------------------------------------------------
+
+
+class Lock:
+    """Holds a run's name: a second process that wants the same file is refused.
+
+    The lock is released by the operating system when the process dies, however it dies.
+    """
+
+    def __init__(self, path: Path):
+        self._path = Path(path).with_name(f".{Path(path).name}.lock")
+        self._target = path
+        self._handle: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock and sweep away the part files of dead processes of this host.
+
+        Raises
+        ------
+        RunFileError
+            If another process is running this run, or the folder cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise RunFileError(f"cannot write in {self._path.parent}: {reason}") from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._handle)
+            self._handle = None
+            raise RunFileError(
+                f"{self._target} is being written by another process: wait for it or stop it, "
+                "or give another --out"
+            ) from error
+        self._sweep()
+
+    def release(self) -> None:
+        """Give the name back."""
+        if self._handle is not None:
+            _remove_quietly(self._path)
+            os.close(self._handle)
+            self._handle = None
+
+    def _sweep(self) -> None:
+        prefix = f".{Path(self._target).name}.{socket.gethostname()}-"
+        for part in self._path.parent.glob(f"{prefix}*.part"):
+            pid = part.name[len(prefix) : -len(".part")]
+            if pid.isdigit() and not _alive(int(pid)):
+                _remove_quietly(part)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""How a landscape is measured: Wang-Landau sampling with frozen production."""

@@ -1,0 +1,254 @@
+"""Wang-Landau sampling of the density of states, with frozen production.
+
+Each walker learns ln g by a random walk that is accepted with min(1, g(old)/g(new)) and adds ln f
+to its present cell.  ln f is halved each time every cell seen so far has been revisited, and
+follows n_cells/t (t in attempted updates) from the moment when that is the larger of the two (Wang
+and Landau, Phys. Rev. Lett. 86 (2001) 2050; Belardinelli and Pereyra, Phys. Rev. E 75 (2007)
+046701).  A cell that is found anew starts the schedule over: otherwise the first cells use up the
+deposits, and the rest of the landscape is never reached.  The first half of the sweeps learns; the second half samples with the weights frozen, and
+g is estimated from the production histograms of all walkers together, so that the answer does not
+depend on how well the weights converged; only its error does.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from phasegrok.compiled import kernel, over_threads
+from phasegrok.dynamics.single_flip import propose
+from phasegrok.rng import below, streams, uniform
+from phasegrok.runfile import Group
+from phasegrok.systems.discrete import (
+    assign,
+    draw,
+    energy_cell,
+    energy_change,
+    order_cell,
+    order_change,
+    prepare,
+)
+from phasegrok.thermodynamics.density_of_states import combine_walkers
+
+# columns of State.counters
+SWEEPS, SEEN, UNVISITED, LAST_NEW, ONE_OVER_T = range(5)
+
+
+@dataclasses.dataclass
+class State:
+    """W walkers: configurations, what each learned, what each counted, and the generators."""
+
+    sigma: np.ndarray  # (W, N) int8
+    cache: np.ndarray  # (W, K) int64
+    values: np.ndarray  # (W, 2): E, Phi
+    rng: np.ndarray  # (W, 4) uint64
+    log_g: np.ndarray  # (W, n_E, n_Phi), -inf where never seen
+    visits: np.ndarray  # (W, n_E, n_Phi) since ln f was last lowered; in production: all
+    log_f: np.ndarray  # (W,)
+    counters: np.ndarray  # (W, 5) int64
+    learning_sweeps: int
+
+
+@kernel(allocates=False)
+def _sweeps(system, joint, learning, n_sweeps, sigma, cache, values, rng, log_g, visits, log_f,
+            counters):
+    n = sigma.shape[0]
+    e = energy_cell(system, values[0])
+    p = order_cell(system, values[1]) if joint else 0
+    for _ in range(n_sweeps):
+        for k in range(n):
+            site = below(rng, n)
+            value = propose(system, sigma, site, rng)
+            energy = values[0] + energy_change(system, sigma, cache, site, value)
+            phi = values[1] + order_change(system, sigma, cache, site, value)
+            e_new = energy_cell(system, energy)
+            p_new = order_cell(system, phi) if joint else 0
+            if log_g[e_new, p_new] == -np.inf:
+                # a new cell starts from the present height: no long stay to fill it up
+                log_g[e_new, p_new] = log_g[e, p]
+                counters[SEEN] += 1
+                counters[UNVISITED] += 1
+                counters[LAST_NEW] = counters[SWEEPS]
+                if learning:  # the deposits to come must span the new cell's height: start over
+                    log_f[0] = 1.0
+                    counters[ONE_OVER_T] = 0
+            rise = log_g[e_new, p_new] - log_g[e, p]
+            if rise <= 0.0 or uniform(rng) < math.exp(-rise):
+                assign(system, sigma, cache, site, value)
+                values[0] = energy
+                values[1] = phi
+                e = e_new
+                p = p_new
+            if visits[e, p] == 0:
+                counters[UNVISITED] -= 1
+            visits[e, p] += 1
+            if learning:
+                log_g[e, p] += log_f[0]
+                attempts = counters[SWEEPS] * n + k + 1
+                if counters[ONE_OVER_T] == 1:
+                    log_f[0] = counters[SEEN] / attempts
+                elif counters[UNVISITED] == 0 and counters[SEEN] > 1:
+                    visits[:] = 0
+                    counters[UNVISITED] = counters[SEEN]
+                    log_f[0] *= 0.5
+                    if log_f[0] < counters[SEEN] / attempts:
+                        counters[ONE_OVER_T] = 1
+        counters[SWEEPS] += 1
+
+
+@kernel(allocates=False)
+def _start(system, joint, sigma, cache, values, rng, log_g, visits, counters):
+    draw(system, sigma, rng)
+    energy, phi = prepare(system, sigma, cache)
+    values[0] = energy
+    values[1] = phi
+    log_g[energy_cell(system, energy), order_cell(system, phi) if joint else 0] = 0.0
+    counters[SEEN] = 1
+    counters[UNVISITED] = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class WangLandau:
+    """Protocol: ln g(E) or ln g(E, Phi) of a discrete system from independent walkers.
+
+    Parameters
+    ----------
+    system : NamedTuple
+        A discrete system.
+    sweeps : int
+        Sweeps of each walker in total; the first half learns, the rest is production.
+    walkers : int
+        Independent walkers, from whose scatter the errors come.
+    joint : bool
+        Resolve the order parameter too.
+    """
+
+    system: object
+    sweeps: int
+    walkers: int = 8
+    joint: bool = False
+    unit: str = dataclasses.field(default="sweeps", init=False)
+
+    def init(self, seed: int) -> State:
+        """Random configurations, nothing learned."""
+        system, w = self.system, self.walkers
+        shape = (w, len(system.energy_levels()), len(system.order_levels()) if self.joint else 1)
+        state = State(
+            sigma=np.zeros((w, system.n_sites), dtype=np.int8),
+            cache=np.zeros((w, system.cache_size), dtype=np.int64),
+            values=np.zeros((w, 2)),
+            rng=streams(seed, ["wang-landau", self.joint], w),
+            log_g=np.full(shape, -np.inf),
+            visits=np.zeros(shape, dtype=np.int64),
+            log_f=np.ones((w, 1)),
+            counters=np.zeros((w, 5), dtype=np.int64),
+            learning_sweeps=max(1, self.sweeps // 2),
+        )
+        for k in range(w):
+            _start(system, self.joint, state.sigma[k], state.cache[k], state.values[k],
+                   state.rng[k], state.log_g[k], state.visits[k], state.counters[k])
+        return state
+
+    def total(self) -> int:
+        """Sweeps of a walker."""
+        return self.sweeps
+
+    def done(self, state: State) -> int:
+        """Sweeps that every walker has made."""
+        return int(state.counters[:, SWEEPS].min())
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every walker by ``n`` sweeps, or to the end of the learning, if that is nearer."""
+        now = self.done(state)
+        learning = now < state.learning_sweeps
+        if learning:
+            n = min(n, state.learning_sweeps - now)
+        over_threads(
+            lambda k: _sweeps(self.system, self.joint, learning, n, state.sigma[k],
+                              state.cache[k], state.values[k], state.rng[k], state.log_g[k],
+                              state.visits[k], state.log_f[k], state.counters[k]),
+            self.walkers,
+        )
+        if learning and now + n == state.learning_sweeps:
+            state.visits[:] = 0
+
+    def status(self, state: State) -> str:
+        """One phrase for the progress display."""
+        cells = int(state.counters[:, SEEN].max())
+        if self.done(state) >= state.learning_sweeps:
+            return f"production, {cells} cells"
+        return f"learning, {cells} cells, ln f = {state.log_f.max():.1e}"
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``density_of_states``: ln g with errors, and the evidence of convergence."""
+        in_production = self.done(state) > state.learning_sweeps
+        histogram = state.visits if in_production else (state.log_g > -np.inf).astype(np.int64)
+        w = self.walkers
+        weight = np.where(np.isfinite(state.log_g), state.log_g, np.inf)
+        log_g, log_g_jackknife = combine_walkers(
+            histogram.reshape(w, -1), weight.reshape(w, -1), self.system.log_n_states
+        )
+        return {"density_of_states": self._group(state, log_g, log_g_jackknife, in_production)}
+
+    def _group(self, state, log_g, log_g_jackknife, in_production) -> Group:
+        from phasegrok.statistics import jackknife_error
+
+        dims = ("energy", "order_parameter") if self.joint else ("energy",)
+        shape = state.log_g.shape[1:] if self.joint else state.log_g.shape[1:2]
+        # cells that no state can reach (gaps in the spectrum) are left out of the file
+        reached = np.isfinite(state.log_g).any(axis=(0, 2))
+        log_g = log_g.reshape(shape)[reached]
+        jackknife = log_g_jackknife.reshape(self.walkers, *shape)[:, reached]
+        group = Group()
+        group.add("energy", self.system.energy_levels()[reached], "energy", "energy",
+                  "energy of the whole system")
+        if self.joint:
+            group.add("order_parameter", self.system.order_levels(), "order_parameter", "1",
+                      "order parameter, as the card defines it")
+        group.add("walker", np.arange(self.walkers), "walker", "1", "independent walker")
+        group.add("log_g", log_g, dims, "nat", "ln of the number of states")
+        group.add("log_g_err", jackknife_error(jackknife), dims, "nat",
+                  "standard error of log_g: jackknife over walkers")
+        group.add("log_g_jackknife", jackknife, ("walker", *dims), "nat",
+                  "log_g with one walker left out")
+        group.attributes.update(self._evidence(state, in_production))
+        return group
+
+    def _evidence(self, state: State, in_production: bool) -> dict:
+        seen = np.isfinite(state.log_g)
+        same = bool(np.all(seen == seen[0]))
+        visited = bool(in_production and np.all((state.visits > 0).any(axis=0) == seen.any(axis=0)))
+        settled = bool(in_production and np.all(state.counters[:, LAST_NEW]
+                                                < state.learning_sweeps))
+        missing = [cell for cell in self.system.known_cells() if not self._was_seen(state, cell)]
+        why = []
+        if not in_production:
+            why.append("production has not begun")
+        if not same:
+            why.append("the walkers did not see the same cells")
+        if in_production and not settled:
+            why.append("a cell was found for the first time in the second half")
+        if in_production and not visited:
+            why.append("a cell was never visited in production")
+        if missing:
+            why.append(f"{len(missing)} known ground state(s) or the teacher not visited by all")
+        if self.walkers < 2:
+            why.append("one walker gives no errors")
+        return {
+            "complete": not why,
+            "complete_reason": "; ".join(why) if why else "all walkers saw the same cells, none "
+            "was new in the second half, every known ground state was visited",
+            "measure": "number of states (sums to the total number of states)",
+            "log_n_states": self.system.log_n_states,
+            "sweeps": self.done(state),
+            "learning_sweeps": state.learning_sweeps,
+            "walkers": self.walkers,
+            "final_log_f": float(state.log_f.max()),
+            "schedule": "ln f halved on revisit of all seen cells, then n_cells/t, restarted by a new "
+            "cell; production frozen",
+        }
+
+    def _was_seen(self, state: State, cell: tuple[float, float]) -> bool:
+        e = energy_cell(self.system, cell[0])
+        p = order_cell(self.system, cell[1]) if self.joint else 0
+        return bool(np.all(np.isfinite(state.log_g[:, e, p])))

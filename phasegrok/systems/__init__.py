@@ -1,0 +1,35 @@
+"""What is simulated: parameters, energy, order parameters, moves or gradient; one file a family.
+
+``KINDS`` is the one table from the ``kind`` of a card to the schema of its parameters, given as
+``module:class`` and imported when a card asks for it.  ``FAMILY`` says which protocols fit: a
+"discrete" system has single-site moves, a "network" a loss and a gradient, an "overdamped" system
+a force.
+"""
+
+import importlib
+
+KINDS = {
+    "ising-2d": "phasegrok.systems.ising:Lattice2DParameters",
+    "ising-graph": "phasegrok.systems.ising:GraphParameters",
+    "potts-2d": "phasegrok.systems.potts:Parameters",
+    "curie-weiss": "phasegrok.systems.curie_weiss:Parameters",
+    "ising-perceptron": "phasegrok.systems.perceptron:Parameters",
+    "modular-transformer": "phasegrok.systems.transformer:Parameters",
+    "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
+}
+
+FAMILY = {
+    "ising-2d": "discrete",
+    "ising-graph": "discrete",
+    "potts-2d": "discrete",
+    "curie-weiss": "discrete",
+    "ising-perceptron": "discrete",
+    "modular-transformer": "network",
+    "overdamped-1d": "overdamped",
+}
+
+
+def parameters_class(kind: str):
+    """The pydantic schema of the parameters of ``kind`` (a key of ``KINDS``)."""
+    module, name = KINDS[kind].split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,143 @@
+"""What a discrete system is: nine functions that the kernels call.
+
+A system is a ``NamedTuple`` of numbers and arrays.  Its behaviour is given by functions with the
+names below, registered with :func:`behaviour`; kernels are written once against these names, and
+Numba compiles them for each system at full speed.  A configuration is a flat ``int8`` array
+``sigma`` of ``n_sites`` local states; ``cache`` is an ``int64`` array of derived integers that the
+system keeps up to date itself (colour counts, local fields); energies and order parameters are
+floats.
+
+Besides these functions a system has, as plain Python methods or properties,
+
+``n_sites``, ``cache_size``
+    lengths of ``sigma`` and ``cache``;
+``log_n_states``
+    ln of the total number of states, to which ln g is normalised;
+``energy_levels()``, ``order_levels()``
+    the values of E and Phi of the cells of the landscape, ascending;
+``known_cells()``
+    the (E, Phi) of states known beforehand (ground states, the teacher), which a complete density
+    of states must have visited;
+``configuration(phi, rng)``
+    a configuration whose order parameter per unit ``order_unit`` is nearest to ``phi``;
+``order_unit``
+    what Phi is divided by to become intensive (N for a magnetisation, 1 for an overlap).
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from phasegrok.compiled import kernel
+from phasegrok.rng import next_word
+
+_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+
+GENERIC: dict[str, dict[type, Any]] = {}
+
+
+def _generic(stub):
+    """Make ``stub`` a function that is looked up by the class of its first argument."""
+    table = GENERIC.setdefault(stub.__name__, {})
+
+    def typing_function(system, *args):
+        return table.get(getattr(system, "instance_class", None))
+
+    overload(stub, strict=False, jit_options=_OPTIONS)(typing_function)
+    return stub
+
+
+def behaviour(system_class):
+    """Register the decorated function as ``system_class``'s version of the function of its name.
+
+    Raises
+    ------
+    NameError
+        If no function of this name belongs to a discrete system.
+    """
+
+    def register(function):
+        if function.__name__ not in GENERIC:
+            known = ", ".join(GENERIC)
+            raise NameError(f"{function.__name__} is no part of a discrete system; parts: {known}")
+        GENERIC[function.__name__][system_class] = function
+        return function
+
+    return register
+
+
+def _call(name, system, *args):
+    return GENERIC[name][type(system)](system, *args)
+
+
+@_generic
+def draw(system, sigma, rng):
+    """Fill ``sigma`` with a configuration drawn uniformly."""
+    return _call("draw", system, sigma, rng)
+
+
+@_generic
+def prepare(system, sigma, cache):
+    """Fill ``cache`` from ``sigma``; returns (E, Phi) computed from scratch."""
+    return _call("prepare", system, sigma, cache)
+
+
+@_generic
+def n_values(system):
+    """Number of states of one site."""
+    return _call("n_values", system)
+
+
+@_generic
+def value_of(system, k):
+    """The k-th state of a site (-1, +1 for spins; 0..q-1 for colours)."""
+    return _call("value_of", system, k)
+
+
+@_generic
+def energy_change(system, sigma, cache, site, value):
+    """E after ``sigma[site]`` became ``value``, minus E."""
+    return _call("energy_change", system, sigma, cache, site, value)
+
+
+@_generic
+def order_change(system, sigma, cache, site, value):
+    """Phi after ``sigma[site]`` became ``value``, minus Phi."""
+    return _call("order_change", system, sigma, cache, site, value)
+
+
+@_generic
+def assign(system, sigma, cache, site, value):
+    """Set ``sigma[site]`` to ``value`` and keep ``cache`` true."""
+    return _call("assign", system, sigma, cache, site, value)
+
+
+@_generic
+def energy_cell(system, energy):
+    """Index of ``energy`` in ``energy_levels()``."""
+    return _call("energy_cell", system, energy)
+
+
+@_generic
+def order_cell(system, phi):
+    """Index of ``phi`` in ``order_levels()``."""
+    return _call("order_cell", system, phi)
+
+
+@kernel(allocates=False)
+def draw_spins(sigma, rng):
+    """Fill ``sigma`` with independent fair spins, 64 from each random word."""
+    word = next_word(rng)
+    for i in range(sigma.shape[0]):
+        if i % 64 == 0 and i > 0:
+            word = next_word(rng)
+        sigma[i] = 1 if (word >> np.uint64(i % 64)) & np.uint64(1) else -1
+
+
+def spins_with_magnetisation(n: int, m: float, rng: np.random.Generator) -> np.ndarray:
+    """Spins at random sites whose mean is as near to ``m`` as ``n`` spins allow."""
+    n_up = round(n * (1.0 + m) / 2.0)
+    sigma = np.full(n, -1, dtype=np.int8)
+    sigma[rng.permutation(n)[:n_up]] = 1
+    return sigma

@@ -1,0 +1,54 @@
+"""One-dimensional overdamped systems whose answer is known: drift, saddle, double well.
+
+dx = f(x) dt + sqrt(2 T) dW, f(x) = c0 + c1 x + c2 x^2 + c3 x^3.  The drift f = -x reaches its event
+at a time that noise does not move; the saddle f = x - x^3 started at x = 0 leaves only because of
+the noise, after a time that depends on its logarithm; the double well f = x - x^3 started in a well
+waits for an activated event (exact first-passage times: :mod:`phasegrok.theory.first_passage`).
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Parameters(BaseModel):
+    """Parameters of a one-dimensional overdamped system."""
+
+    model_config = ConfigDict(extra="forbid")
+    c0: float = Field(0.0, description="constant force")
+    c1: float = Field(0.0, description="coefficient of x in the force, 1/time")
+    c2: float = Field(0.0, description="coefficient of x^2 in the force")
+    c3: float = Field(0.0, description="coefficient of x^3 in the force")
+    start: float = Field(description="initial position")
+    order_parameter: Literal["x", "abs_x"] = Field("x", description="what the event looks at")
+    dt: float = Field(1e-3, gt=0.0, description="time step of the Euler-Maruyama scheme")
+
+    def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Quenched arrays of the system: none here."""
+        return {}
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """Number of coordinates: 1."""
+        return 1
+
+    def build(self, arrays: dict[str, np.ndarray]) -> "Overdamped":
+        """The system on which kernels run."""
+        folded = self.order_parameter == "abs_x"
+        return Overdamped(self.c0, self.c1, self.c2, self.c3, self.start, folded, self.dt)
+
+
+class Overdamped(NamedTuple):
+    """Coefficients of the force, start, whether Phi is |x|, and the time step."""
+
+    c0: float
+    c1: float
+    c2: float
+    c3: float
+    start: float
+    folded: bool
+    dt: float
+
+    def force(self, x):
+        """f(x)."""
+        return self.c0 + x * (self.c1 + x * (self.c2 + x * self.c3))
