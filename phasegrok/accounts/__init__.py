@@ -1,0 +1,1 @@
+"""Which account fits a run: the measured components and the verdict."""
