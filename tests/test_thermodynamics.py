@@ -448,3 +448,30 @@ def test_single_walker_gives_no_errors():
     s = ep.spinodals(energies, log_g_Em, (1.2, 1.9), 1e-3, rows)
     assert s.upper is not None and math.isnan(s.upper_err)
     assert np.isnan(ep.effective_potential_with_errors(energies, log_g_Em, rows, 1.0)[1]).all()
+
+
+def test_parity_gaps_change_nothing():
+    energies, m, log_g_Em = curie_weiss(80, 0.0, 1.0)
+    gaps = np.full((81, 161), np.nan)
+    gaps[:, ::2] = log_g_Em
+    m_gaps = np.linspace(-1.0, 1.0, 161)
+    plain = ep.coexistence(energies, m, log_g_Em, (1.2, 1.8), 1e-3)
+    gapped = ep.coexistence(energies, m_gaps, gaps, (1.2, 1.8), 1e-3)
+    for name in ("temperature_equal_height", "temperature_equal_weight", "barrier", "phi_barrier"):
+        assert getattr(gapped, name) == pytest.approx(getattr(plain, name), rel=1e-12)
+    assert ep.spinodals(energies, gaps, (1.2, 2.0), 1e-3) == ep.spinodals(
+        energies, log_g_Em, (1.2, 2.0), 1e-3
+    )
+    V = ep.effective_potential(energies, gaps, 1.45)
+    assert np.isnan(V[1::2]).all()
+    assert ep.barrier(m_gaps, V, 0.1).index % 2 == 0
+
+
+def test_noise_does_not_make_a_symmetry_a_transition():
+    energies, magnetisations, log_g_EM, _, _ = ising_4x4()
+    rng = np.random.default_rng(17)
+    for _ in range(20):
+        noisy_g = log_g_EM + 0.05 * rng.normal(size=log_g_EM.shape)
+        result = ep.coexistence(energies, magnetisations, noisy_g, (0.8, 4.0), 0.4)
+        assert not result.found and "symmetry" in result.reason
+        assert ep.barrier(magnetisations, ep.effective_potential(energies, noisy_g, 1.5), 0.4)
