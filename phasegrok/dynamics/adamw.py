@@ -32,7 +32,6 @@ from phasegrok.systems.transformer_compiled import (
     energy_and_gradient_inner,
     inner,
     losses_from_tables,
-    losses_inner,
     pairs,
     workspace,
 )
@@ -246,10 +245,7 @@ def train(w, g, theta, m, v, rng, counters, n_steps, constants, scratch, curves)
         due = k % constants.eval_every == 0 and counters[_EVALUATED] != k
         if k == end and not due:
             break
-        if k == end:  # the last evaluation needs no gradient; the same bits come from both
-            energy = losses_inner(w, scratch.train, scratch.work)
-        else:
-            energy = energy_and_gradient_inner(w, g, scratch.train, scratch.work)
+        energy = energy_and_gradient_inner(w, g, scratch.train, scratch.work)
         if due:  # the tables of the weights are still those of this step
             test = losses_from_tables(scratch.test, scratch.work)
             _record(theta, counters, constants, energy, test, scratch, curves, rows)

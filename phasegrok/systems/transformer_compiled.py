@@ -244,7 +244,6 @@ largest_lane = _fold(
 
 _LANES = 16  # columns are padded to whole vectors of the narrower type
 _CHUNK_BYTES = 1 << 20  # hidden activations handled at once: they stay in the second-level cache
-_TILE = 128  # columns of a table handled at once: its rows then stay near the processor
 _SAFE_SCORE = 600.0  # exp of a difference of scores below this is a float64
 _FAINT = 1e-20  # a class this much below the row's strongest wrong one is lost in any rounding
 _NIL = 1e-30  # gradients below this are dropped: products with them would be denormal, and slow
@@ -328,10 +327,18 @@ def workspace(system: ModularTransformer) -> Workspace:
     )  # fmt: skip
     return Workspace(
         **{
-            name: np.zeros(shape, np.float64 if name == "boltzmann" else dtype)
+            name: _aligned(shape, np.dtype(np.float64) if name == "boltzmann" else dtype)
             for name, shape in shapes.items()
         }
     )
+
+
+def _aligned(shape, dtype):
+    """Zeros that begin on a cache line: a vector across two lines costs twice."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.zeros(size + _BYTES, np.uint8)
+    begin = -room.ctypes.data % _BYTES
+    return room[begin : begin + size].view(dtype).reshape(shape)
 
 
 def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
@@ -356,7 +363,10 @@ def single_threaded_blas():
 
 
 # Called from kernels only: the code that would take the arrays from Python is most of the compile.
-inner = functools.partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Division by zero gives infinity or NaN as in the rest of NumPy; a test would stop vectorisation.
+inner = functools.partial(
+    kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy"
+)
 
 
 @inner
@@ -386,7 +396,7 @@ def _row_times(x, M, out):
 @inner
 def _times_column(M, x, out):
     """out = M x for a vector x."""
-    lanes, columns = 64 // x.itemsize, x.shape[0]
+    lanes, columns = _BYTES // x.itemsize, x.shape[0]
     whole = columns - columns % lanes
     for k in range(M.shape[0]):
         total = splat(x, x[0] * 0)
@@ -479,27 +489,25 @@ def _mix(data, first, n, work, column, out, accumulate, rectify):
     """
     heads, n_t, w = work.T.shape
     T, base, A, width = work.T, work.base, work.A, out.shape[1]
-    lanes = 64 // out.itemsize
-    for begin in range(0, width, _TILE):
-        end = min(begin + _TILE, width)
-        for i in range(n):
-            a, b = data.a[first + i], n_t // 2 + data.b[first + i]
-            row = i * width
-            for j in range(begin, end, lanes):
-                y = load(base, column + j)
-                if accumulate:
-                    y = add(y, load(out, row + j))
-                store(out, row + j, y)
-            for h in range(heads):
-                A_0, A_1 = splat(A, A[i, 2 * h]), splat(A, A[i, 2 * h + 1])
-                T_0, T_1 = (h * n_t + a) * w + column, (h * n_t + b) * w + column
-                for j in range(begin, end, lanes):
-                    y = fma(A_0, load(T, T_0 + j), load(out, row + j))
-                    store(out, row + j, fma(A_1, load(T, T_1 + j), y))
-            if rectify:
-                for j in range(begin, end, lanes):
-                    y = load(out, row + j)
-                    store(out, row + j, positive_part(y, y))
+    lanes = _BYTES // out.itemsize
+    for i in range(n):
+        a, b = data.a[first + i], n_t // 2 + data.b[first + i]
+        row = i * width
+        for j in range(0, width, lanes):
+            y = load(base, column + j)
+            if accumulate:
+                y = add(y, load(out, row + j))
+            store(out, row + j, y)
+        for h in range(heads):
+            A_0, A_1 = splat(A, A[i, 2 * h]), splat(A, A[i, 2 * h + 1])
+            T_0, T_1 = (h * n_t + a) * w + column, (h * n_t + b) * w + column
+            for j in range(0, width, lanes):
+                y = fma(A_0, load(T, T_0 + j), load(out, row + j))
+                store(out, row + j, fma(A_1, load(T, T_1 + j), y))
+        if rectify:
+            for j in range(0, width, lanes):
+                y = load(out, row + j)
+                store(out, row + j, positive_part(y, y))
 
 
 @inner
@@ -509,7 +517,7 @@ def _cross_entropy_row(logits, i, target):
     Leaves exp(l_j - max over the wrong classes) in the row, and returns with the slope the factor
     that turns it into the gradient of the loss.
     """
-    lanes, width = 64 // logits.itemsize, logits.shape[1]
+    lanes, width = _BYTES // logits.itemsize, logits.shape[1]
     row = i * width
     right = logits[i, target]
     logits[i, target] = _NEVER
@@ -524,18 +532,21 @@ def _cross_entropy_row(logits, i, target):
         x = exponential(sub(load(logits, row + j), shift))
         store(logits, row + j, x)
         total = add(total, x)
-    others = np.float64(sum_of_lanes(total))
-    delta = np.float64(highest) - np.float64(right) + np.log(others)
-    small = np.exp(-abs(delta))
-    loss = max(delta, 0.0) + np.log1p(small) + np.float64(sum_of_lanes(probe))
-    slope = (1.0 if delta >= 0.0 else small) / (1.0 + small)
+    others, gap = np.float64(sum_of_lanes(total)), np.float64(right) - np.float64(highest)
+    if gap >= 0.0:  # exp(delta) = others exp(-gap)
+        ratio = others * np.exp(-gap)
+        loss, slope = np.log1p(ratio), ratio / (1.0 + ratio)
+    else:
+        norm = others + np.exp(gap)
+        loss, slope = np.log(norm) - gap, others / norm
+    loss += np.float64(sum_of_lanes(probe))
     return loss, slope, slope / others, right > highest
 
 
 @inner
 def _cross_entropy(data, first, n, work, scale):
     """Loss summed over rows and number of right answers; gradient times ``scale`` in logits."""
-    logits, lanes, width = work.logits, 64 // work.logits.itemsize, work.logits.shape[1]
+    logits, lanes, width = work.logits, _BYTES // work.logits.itemsize, work.logits.shape[1]
     total, n_right = 0.0, 0
     for i in range(n):
         target = data.labels[first + i]
@@ -574,13 +585,6 @@ def losses_from_tables(data, work):
     return total / n, n_right / n
 
 
-@inner
-def losses_inner(w, data, work):
-    """``losses`` for callers that are kernels themselves."""
-    _tables(w, work)
-    return losses_from_tables(data, work)
-
-
 @kernel
 def losses(w, data, work):
     """Mean cross-entropy and accuracy of a data set.
@@ -599,7 +603,8 @@ def losses(w, data, work):
     accuracy : float
         Share of the pairs whose right class has the largest logit.
     """
-    return losses_inner(w, data, work)
+    _tables(w, work)
+    return losses_from_tables(data, work)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -612,33 +617,31 @@ def _scatter(data, first, n, work, column, dY):
     """Gradient of ``_mix``: adds dY to those of the tables and of what all share, and to d_A."""
     heads, n_t, w = work.T.shape
     T, d_T, d_base, A, d_A = work.T, work.d_T, work.d_base, work.A, work.d_A
-    lanes, width = 64 // dY.itemsize, dY.shape[1]
-    for begin in range(0, width, _TILE):
-        end = min(begin + _TILE, width)
-        for i in range(n):
-            a, b = data.a[first + i], n_t // 2 + data.b[first + i]
-            row = i * width
-            for j in range(begin, end, lanes):
-                store(d_base, column + j, add(load(d_base, column + j), load(dY, row + j)))
-            for h in range(heads):
-                A_0, A_1 = splat(A, A[i, 2 * h]), splat(A, A[i, 2 * h + 1])
-                T_0, T_1 = (h * n_t + a) * w + column, (h * n_t + b) * w + column
-                s_0 = splat(A, A[i, 2 * h] * 0)
-                s_1 = s_0
-                for j in range(begin, end, lanes):
-                    y = load(dY, row + j)
-                    s_0 = fma(y, load(T, T_0 + j), s_0)
-                    s_1 = fma(y, load(T, T_1 + j), s_1)
-                    store(d_T, T_0 + j, fma(y, A_0, load(d_T, T_0 + j)))
-                    store(d_T, T_1 + j, fma(y, A_1, load(d_T, T_1 + j)))
-                d_A[i, 2 * h] += sum_of_lanes(s_0)
-                d_A[i, 2 * h + 1] += sum_of_lanes(s_1)
+    lanes, width = _BYTES // dY.itemsize, dY.shape[1]
+    for i in range(n):
+        a, b = data.a[first + i], n_t // 2 + data.b[first + i]
+        row = i * width
+        for j in range(0, width, lanes):
+            store(d_base, column + j, add(load(d_base, column + j), load(dY, row + j)))
+        for h in range(heads):
+            A_0, A_1 = splat(A, A[i, 2 * h]), splat(A, A[i, 2 * h + 1])
+            T_0, T_1 = (h * n_t + a) * w + column, (h * n_t + b) * w + column
+            s_0 = splat(A, A[i, 2 * h] * 0)
+            s_1 = s_0
+            for j in range(0, width, lanes):
+                y = load(dY, row + j)
+                s_0 = fma(y, load(T, T_0 + j), s_0)
+                s_1 = fma(y, load(T, T_1 + j), s_1)
+                store(d_T, T_0 + j, fma(y, A_0, load(d_T, T_0 + j)))
+                store(d_T, T_1 + j, fma(y, A_1, load(d_T, T_1 + j)))
+            d_A[i, 2 * h] += sum_of_lanes(s_0)
+            d_A[i, 2 * h + 1] += sum_of_lanes(s_1)
 
 
 @inner
 def _rectify_gradient(n, work):
     """Gradient that passes the ReLU: zero where the unit is off."""
-    lanes = 64 // work.hidden.itemsize
+    lanes = _BYTES // work.hidden.itemsize
     for j in range(0, n * work.hidden.shape[1], lanes):
         store(work.d_hidden, j, positive_part(load(work.d_hidden, j), load(work.hidden, j)))
 
@@ -666,7 +669,7 @@ def _backward(data, first, n, work):
     """Gradients of the tables, of the scores and of W_f from those of the logits of n rows."""
     logits, hidden = work.logits[:n], work.hidden[:n]
     _tn(hidden, logits, work.d_W_f_rows)
-    lanes = 64 // work.hidden.itemsize
+    lanes = _BYTES // work.hidden.itemsize
     for j in range(0, work.d_W_f.size, lanes):
         store(work.d_W_f, j, add(load(work.d_W_f, j), load(work.d_W_f_rows, j)))
     _nt(logits, work.W_f, work.d_hidden[:n])
