@@ -437,9 +437,10 @@ def _tables(w, work):
             work.X[p + t, j] = w.W_E[t, j] + w.W_pos[1, j]
     for j in range(d):
         work.X[-1, j] = w.W_E[p, j] + w.W_pos[2, j]
-        work.R[j, :m] = w.W_in[j]
-        work.R[j, m_padded : m_padded + p] = w.W_U[j]
-        work.W_U[j, :p] = w.W_U[j]
+        for k in range(m):
+            work.R[j, k] = w.W_in[j, k]
+        for k in range(p):
+            work.R[j, m_padded + k] = work.W_U[j, k] = w.W_U[j, k]
     _attention_scores(w, work)
     _nt(work.X, w.W_V.reshape(d, d), work.V)
     _nn(w.W_O, work.R, work.G)
@@ -696,7 +697,8 @@ def _gradient_output(w, g, work):
             g.W_U[j, k] = work.d_R[j, m_padded + k] + work.d_W_U[j, k] + through
             share += w.W_U[j, k] * work.d_base[m_padded + k]
         g.b_out[j] = share
-    g.b_in[:] = work.d_base[:m]
+    for k in range(m):
+        g.b_in[k] = work.d_base[k]
     _nt(work.d_W_f[:m], work.W_U, g.W_out)
 
 
@@ -716,7 +718,8 @@ def _gradient_values(w, g, work):
             for k in range(d_head):
                 work.d_V[t, h * d_head + k] = work.d_V_h[h, t, k]
                 work.d_v2[h * d_head + k] -= work.d_V_h[h, t, k]
-    work.d_V[-1] = work.d_v2
+    for k in range(d):
+        work.d_V[-1, k] = work.d_v2[k]
     _nt(work.d_G, work.R, g.W_O)
     for k in range(d):
         for j in range(d):
