@@ -145,6 +145,7 @@ class CardModel(_Section):
     reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
     units: str = "reduced, k_B = 1"
     family: Literal["discrete", "network", "overdamped"] | None = None
+    control: str | None = Field(None, description="the verdict that is known, for a control")
     code: str | None = Field(None, description="file.py:Class of the user's own system")
     parameters: dict[str, Any]
     observables: Observables

@@ -19,6 +19,7 @@ from phasegrok.systems.discrete import assign, draw, order_change, prepare
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
 STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
+_TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it
 _TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
 
 
@@ -32,6 +33,8 @@ class State:
     rng: np.ndarray  # (C, 4) uint64
     counters: np.ndarray  # (C, 5) int64
     moments: np.ndarray  # (C, 3): number, sum and sum of squares of Phi before the event
+    trace: np.ndarray  # (traced, points) Phi along the path of the first clones, NaN beyond
+    strides: np.ndarray  # (traced, 2): units of time between points, and points so far
     start_phi: float
 
 
@@ -51,9 +54,29 @@ def _watch(phi_before, phi, step, threshold, home, hold, counters):
 
 
 @kernel(allocates=False)
-def _end_of_unit(phi, step, hold, limit, counters, moments):
+def _keep_path(phi, unit, trace, strides):
+    """Add a point to the path; when it is full, keep every second point and double the stride."""
+    if unit % strides[0] != 0:
+        return
+    if strides[1] == trace.shape[0]:
+        half = trace.shape[0] // 2
+        for k in range(half):  # the k-th point is the one at the end of unit (k + 1) stride
+            trace[k] = trace[2 * k + 1]
+        trace[half:] = np.nan
+        strides[0] *= 2
+        strides[1] = half
+        if unit % strides[0] != 0:
+            return
+    trace[strides[1]] = phi
+    strides[1] += 1
+
+
+@kernel(allocates=False)
+def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
     """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
     counters[STEPS] = step
+    if trace.shape[0] > 0:
+        _keep_path(phi, step // per_unit, trace, strides)
     if counters[SINCE] >= 0:
         if step - counters[SINCE] >= hold:
             counters[CROSSING] = counters[SINCE]
@@ -68,7 +91,7 @@ def _end_of_unit(phi, step, hold, limit, counters, moments):
 
 @kernel(allocates=False)
 def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, limit, sigma, cache,
-              values, rng, counters, moments):
+              values, rng, counters, moments, trace, strides):
     n = sigma.shape[0]
     step = counters[STEPS]
     energy, phi = values[0], values[1]
@@ -93,7 +116,7 @@ def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, l
             counters[CROSSING] = counters[SINCE]
             counters[DONE] = 1
         else:
-            _end_of_unit(phi, step, hold, limit, counters, moments)
+            _end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = energy
@@ -102,7 +125,7 @@ def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, l
 
 @kernel(allocates=False)
 def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, values, rng, counters,
-                moments):
+                moments, trace, strides):
     x, phi = values[0], values[1]
     step = counters[STEPS]
     spread = np.sqrt(2.0 * temperature * system.dt)
@@ -120,7 +143,7 @@ def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, valu
         phi = abs(x) if system.folded else x
         step += 1
         _watch(before, phi, step, threshold, home, hold, counters)
-        _end_of_unit(phi, step, hold, limit, counters, moments)
+        _end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = x
@@ -137,6 +160,15 @@ class _Clones:
     threshold: float
     hold: float
     limit: float
+
+    def memory(self) -> int:
+        """Bytes of the state of all clones."""
+        sites = getattr(self.system, "n_sites", 0) + 8 * getattr(self.system, "cache_size", 0)
+        return self.clones * (sites + 8 * 14)
+
+    def restore(self, saved: dict) -> State:
+        """The state of a checkpoint."""
+        return State(**saved)
 
     def total(self) -> int:
         """Upper bound of the time that a clone runs, in ``unit``."""
@@ -157,15 +189,32 @@ class _Clones:
         return f"T = {self.temperature:g}: {crossed} of {self.clones} crossed, {ended} ended"
 
     def _steps_per_unit(self) -> float:
-        raise TypeError("a protocol says how many of its steps make a unit of time")
+        """Steps in a unit of time."""
+        raise TypeError("said by the protocol of each family")
+
+    def _path_time(self) -> float:
+        """Time between two points of a path at stride 1."""
+        raise TypeError("said by the protocol of each family")
+
+    def _path_room(self) -> tuple[np.ndarray, np.ndarray]:
+        traced = min(self.clones, _TRACED)
+        return np.full((traced, _TRACE_LENGTH), np.nan), np.tile([1, 0], (traced, 1))
 
     def _over_clones(self, state: State, function) -> None:
+        nowhere = np.empty(0)
+        no_stride = np.empty(0, dtype=np.int64)
+
+        def with_path(k):
+            traced = k < len(state.trace)
+            function(k, state.trace[k] if traced else nowhere,
+                     state.strides[k] if traced else no_stride)
+
         active = np.flatnonzero(state.counters[:, DONE] == 0)
         groups = np.array_split(active, min(len(active), 8 * n_threads()))
 
         def run(k):
             for clone in groups[k]:
-                function(clone)
+                with_path(clone)
 
         over_threads(run, len(groups))
 
@@ -191,9 +240,10 @@ class _Clones:
                   "standard deviation of the order parameter before the event")
         group.add("final_order_parameter", state.values[:, 1].copy(), "clone", "1",
                   "order parameter at the end")
+        self._add_paths(group, state)
         group.attributes.update({
             "temperature": self.temperature,
-            "threshold": self.threshold,
+            "threshold": self.threshold * self._phi_unit(),
             "hold": self.hold,
             "limit": self.limit,
             "start_order_parameter": state.start_phi,
@@ -201,6 +251,20 @@ class _Clones:
             "rule": "clones of one checkpoint; only the thermal noise differs",
         })
         return {"waiting_times": group}
+
+    def _phi_unit(self) -> float:
+        return float(getattr(self.system, "order_unit", 1.0))
+
+    def _add_paths(self, group: Group, state: State) -> None:
+        """The order parameter along the first clones' paths, each with its own spacing."""
+        per_step = self._path_time()
+        unit = self.unit  # type: ignore[attr-defined]
+        group.add("traced", np.arange(len(state.trace)), "traced", "1", "clone whose path is kept")
+        group.add("point", np.arange(state.trace.shape[1]), "point", "1", "point of a path")
+        group.add("path", state.trace, ("traced", "point"), "1",
+                  "order parameter at time (point + 1) path_spacing; NaN beyond the end")
+        group.add("path_spacing", state.strides[:, 0] * per_step, "traced", unit,
+                  "time between points of the path")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,6 +298,9 @@ class DiscreteClones(_Clones):
     def _steps_per_unit(self) -> float:
         return float(self.system.n_sites)  # type: ignore[attr-defined]
 
+    def _path_time(self) -> float:
+        return 1.0  # a point a sweep
+
     def _checkpoint(self, seed: int) -> np.ndarray:
         """The configuration from which all clones start; the same at every temperature."""
         system = self.system
@@ -263,19 +330,18 @@ class DiscreteClones(_Clones):
         counters = np.full((c, 5), -1, dtype=np.int64)
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
         return State(sigma, cache, values, streams(seed, ["clones", self.temperature], c),
-                     counters, np.zeros((c, 3)), float(values[0, 1]))
+                     counters, np.zeros((c, 3)), *self._path_room(), float(values[0, 1]))
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` sweeps."""
-        unit = self.system.order_unit  # type: ignore[attr-defined]
-        threshold = self.threshold * unit - _TOLERANCE
+        threshold = self.threshold * self._phi_unit() - _TOLERANCE
         home = state.start_phi + _TOLERANCE
         per = self._steps_per_unit()
         heat_bath = bool(DYNAMICS[self.dynamics])
-        self._over_clones(state, lambda k: _discrete(
+        self._over_clones(state, lambda k, trace, strides: _discrete(
             self.system, heat_bath, self.temperature, threshold, home, int(self.hold * per), n,
             int(self.limit * per), state.sigma[k], state.cache[k], state.values[k], state.rng[k],
-            state.counters[k], state.moments[k]))
+            state.counters[k], state.moments[k], trace, strides))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,6 +356,9 @@ class OverdampedClones(_Clones):
     def _steps_per_unit(self) -> float:
         return 1.0 / self.system.dt  # type: ignore[attr-defined]
 
+    def _path_time(self) -> float:
+        return float(self.system.dt)  # type: ignore[attr-defined]
+
     def init(self, seed: int) -> State:
         """Copies of the start with a generator each."""
         c, system = self.clones, self.system
@@ -299,13 +368,14 @@ class OverdampedClones(_Clones):
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
         return State(np.zeros((c, 0), dtype=np.int8), np.zeros((c, 0), dtype=np.int64),
                      np.tile([x, phi], (c, 1)), streams(seed, ["clones", self.temperature], c),
-                     counters, np.zeros((c, 3)), phi)
+                     counters, np.zeros((c, 3)), *self._path_room(), phi)
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` units of time."""
         per = self._steps_per_unit()
         steps = 2 * max(1, round(n * per / 2.0))
-        self._over_clones(state, lambda k: _overdamped(
+        self._over_clones(state, lambda k, trace, strides: _overdamped(
             self.system, self.temperature, self.threshold - _TOLERANCE,
             state.start_phi + _TOLERANCE, int(self.hold * per), steps, round(self.limit * per),
-            state.values[k], state.rng[k], state.counters[k], state.moments[k]))
+            state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
+            strides))

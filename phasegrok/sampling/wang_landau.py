@@ -28,6 +28,7 @@ from phasegrok.systems.discrete import (
     order_change,
     prepare,
 )
+from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
 # columns of State.counters
@@ -149,6 +150,16 @@ class WangLandau:
                    state.rng[k], state.log_g[k], state.visits[k], state.counters[k])
         return state
 
+    def memory(self) -> int:
+        """Bytes of the state: configurations, ln g and visits of every walker."""
+        cells = len(self.system.energy_levels())
+        cells *= len(self.system.order_levels()) if self.joint else 1
+        return self.walkers * (self.system.n_sites + 8 * self.system.cache_size + 4 * 8 * cells)
+
+    def restore(self, saved: dict) -> State:
+        """The state of a checkpoint; a larger ``sweeps`` extends production."""
+        return State(**saved)
+
     def total(self) -> int:
         """Sweeps of a walker."""
         return self.sweeps
@@ -158,8 +169,9 @@ class WangLandau:
         return int(state.counters[:, SWEEPS].min())
 
     def advance(self, state: State, n: int) -> None:
-        """Advance every walker by ``n`` sweeps, or to the end of the learning, if that is nearer."""
+        """Advance every walker by ``n`` sweeps, at most to the end of learning or of the run."""
         now = self.done(state)
+        n = min(n, self.sweeps - now)
         learning = now < state.learning_sweeps
         if learning:
             n = min(n, state.learning_sweeps - now)
@@ -182,17 +194,35 @@ class WangLandau:
     def result(self, state: State) -> dict[str, Group]:
         """Group ``density_of_states``: ln g with errors, and the evidence of convergence."""
         in_production = self.done(state) > state.learning_sweeps
-        histogram = state.visits if in_production else (state.log_g > -np.inf).astype(np.int64)
-        w = self.walkers
-        weight = np.where(np.isfinite(state.log_g), state.log_g, np.inf)
-        log_g, log_g_jackknife = combine_walkers(
-            histogram.reshape(w, -1), weight.reshape(w, -1), self.system.log_n_states
-        )
-        return {"density_of_states": self._group(state, log_g, log_g_jackknife, in_production)}
+        log_g, log_g_jackknife, problem = self._estimate(state, in_production)
+        group = self._group(state, log_g, log_g_jackknife)
+        evidence = self._evidence(state, in_production)
+        if problem:
+            evidence |= {"complete": False, "complete_reason": problem}
+        group.attributes.update(evidence)
+        return {"density_of_states": group}
 
-    def _group(self, state, log_g, log_g_jackknife, in_production) -> Group:
-        from phasegrok.statistics import jackknife_error
+    def _estimate(self, state: State, in_production: bool):
+        """ln g and its leave-one-out values; while learning, the learned weights without errors."""
+        w, log_total = self.walkers, self.system.log_n_states
+        learned = state.log_g.reshape(w, -1)
+        if in_production:
+            weight = np.where(np.isfinite(learned), learned, np.inf)
+            try:
+                return *combine_walkers(state.visits.reshape(w, -1), weight, log_total), ""
+            except ValueError as error:  # walkers with no cell in common have no common scale
+                problem = str(error)
+        else:
+            problem = "production has not begun: ln g is as learned, without errors"
+        top = learned.max(axis=1, keepdims=True)
+        norm = top + np.log(np.exp(learned - top).sum(axis=1, keepdims=True))
+        log_w = np.where(np.isfinite(learned), learned - norm + log_total, np.nan)
+        seen = np.isfinite(log_w)
+        number = np.maximum(seen.sum(axis=0), 1)
+        mean = np.where(seen.any(axis=0), np.where(seen, log_w, 0.0).sum(axis=0) / number, np.nan)
+        return mean, np.full(learned.shape, np.nan), problem
 
+    def _group(self, state, log_g, log_g_jackknife) -> Group:
         dims = ("energy", "order_parameter") if self.joint else ("energy",)
         shape = state.log_g.shape[1:] if self.joint else state.log_g.shape[1:2]
         # cells that no state can reach (gaps in the spectrum) are left out of the file
@@ -211,7 +241,6 @@ class WangLandau:
                   "standard error of log_g: jackknife over walkers")
         group.add("log_g_jackknife", jackknife, ("walker", *dims), "nat",
                   "log_g with one walker left out")
-        group.attributes.update(self._evidence(state, in_production))
         return group
 
     def _evidence(self, state: State, in_production: bool) -> dict:

@@ -1,0 +1,223 @@
+"""From the measurements of one system to the components of the verdict, and exact values beside.
+
+Measurements are the groups of run files: waiting times of clones at several temperatures and sizes,
+the noise-free run, the effective potential.  Where the system is solved exactly, the exact values
+are computed by :mod:`phasegrok.theory`, for comparison only: the verdict never sees them.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from phasegrok.accounts.verdict import Components, Measured, Verdict, decide
+from phasegrok.relaxation.waiting_times import (
+    WaitingTimes,
+    size_slope,
+    temperature_slope,
+    waiting_times,
+)
+from phasegrok.runfile import Group
+
+
+@dataclasses.dataclass
+class Measurements:
+    """What was measured on one system.
+
+    Attributes
+    ----------
+    waits : dict
+        Temperature -> group ``waiting_times`` at the main size.
+    sizes : dict
+        Further sizes -> group ``waiting_times`` at the main temperature.
+    noise_free : Group
+        ``waiting_times`` of the noise-free run.
+    potentials : dict
+        Size -> group ``effective_potential``, where the landscape was measured.
+    size : int
+        The main size.
+    """
+
+    waits: dict[float, Group]
+    noise_free: Group
+    size: int
+    sizes: dict[int, Group] = dataclasses.field(default_factory=dict)
+    potentials: dict[int, Group] = dataclasses.field(default_factory=dict)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature that the verdict is about: the first."""
+        return next(iter(self.waits))
+
+
+def analyse(group: Group, interval: float = 0.0) -> WaitingTimes:
+    """Waiting-time statistics of a group ``waiting_times``; clones that broke are left out."""
+    keep = np.ones(len(group["time"]), dtype=bool)
+    if "broken_step" in group:
+        keep = ~np.isfinite(group["broken_step"])
+    return waiting_times(group["time"][keep], group["censored"][keep].astype(bool), interval)
+
+
+def components(measured: Measurements, interval: float = 0.0) -> Components:
+    """The components N, D, W, G and the barrier, each with its error; ageing is not measured.
+
+    Parameters
+    ----------
+    measured : Measurements
+    interval : float
+        Spacing of the recorded times (steps between evaluations of a network), else 0.
+    """
+    main = measured.waits[measured.temperature]
+    waits = analyse(main, interval)
+    return Components.of_waits(
+        waits,
+        change=_change(main),
+        t0=_noise_free(measured.noise_free),
+        G=_noise_scaling(measured, interval),
+        transit=_transit(main, waits),
+        size_slope=_size_slope(measured, interval),
+        **_barriers(measured),
+    )
+
+
+def judge(measured: Measurements, temperature_drives: bool,
+          interval: float = 0.0) -> tuple[Components, Verdict]:
+    """Components and verdict; provisional, since no stored calibration is consulted."""
+    found = components(measured, interval)
+    return found, decide(found, temperature_drives, calibrated=False)
+
+
+def _error_of_mean(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _change(group: Group) -> Measured | None:
+    """Change of Phi from the start to the end of each clone, over its fluctuation before."""
+    fluctuation = group["plateau_std"]
+    spread = fluctuation[np.isfinite(fluctuation)]
+    if len(spread) == 0:
+        return None
+    final = group["final_order_parameter"]
+    change = np.abs(final[np.isfinite(final)] - group.attributes["start_order_parameter"])
+    scale = float(np.mean(spread))
+    if scale == 0.0:
+        return Measured(math.inf if change.mean() > 0.0 else 0.0)
+    value = float(change.mean()) / scale
+    relative = math.hypot(_error_of_mean(change) / max(change.mean(), 1e-300),
+                          _error_of_mean(spread) / scale)
+    return Measured(value, value * relative)
+
+
+def _noise_free(group: Group) -> Measured | None:
+    """Crossing time of the noise-free run; infinite where it did not cross up to its limit."""
+    if bool(group["censored"][0]):
+        return Measured(math.inf)
+    return Measured(float(group["time"][0]))
+
+
+def _noise_scaling(measured: Measurements, interval: float) -> Measured | None:
+    temperatures = np.array(list(measured.waits))
+    if len(temperatures) < 2:
+        return None
+    table = [analyse(group, interval) for group in measured.waits.values()]
+    line = temperature_slope(temperatures, np.array([w.tau for w in table]),
+                             np.array([w.tau_err for w in table]))
+    return Measured(line.slope, line.slope_error)
+
+
+def _transit(group: Group, waits: WaitingTimes) -> Measured | None:
+    transit = group["transit"][np.isfinite(group["transit"])]
+    if len(transit) == 0 or not waits.tau > 0.0:
+        return None
+    return Measured(float(transit.mean()) / waits.tau, _error_of_mean(transit) / waits.tau)
+
+
+def _size_slope(measured: Measurements, interval: float) -> Measured | None:
+    if not measured.sizes:
+        return None
+    main = measured.waits[measured.temperature]
+    table = {measured.size: main, **measured.sizes}
+    waits = [analyse(group, interval) for group in table.values()]
+    line = size_slope(np.array(list(table), dtype=float), np.array([w.tau for w in waits]),
+                      np.array([w.tau_err for w in waits]))
+    return Measured(line.slope, line.slope_error)
+
+
+def barrier_at(potential: Group, temperature: float) -> Measured | None:
+    """Barrier at ``temperature``, which must be one of the group's; None: a single well."""
+    k = int(np.argmin(np.abs(potential["temperature"] - temperature)))
+    if abs(potential["temperature"][k] - temperature) > 1e-9:
+        return None
+    value = float(potential["barrier"][k])
+    return None if math.isnan(value) else Measured(value, float(potential["barrier_err"][k]))
+
+
+def _barriers(measured: Measurements) -> dict[str, Measured | None]:
+    found = {size: barrier_at(group, measured.temperature)
+             for size, group in measured.potentials.items()}
+    main = found.get(measured.size)
+    known = {size: b for size, b in found.items() if b is not None}
+    if len(known) < 2:
+        return {"barrier": main, "barrier_size_slope": None}
+    low, high = min(known), max(known)
+    width = high - low
+    slope = (known[high].value - known[low].value) / width
+    error = math.hypot(known[high].error, known[low].error) / width
+    return {"barrier": main, "barrier_size_slope": Measured(slope, error)}
+
+
+# --- exact values ---------------------------------------------------------------------------------
+
+
+def exact_values(kind: str, parameters, waiting, event, temperature: float,
+                 size: int | None = None) -> dict[str, float]:
+    """Exact mean first-passage time and barrier where the system is solved; else empty.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the card.
+    parameters, waiting, event : pydantic models
+        Of the card.
+    temperature : float
+        T of the clones.
+    size : int, optional
+        Number of spins, if another than the card's.
+    """
+    if event.hold > 0.0:
+        return {}
+    if kind == "curie-weiss" and waiting.start is not None and not waiting.preparation_sweeps:
+        return _exact_curie_weiss(parameters, waiting, event, temperature, size or parameters.N)
+    if kind == "overdamped-1d":
+        return _exact_overdamped(parameters, event, temperature)
+    return {}
+
+
+def _exact_curie_weiss(p, waiting, event, temperature, n) -> dict[str, float]:
+    from phasegrok.theory.curie_weiss import barrier
+    from phasegrok.theory.first_passage import curie_weiss_first_passage
+
+    couplings = {"h": p.h, "J2": p.J2, "J3": p.J3}
+    passage = curie_weiss_first_passage(n, temperature, waiting.start, event.threshold,
+                                        waiting.dynamics, **couplings)
+    try:
+        found = barrier(n, temperature, **couplings)
+    except ValueError:  # a single well at this temperature
+        return {"tau": passage.mean}
+    return {"tau": passage.mean, "barrier": min(found.from_low, found.from_high)}
+
+
+def _exact_overdamped(p, event, temperature) -> dict[str, float]:
+    from phasegrok.theory.first_passage import diffusion_first_passage, drift_crossing_time
+
+    def force(x):
+        return p.c0 + x * (p.c1 + x * (p.c2 + x * p.c3))
+
+    if temperature == 0.0:
+        return {"tau": drift_crossing_time(force, p.start, event.threshold)}
+    # |x| started at 0 is a walk on the half line: a reflecting wall at 0 (the force is odd)
+    folded = p.order_parameter == "abs_x"
+    if folded and (p.start != 0.0 or p.c0 != 0.0 or p.c2 != 0.0):
+        return {}
+    reflect = 0.0 if folded else None
+    return {"tau": diffusion_first_passage(force, temperature, p.start, event.threshold, reflect)}

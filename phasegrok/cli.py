@@ -1,0 +1,154 @@
+"""The command ``phasegrok``: list cards, run scripts, resume, inspect and plot run files."""
+
+import argparse
+import os
+import runpy
+import sys
+from pathlib import Path
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_HELP = """\
+phasegrok: is a learning network's sudden understanding a phase transition?
+
+  phasegrok models                     list the model cards
+  phasegrok run NAME [CARD ...] ...    run the script experiments/NAME.py; `run NAME --help`
+  phasegrok resume FILE                continue an interrupted run, or extend it (--sweeps N)
+  phasegrok inspect FILE               say what a run file holds
+  phasegrok plot FILE                  draw its figure again
+"""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    try:
+        _dispatch(sys.argv[1:])
+    except BrokenPipeError:  # the reader of a pipe has gone, as in `phasegrok models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _dispatch(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="phasegrok", usage=_HELP, add_help=False)
+    parser.add_argument("command", nargs="?")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    known, rest = parser.parse_known_args(arguments[:1])
+    rest += arguments[1:]
+    if known.version:
+        from phasegrok import __version__
+
+        print(f"phasegrok {__version__}")
+        return
+    if known.help or known.command is None:
+        print(_HELP, end="")
+        sys.exit(0 if known.help else 2)
+    commands = {"models": _models, "run": _run, "resume": _resume, "inspect": _inspect,
+                "plot": _plot}
+    if known.command not in commands:
+        print(f"error: there is no command {known.command}; there are {', '.join(commands)}",
+              file=sys.stderr)
+        sys.exit(2)
+    from phasegrok.cards import InputError
+    from phasegrok.runfile import RunFileError
+
+    try:
+        commands[known.command](rest)
+    except InputError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except RunFileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _models(arguments: list[str]) -> None:
+    """List the cards; never executes the code that a card names."""
+    argparse.ArgumentParser(prog="phasegrok models",
+                            description="List the model cards.").parse_args(arguments)
+    from phasegrok import cards
+    from phasegrok.figures import table
+
+    rows = []
+    for name, path in cards.available().items():
+        try:
+            card = cards.load(str(path), execute_code=False)
+        except cards.InputError as error:
+            rows.append([name, "", "", f"invalid: {error.messages[0]}"])
+            continue
+        given = ", ".join(f"{k} = {v}" for k, v in card.model.parameters.items())
+        rows.append([name, card.family, given, card.model.title])
+    print(table(["card", "family", "parameters", "title"], rows))
+
+
+def script_folders() -> list[Path]:
+    """Where scripts are looked up: ./experiments, the repository, the installed share."""
+    return [Path("experiments"), _REPOSITORY / "experiments",
+            Path(sys.prefix) / "share" / "phasegrok" / "experiments"]
+
+
+def _find_script(name: str) -> Path:
+    from phasegrok.cards import InputError
+
+    known: dict[str, Path] = {}
+    for folder in script_folders():
+        for path in sorted(folder.glob("*.py")):
+            known.setdefault(path.stem, path)
+    if name.removesuffix(".py") not in known:
+        raise InputError(f"there is no experiment {name}; there are {', '.join(known)}")
+    return known[name.removesuffix(".py")]
+
+
+def _execute(script: Path, arguments: list[str]) -> None:
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: phasegrok run NAME [CARD ...] [options]\n\nexperiments:")
+        for folder in script_folders():
+            if folder.is_dir():
+                print("  " + "\n  ".join(sorted(path.stem for path in folder.glob("*.py"))))
+                break
+        return
+    _execute(_find_script(arguments[0]), arguments[1:])
+
+
+def _resume(arguments: list[str]) -> None:
+    """Continue a run file; a part of a comparison continues the comparison."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: phasegrok resume FILE [--sweeps N | --steps N] [--checkpoint SECONDS] "
+              "[--force]\n\nContinues an interrupted run to the result that an uninterrupted one "
+              "gives; a larger total\nof sweeps or steps extends a finished one.")
+        return
+    from phasegrok import runfile
+
+    path = Path(arguments[0])
+    found = runfile.read(path)
+    while "part_of" in found.attributes:
+        path = path.parent / found.attributes["part_of"]
+        found = runfile.read(path)
+    stored = Path(found.attributes["script"])
+    script = stored if stored.is_file() else _find_script(found.attributes["experiment"])
+    _execute(script, ["--resume", str(path), *arguments[1:]])
+
+
+def _file_argument(arguments: list[str], command: str, description: str) -> Path:
+    parser = argparse.ArgumentParser(prog=f"phasegrok {command}", description=description)
+    parser.add_argument("file", type=Path, metavar="FILE", help="a run file")
+    return parser.parse_args(arguments).file
+
+
+def _inspect(arguments: list[str]) -> None:
+    path = _file_argument(arguments, "inspect", "Say what a run file holds.")
+    from phasegrok import figures, runfile
+
+    print(figures.describe(runfile.read(path), path))
+
+
+def _plot(arguments: list[str]) -> None:
+    path = _file_argument(arguments, "plot", "Draw the figure of a run file.")
+    from phasegrok import figures, runfile
+
+    for figure in figures.save(runfile.read(path), path):
+        print(figure)

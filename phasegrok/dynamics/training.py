@@ -1,0 +1,316 @@
+"""Ensembles of networks under AdamW: independent initialisations, or clones of one checkpoint.
+
+Replicas run one a core.  A replica whose loss or weights are not finite stops where it is, is
+recorded, and does not stop the others.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from phasegrok.compiled import n_threads, over_threads
+from phasegrok.dynamics import adamw
+from phasegrok.relaxation.waiting_times import first_step, sustained_step
+from phasegrok.rng import streams
+from phasegrok.runfile import Group
+from phasegrok.systems.transformer_compiled import single_threaded_blas
+
+MEMORISED = 0.99  # train accuracy
+_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+
+
+@dataclasses.dataclass
+class State:
+    """Replicas: weights, moments, generators, counters, and the curves recorded so far."""
+
+    theta: np.ndarray  # (R, n)
+    m: np.ndarray  # (R, n)
+    v: np.ndarray  # (R, n)
+    rng: np.ndarray  # (R, 4) uint64
+    counters: np.ndarray  # (R, 6) int64, see adamw.State
+    train_loss: np.ndarray  # (R, K), NaN where not reached
+    test_loss: np.ndarray
+    train_accuracy: np.ndarray
+    test_accuracy: np.ndarray
+    norms: np.ndarray  # (R, K, matrices)
+    start_step: int
+
+    def replica(self, k: int) -> adamw.State:
+        """The k-th replica as views: advancing it advances this state."""
+        return adamw.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ensemble:
+    """What training and clones share: advancing replicas and recording their curves."""
+
+    system: object
+    settings: adamw.Settings
+    replicas: int
+    steps: int
+    seed_of: str = dataclasses.field(default="training", init=False)
+    unit: str = dataclasses.field(default="steps", init=False)
+
+    def memory(self) -> int:
+        """Bytes of the state: weights and two moments a replica, and the curves."""
+        itemsize = self.system.dtype.itemsize  # type: ignore[attr-defined]
+        n = self.system.n_parameters  # type: ignore[attr-defined]
+        curves = 8 * self._rows() * (4 + len(self.system.layout))  # type: ignore[attr-defined]
+        return self.replicas * (4 * n * itemsize + curves)
+
+    def _rows(self) -> int:
+        return self.steps // self.settings.eval_every + 1
+
+    def _begin(self, first: adamw.State, rng: np.ndarray) -> State:
+        """Replicas that all start from ``first`` with their own generators."""
+        r, k = self.replicas, self._rows()
+
+        def copies(array):
+            return np.repeat(array[None], r, axis=0)
+
+        curves = [np.full((r, k), np.nan) for _ in _CURVES]
+        n_matrices = len(self.system.layout)  # type: ignore[attr-defined]
+        return State(copies(first.theta), copies(first.m), copies(first.v), rng,
+                     copies(first.counters), *curves, np.full((r, k, n_matrices), np.nan),
+                     first.step)
+
+    def restore(self, saved: dict) -> State:
+        """The state of a checkpoint; room for further evaluations where the run was extended."""
+        extra = self._rows() - saved["train_loss"].shape[1]
+        if extra > 0:
+            for name in (*_CURVES, "norms"):
+                width = [(0, 0), (0, extra)] + [(0, 0)] * (saved[name].ndim - 2)
+                saved[name] = np.pad(saved[name], width, constant_values=np.nan)
+        return State(**saved)
+
+    def total(self) -> int:
+        """Steps of a replica."""
+        return self.steps
+
+    def _active(self, state: State) -> np.ndarray:
+        steps = state.counters[:, adamw._STEP] - state.start_step
+        running = state.counters[:, adamw._STATUS] == adamw.RUNNING
+        return np.flatnonzero(running & (steps < self.steps))
+
+    def done(self, state: State) -> int:
+        """Steps made by the slowest replica that still runs; ``total`` when all have ended."""
+        active = self._active(state)
+        if len(active) == 0:
+            return self.steps
+        return int(state.counters[active, adamw._STEP].min()) - state.start_step
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every replica that runs by up to ``n`` steps."""
+        active = self._active(state)
+        groups = np.array_split(active, min(len(active), n_threads()))
+
+        def run(g):
+            room = adamw.scratch(self.system)  # type: ignore[arg-type]
+            for k in groups[g]:
+                self._advance_one(state, int(k), n, room)
+
+        with single_threaded_blas():
+            over_threads(run, len(groups))
+
+    def _advance_one(self, state: State, k: int, n: int, room) -> None:
+        replica = state.replica(k)
+        left = self.steps - (replica.step - state.start_step)
+        curves = adamw.advance(self.system, self.settings, replica,  # type: ignore[arg-type]
+                               min(n, left), room)
+        # an end of a block is not evaluated unless it is on the grid, so rows are on the grid
+        row = (curves.step - state.start_step) // self.settings.eval_every
+        for name in _CURVES:
+            getattr(state, name)[k, row] = getattr(curves, name)
+        state.norms[k, row] = curves.norms
+
+    def status(self, state: State) -> str:
+        """One phrase for the progress display."""
+        last = max(0, self.done(state) // self.settings.eval_every - 1)
+        train, test = state.train_accuracy[:, last], state.test_accuracy[:, last]
+        if not np.isfinite(train).any():
+            return f"{self.replicas} replicas"
+        return (f"accuracy: train {np.nanmean(train):.2f}, test {np.nanmean(test):.2f}, "
+                f"{len(self._active(state))} running")
+
+    def _broken(self, state: State) -> np.ndarray:
+        return np.where(state.counters[:, adamw._BROKEN] >= 0,
+                        state.counters[:, adamw._BROKEN].astype(float), np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(_Ensemble):
+    """Protocol: training curves of independent initialisations.
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    settings : adamw.Settings
+    replicas : int
+        Independent initialisations; the split into train and test set is the same.
+    steps : int
+        Full-batch steps of each.
+    hold : float
+        Steps over which 95 % test accuracy must last to count as generalised.
+    """
+
+    hold: float = 50.0
+
+    def init(self, seed: int) -> State:
+        """Draw the weights of every replica."""
+        rng = streams(seed, ["training"], self.replicas)
+        firsts = [adamw.init(self.system, self.settings, row)  # type: ignore[arg-type]
+                  for row in rng]
+        state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
+        for k, first in enumerate(firsts):
+            state.theta[k] = first.theta
+        return state
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``training``: curves, norms, times to memorise and to generalise."""
+        names = list(self.system.layout)  # type: ignore[attr-defined]
+        step = np.arange(self._rows()) * self.settings.eval_every
+        group = Group()
+        group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
+        group.add("step", step, "step", "steps", "training step")
+        group.add("matrix", np.array(names), "matrix", "1", "weight matrix")
+        texts = {"train_loss": ("nat", "mean cross-entropy of the train set"),
+                 "test_loss": ("nat", "mean cross-entropy of the test set"),
+                 "train_accuracy": ("1", "accuracy on the train set"),
+                 "test_accuracy": ("1", "accuracy on the test set")}
+        for name, (unit, text) in texts.items():
+            group.add(name, getattr(state, name), ("replica", "step"), unit, text)
+        group.add("weight_norm", state.norms, ("replica", "step", "matrix"), "1",
+                  "Euclidean norm of each weight matrix")
+        self._add_times(group, state, step)
+        group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
+        group.attributes["steps"] = self.steps
+        return {"training": group}
+
+    def _add_times(self, group: Group, state: State, step: np.ndarray) -> None:
+        replicas = range(self.replicas)
+        memorised = [first_step(step, state.train_accuracy[k], MEMORISED) for k in replicas]
+        half = [first_step(step, state.test_accuracy[k], 0.5) for k in replicas]
+        full = [sustained_step(step, state.test_accuracy[k], 0.95, self.hold) for k in replicas]
+        group.add("memorisation_step", memorised, "replica", "steps",
+                  "first step with 99 % train accuracy; NaN: never")
+        group.add("generalisation_step_50", half, "replica", "steps",
+                  "first step with 50 % test accuracy; NaN: never")
+        group.add("generalisation_step_95", full, "replica", "steps",
+                  f"first step of 95 % test accuracy held over {self.hold:g} steps; NaN: never")
+        group.add("broken_step", self._broken(state), "replica", "steps",
+                  "step at which loss or weights ceased to be finite; NaN: never")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkClones(_Ensemble):
+    """Protocol: waiting times of clones of one checkpoint under weight noise.
+
+    The checkpoint is the first evaluation of a noise-free run at which the train accuracy reaches
+    ``plateau_accuracy``; clones go on from its weights and moments with noise of variance 2 lr T a
+    step.  ``temperature`` 0 and one clone is the noise-free run.
+
+    Parameters
+    ----------
+    system : ModularTransformer
+    settings : adamw.Settings
+        With ``temperature``, ``event_threshold`` and ``event_hold``.
+    replicas : int
+        Number of clones.
+    steps : int
+        Censored after this many steps.
+    plateau_accuracy : float
+        Train accuracy that makes the checkpoint.
+    search_steps : int
+        Steps within which the checkpoint must be reached.
+    """
+
+    plateau_accuracy: float = 0.99
+    search_steps: int = 10_000
+
+    def init(self, seed: int) -> State:
+        """Find the checkpoint and copy it.
+
+        Raises
+        ------
+        ValueError
+            If the plateau is not reached within ``search_steps``, or the event comes before it.
+        """
+        quiet = self.settings.model_copy(update={"temperature": 0.0})
+        rng = streams(seed, ["training"], 1)[0]
+        state = adamw.init(self.system, quiet, rng)  # type: ignore[arg-type]
+        room = adamw.scratch(self.system)  # type: ignore[arg-type]
+        with single_threaded_blas():
+            while True:
+                curves = adamw.advance(self.system, quiet, state,  # type: ignore[arg-type]
+                                       quiet.eval_every, room)
+                if state.status != "running" or state.step > self.search_steps:
+                    raise ValueError(
+                        f"no plateau: by step {state.step} the run was {state.status!r} and the "
+                        f"train accuracy had not reached {self.plateau_accuracy:g}; raise "
+                        "training.steps or lower waiting_times.plateau_accuracy"
+                    )
+                if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
+                    break
+        state.counters[adamw._EVALUATED] = -1  # the clones record the checkpoint too
+        state.counters[adamw._HELD] = 0
+        key = ["clones", self.settings.temperature]
+        return self._begin(state, streams(seed, key, self.replicas))
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
+        crossing = state.counters[:, adamw._CROSSING]
+        crossed = crossing >= 0
+        last = state.counters[:, adamw._STEP]
+        broken = self._broken(state)
+        time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
+        start_phi = float(state.test_accuracy[0, 0])
+        mean, spread, transit, plateau, final = self._plateau(state, time, start_phi)
+        group = Group()
+        group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
+        group.add("step", np.arange(self._rows()) * self.settings.eval_every, "step", "steps",
+                  "steps since the checkpoint")
+        group.add("time", time, "clone", "steps", "waiting time (censored: the limit)")
+        group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
+        group.add("transit", np.where(crossed, transit, np.nan), "clone", "steps",
+                  "time from the last visit to the order parameter of the start to the event")
+        group.add("plateau_mean", mean, "clone", "1", "mean test accuracy before the event")
+        group.add("plateau_std", spread, "clone", "1",
+                  "standard deviation of the test accuracy before the event")
+        group.add("plateau_train_accuracy", plateau, "clone", "1",
+                  "mean train accuracy before the event")
+        group.add("final_order_parameter", final, "clone", "1", "test accuracy at the end")
+        group.add("broken_step", broken, "clone", "steps",
+                  "step at which loss or weights ceased to be finite; NaN: never")
+        group.add("test_accuracy", state.test_accuracy, ("clone", "step"), "1", "test accuracy")
+        group.add("train_accuracy", state.train_accuracy, ("clone", "step"), "1",
+                  "train accuracy")
+        group.attributes.update({
+            "temperature": self.settings.temperature,
+            "threshold": self.settings.event_threshold,
+            "hold": float((self.settings.event_hold - 1) * self.settings.eval_every),
+            "limit": float(self.steps),
+            "start_order_parameter": start_phi,
+            "checkpoint_step": state.start_step,
+            "ended": self.replicas - len(self._active(state)),
+            "broken_replicas": int(np.isfinite(broken).sum()),
+            "rule": "clones of one checkpoint; only the thermal noise differs",
+        })
+        return {"waiting_times": group}
+
+    def _plateau(self, state: State, time, start_phi: float):
+        """Mean and spread of Phi before the event, transit time, train accuracy, last Phi."""
+        n = self.replicas
+        mean, spread, transit, train, final = (np.full(n, math.nan) for _ in range(5))
+        step = np.arange(self._rows()) * self.settings.eval_every
+        for k in range(n):
+            phi = state.test_accuracy[k]
+            before = np.isfinite(phi) & (step < max(time[k], 1.0))
+            if not np.isfinite(phi).any():
+                continue
+            mean[k], spread[k] = phi[before].mean(), phi[before].std()
+            train[k] = state.train_accuracy[k, before].mean()
+            final[k] = phi[np.isfinite(phi)][-1]
+            home = step[before & (phi <= start_phi)]
+            transit[k] = time[k] - (home[-1] if len(home) else 0.0)
+        return mean, spread, transit, train, final

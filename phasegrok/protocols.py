@@ -1,0 +1,297 @@
+"""From a card to the protocols that run on it, and to the groups that they leave in run files.
+
+Scripts compose these.  Each function checks that the card suits the protocol and says in one
+sentence what is missing where it does not.
+"""
+
+import numpy as np
+
+from phasegrok.cards import Card, InputError, temperature_grid
+from phasegrok.runfile import Group
+
+_LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
+_MIN_CLONES, _MIN_CLONES_QUICK = 40, 24
+
+
+def _need_family(card: Card, family: str, what: str) -> None:
+    if card.family != family:
+        raise InputError(f"{card.name}: {what} needs a {family} system, this one is "
+                         f"{card.family}; `phasegrok models` lists the cards by family")
+
+
+# --- landscapes -----------------------------------------------------------------------------------
+
+
+def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
+                joint: bool = False):
+    """Wang-Landau protocol of a discrete card; settings that are None are the card's.
+
+    Raises
+    ------
+    InputError
+        If the card is not discrete or its landscape has too many cells.
+    """
+    _need_family(card, "discrete", "the density of states")
+    from phasegrok.sampling.wang_landau import WangLandau
+
+    settings = card.model.density_of_states
+    system = card.build()
+    try:
+        system.energy_levels()
+    except ValueError as error:
+        raise InputError(f"{card.name}: {error}") from error
+    return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint)
+
+
+def temperature_table(card: Card, text: str | None = None) -> np.ndarray:
+    """Temperatures from the command line, or the card's.
+
+    Raises
+    ------
+    InputError
+        If neither gives any, or the text is not first:last:number with positive values.
+    """
+    if text is None:
+        if card.model.thermodynamics is None:
+            raise InputError(f"{card.name}: no temperatures: give --temperatures first:last:number")
+        text = card.model.thermodynamics.temperatures
+    try:
+        return temperature_grid(text)
+    except ValueError as error:
+        raise InputError(f"--temperatures: {error}") from error
+
+
+def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Group]:
+    """Groups ``density_of_states``, ``thermodynamics`` and ``effective_potential``."""
+    from phasegrok.thermodynamics.tables import effective_potential, thermodynamics
+
+    groups = sampler.result(state)
+    density = groups["density_of_states"]
+    groups["thermodynamics"] = thermodynamics(density, temperatures, sampler.system.n_sites)
+    groups["effective_potential"] = effective_potential(density, temperatures)
+    return groups
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def _adamw(card: Card, **changes):
+    from phasegrok.dynamics import adamw
+
+    t = card.model.training
+    return adamw.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
+                          beta_2=t.beta2, epsilon=t.epsilon, warmup=t.warmup,
+                          eval_every=t.eval_every, **changes)
+
+
+def training(card: Card, replicas: int | None = None, steps: int | None = None):
+    """Training protocol of a network card; settings that are None are the card's."""
+    _need_family(card, "network", "training")
+    from phasegrok.dynamics.training import Training
+
+    t = card.model.training
+    hold = card.model.event.hold if card.model.event else 0.0
+    return Training(card.build(), _adamw(card), replicas or t.replicas, steps or t.steps, hold)
+
+
+# --- waiting times --------------------------------------------------------------------------------
+
+
+def clones(card: Card, temperature: float | None = None, number: int | None = None):
+    """Clones of one checkpoint at ``temperature`` (None: the card's first; 0: noise-free).
+
+    Raises
+    ------
+    InputError
+        If the card has no event or no ``[waiting_times]``, or the temperature is negative.
+    """
+    waiting, event = card.model.waiting_times, card.model.event
+    if waiting is None or event is None:
+        missing = "[waiting_times]" if waiting is None else "[event]"
+        raise InputError(f"{card.name}: waiting times need {missing} on the card")
+    t = waiting.temperatures[0] if temperature is None else temperature
+    if t < 0.0:
+        raise InputError(f"temperature {t:g} is negative")
+    number = number or waiting.clones
+    if card.family == "network":
+        return _network_clones(card, t, number)
+    system = card.build()
+    if card.family == "overdamped":
+        from phasegrok.dynamics.clones import OverdampedClones
+
+        return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit)
+    from phasegrok.dynamics.clones import DiscreteClones
+
+    return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
+                          waiting.dynamics, waiting.start, waiting.preparation_sweeps,
+                          waiting.preparation_temperature)
+
+
+def _network_clones(card: Card, temperature: float, number: int):
+    from phasegrok.dynamics.training import NetworkClones
+
+    waiting, event, every = card.model.waiting_times, card.model.event, _eval_every(card)
+    settings = _adamw(card, temperature=temperature, event_threshold=event.threshold,
+                      event_hold=1 + round(event.hold / every), stop_at_event=True)
+    return NetworkClones(card.build(), settings, number, int(waiting.limit),
+                         waiting.plateau_accuracy, card.model.training.steps)
+
+
+def _eval_every(card: Card) -> int:
+    return card.model.training.eval_every
+
+
+def _interval(card: Card) -> float:
+    """Spacing of recorded waiting times: evaluations of a network, 0 for the other families."""
+    return float(_eval_every(card)) if card.family == "network" else 0.0
+
+
+def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
+    """Group ``waiting_times`` with its statistics, and exact values where the system is solved."""
+    from phasegrok.accounts.components import analyse, exact_values
+
+    groups = protocol.result(state)
+    group = groups["waiting_times"]
+    waits = analyse(group, _interval(card))
+    unit = protocol.unit
+    texts = {"tau": (unit, "mean waiting time"), "cv": ("1", "standard deviation / mean"),
+             "lag": (unit, "lag of the shifted exponential"),
+             "scale": (unit, "scale of the shifted exponential"),
+             "memoryless": ("1", "mean residual time beyond the median / scale")}
+    for name, (u, text) in texts.items():
+        group.add(name, getattr(waits, name), (), u, text)
+        group.add(f"{name}_err", getattr(waits, f"{name}_err"), (), u,
+                  f"standard error of {name}: bootstrap over clones")
+    group.add("p_value", waits.p_value, (), "1",
+              "goodness of the shifted exponential: parametric bootstrap of the KS distance")
+    group.attributes["time_unit"] = unit
+    size = getattr(protocol.system, "n_sites", None)
+    temperature = group.attributes["temperature"]
+    exact = exact_values(card.model.kind, card.parameters, card.model.waiting_times,
+                         card.model.event, temperature, size)
+    for name, value in exact.items():
+        group.attributes[f"exact_{name}"] = value
+    return groups
+
+
+# --- the comparison of accounts -------------------------------------------------------------------
+
+
+def measure(job, card: Card):
+    """All measurements that a verdict needs, each protocol in its own file beside the verdict's.
+
+    Files are CARD/PROTOCOL-SIZE.h5; those that are finished are read, not run again.
+    """
+    from phasegrok.accounts.components import Measurements
+
+    waiting = card.model.waiting_times
+    if waiting is None or card.model.event is None:
+        raise InputError(f"{card.name}: a verdict needs [event] and [waiting_times] on the card")
+    size = card.size
+    if card.family == "network":
+        _part(job, card, f"training-{size}", lambda: training(card))
+    potentials = {}
+    for n, sized in [(size, card), *((n, card.resized(n)) for n in waiting.sizes)]:
+        potential = _potential_part(job, sized, n)
+        if potential is not None:
+            potentials[n] = potential
+    waits = {}
+    for k, t in enumerate(waiting.temperatures):
+        name = f"waiting_times-{size}" + (f"-T{t:g}" if k else "")
+        waits[t] = _waiting_part(job, card, name, t, _n_clones(job, card, k))
+    noise_free = _waiting_part(job, card, f"noise_free-{size}", 0.0, 1)
+    sizes = {n: _waiting_part(job, card.resized(n), f"waiting_times-{n}",
+                              waiting.temperatures[0], waiting.scan_clones)
+             for n in waiting.sizes}
+    return Measurements(waits, noise_free, size, sizes, potentials)
+
+
+def _n_clones(job, card: Card, k: int) -> int:
+    waiting = card.model.waiting_times
+    if k > 0:
+        return waiting.scan_clones
+    number = job.parameters.clones or waiting.clones
+    least = _MIN_CLONES_QUICK if job.script.quick else _MIN_CLONES
+    if number < least:
+        raise InputError(f"{card.name}: a verdict needs at least {least} clones, not {number}")
+    return number
+
+
+def _part(job, card: Card, name: str, make, finish=None) -> dict[str, Group]:
+    """Groups of the part ``name`` of a comparison, run now or read from its file."""
+    part = job.child(f"{card.name}/{name}.h5", card)
+    try:
+        if not part.done:
+            protocol = make()
+            state = part.drive(protocol, f"{card.name} {name}")
+            part.finish(finish(protocol, state) if finish else protocol.result(state))
+        return part.read().groups
+    finally:
+        part.close()
+
+
+def _waiting_part(job, card: Card, name: str, temperature: float, number: int) -> Group:
+    groups = _part(job, card, name, lambda: clones(card, temperature, number),
+                   lambda protocol, state: waiting_groups(card, protocol, state))
+    return groups["waiting_times"]
+
+
+def _potential_part(job, card: Card, size: int) -> Group | None:
+    """The effective potential, where the landscape is discrete and small enough."""
+    if card.family != "discrete" or card.model.thermodynamics is None:
+        return None
+    system = card.build()
+    if len(system.energy_levels()) * len(system.order_levels()) > _LANDSCAPE_CELLS:
+        return None
+    waiting = card.model.waiting_times
+    temperatures = np.unique(np.append(temperature_table(card), waiting.temperatures))
+    groups = _part(job, card, f"effective_potential-{size}",
+                   lambda: wang_landau(card, joint=True),
+                   lambda protocol, state: potential_groups(protocol, state, temperatures))
+    return groups["effective_potential"]
+
+
+def verdict_group(card: Card, measured) -> Group:
+    """Group ``verdict/CARD``: label, reason, what would change it; every component with error."""
+    from phasegrok.accounts.components import judge
+    from phasegrok.accounts.verdict import NAMES
+
+    found, verdict = judge(measured, card.model.waiting_times.temperature_drives, _interval(card))
+    main = measured.waits[measured.temperature]
+    group = Group()
+    unit = main.attributes["time_unit"]
+    units = {"t0": unit, "tau": unit, "lag": unit, "tau_a": unit, "barrier": "nat",
+             "barrier_size_slope": "nat per spin", "size_slope": "1 per spin"}
+    for name, text in NAMES.items():
+        item = getattr(found, name)
+        value, error = (np.nan, np.nan) if item is None else item
+        group.add(name, value, (), units.get(name, "1"), text if item else f"{text}: not measured")
+        group.add(f"{name}_err", error, (), units.get(name, "1"), f"standard error of {name}")
+    group.attributes.update({
+        "label": verdict.label,
+        "calibrated": verdict.calibrated,
+        "reason": verdict.reason,
+        "would_change": "\n".join(verdict.would_change),
+        "not_measured": ", ".join(NAMES[name] for name in verdict.not_measured),
+        "clones": len(main["time"]),
+        "time_unit": unit,
+        "temperature": measured.temperature,
+        "size": measured.size,
+    })
+    if card.model.control:
+        group.attributes["control"] = card.model.control
+    for name in ("tau", "barrier"):
+        if f"exact_{name}" in main.attributes:
+            group.attributes[f"exact_{name}"] = main.attributes[f"exact_{name}"]
+    _add_exact_slope(group, measured)
+    return group
+
+
+def _add_exact_slope(group: Group, measured) -> None:
+    """Exact d ln tau/dN between the smallest and the largest size, where both are solved."""
+    taus = {measured.size: measured.waits[measured.temperature], **measured.sizes}
+    exact = {n: g.attributes["exact_tau"] for n, g in taus.items() if "exact_tau" in g.attributes}
+    if len(exact) >= 2:
+        low, high = min(exact), max(exact)
+        slope = np.log(exact[high] / exact[low]) / (high - low)
+        group.attributes["exact_size_slope"] = float(slope)
