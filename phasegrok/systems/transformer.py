@@ -59,7 +59,15 @@ class Parameters(BaseModel):
             raise ValueError(f"d_model = {self.d_model} is not divisible by heads = {self.heads}")
         return self
 
-    def build(self) -> "ModularTransformer":
+    def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Quenched arrays of the system: none, the split follows from its seed."""
+        return {}
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """The modulus p."""
+        return self.p
+
+    def build(self, arrays: dict[str, np.ndarray] | None = None) -> "ModularTransformer":
         """Make the data set and the layout of the weights.
 
         Raises
