@@ -186,7 +186,8 @@ def exact_values(kind: str, parameters, waiting, event, temperature: float,
     """
     if event.hold > 0.0:
         return {}
-    if kind == "curie-weiss" and waiting.start is not None and not waiting.preparation_sweeps:
+    fixed_start = waiting.start is not None and waiting.preparation_sweeps == 0
+    if kind == "curie-weiss" and fixed_start and temperature > 0.0:
         return _exact_curie_weiss(parameters, waiting, event, temperature, size or parameters.N)
     if kind == "overdamped-1d":
         return _exact_overdamped(parameters, event, temperature)

@@ -32,7 +32,13 @@ from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
 # columns of State.counters
-SWEEPS, SEEN, UNVISITED, LAST_NEW, ONE_OVER_T = range(5)
+SWEEPS, SEEN, UNVISITED, LAST_NEW, ONE_OVER_T, STAGE_START = range(6)
+
+
+# A new cell raises ln f to _RESTART over the number of cells seen: with more, late finds in a rugged
+# landscape keep it rough; with less, the edges of a smooth one are reached too late.  A stage ends
+# after _PATIENCE attempts a cell even where a rare cell was not revisited.
+_RESTART, _PATIENCE = 5.0, 200
 
 
 @dataclasses.dataclass
@@ -46,7 +52,8 @@ class State:
     log_g: np.ndarray  # (W, n_E, n_Phi), -inf where never seen
     visits: np.ndarray  # (W, n_E, n_Phi) since ln f was last lowered; in production: all
     log_f: np.ndarray  # (W,)
-    counters: np.ndarray  # (W, 5) int64
+    counters: np.ndarray  # (W, 6) int64
+    learned: np.ndarray  # (W, n_E, n_Phi) bool: seen while learning
     learning_sweeps: int
 
 
@@ -70,9 +77,10 @@ def _sweeps(system, joint, learning, n_sweeps, sigma, cache, values, rng, log_g,
                 counters[SEEN] += 1
                 counters[UNVISITED] += 1
                 counters[LAST_NEW] = counters[SWEEPS]
-                if learning:  # the deposits to come must span the new cell's height: start over
-                    log_f[0] = 1.0
+                if learning:  # the deposits to come must span the new cell's height
+                    log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
                     counters[ONE_OVER_T] = 0
+                    counters[STAGE_START] = counters[SWEEPS] * n + k
             rise = log_g[e_new, p_new] - log_g[e, p]
             if rise <= 0.0 or uniform(rng) < math.exp(-rise):
                 assign(system, sigma, cache, site, value)
@@ -88,9 +96,13 @@ def _sweeps(system, joint, learning, n_sweeps, sigma, cache, values, rng, log_g,
                 attempts = counters[SWEEPS] * n + k + 1
                 if counters[ONE_OVER_T] == 1:
                     log_f[0] = counters[SEEN] / attempts
-                elif counters[UNVISITED] == 0 and counters[SEEN] > 1:
+                elif counters[SEEN] > 1 and (
+                    counters[UNVISITED] == 0
+                    or attempts - counters[STAGE_START] > _PATIENCE * counters[SEEN]
+                ):
                     visits[:] = 0
                     counters[UNVISITED] = counters[SEEN]
+                    counters[STAGE_START] = attempts
                     log_f[0] *= 0.5
                     if log_f[0] < counters[SEEN] / attempts:
                         counters[ONE_OVER_T] = 1
@@ -106,6 +118,19 @@ def _start(system, joint, sigma, cache, values, rng, log_g, visits, counters):
     log_g[energy_cell(system, energy), order_cell(system, phi) if joint else 0] = 0.0
     counters[SEEN] = 1
     counters[UNVISITED] = 1
+
+
+def _median_over_walkers(log_g_wc: np.ndarray) -> np.ndarray:
+    """Median of the learned ln g, each normalised to sum 1; -inf where no walker was.
+
+    The median of a cell is over the walkers that saw it; one that got stuck does not spoil it.
+    """
+    log_g_wc = log_g_wc - np.logaddexp.reduce(log_g_wc, axis=1)[:, None]
+    seen_c = np.isfinite(log_g_wc).any(axis=0)
+    median_c = np.full(log_g_wc.shape[1], -np.inf)
+    known = np.where(np.isfinite(log_g_wc), log_g_wc, np.nan)[:, seen_c]
+    median_c[seen_c] = np.nanmedian(known, axis=0)
+    return median_c
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +167,8 @@ class WangLandau:
             log_g=np.full(shape, -np.inf),
             visits=np.zeros(shape, dtype=np.int64),
             log_f=np.ones((w, 1)),
-            counters=np.zeros((w, 5), dtype=np.int64),
+            counters=np.zeros((w, 6), dtype=np.int64),
+            learned=np.zeros(shape, dtype=bool),
             learning_sweeps=max(1, self.sweeps // 2),
         )
         for k in range(w):
@@ -182,7 +208,14 @@ class WangLandau:
             self.walkers,
         )
         if learning and now + n == state.learning_sweeps:
-            state.visits[:] = 0
+            self._freeze(state)
+
+    def _freeze(self, state: State) -> None:
+        """Give all walkers the median of what they learned, and count from now on."""
+        state.learned[:] = np.isfinite(state.log_g)
+        log_g = _median_over_walkers(state.log_g.reshape(self.walkers, -1))
+        state.log_g[:] = log_g.reshape(state.log_g.shape[1:])
+        state.visits[:] = 0
 
     def status(self, state: State) -> str:
         """One phrase for the progress display."""
@@ -214,13 +247,9 @@ class WangLandau:
                 problem = str(error)
         else:
             problem = "production has not begun: ln g is as learned, without errors"
-        top = learned.max(axis=1, keepdims=True)
-        norm = top + np.log(np.exp(learned - top).sum(axis=1, keepdims=True))
-        log_w = np.where(np.isfinite(learned), learned - norm + log_total, np.nan)
-        seen = np.isfinite(log_w)
-        number = np.maximum(seen.sum(axis=0), 1)
-        mean = np.where(seen.any(axis=0), np.where(seen, log_w, 0.0).sum(axis=0) / number, np.nan)
-        return mean, np.full(learned.shape, np.nan), problem
+        log_g = _median_over_walkers(learned)
+        log_g[~np.isfinite(log_g)] = np.nan
+        return log_g + log_total, np.full(learned.shape, np.nan), problem
 
     def _group(self, state, log_g, log_g_jackknife) -> Group:
         dims = ("energy", "order_parameter") if self.joint else ("energy",)
@@ -244,12 +273,12 @@ class WangLandau:
         return group
 
     def _evidence(self, state: State, in_production: bool) -> dict:
-        seen = np.isfinite(state.log_g)
-        same = bool(np.all(seen == seen[0]))
-        visited = bool(in_production and np.all((state.visits > 0).any(axis=0) == seen.any(axis=0)))
-        settled = bool(in_production and np.all(state.counters[:, LAST_NEW]
-                                                < state.learning_sweeps))
-        missing = [cell for cell in self.system.known_cells() if not self._was_seen(state, cell)]
+        seen = (state.learned | (state.visits > 0)) if in_production else np.isfinite(state.log_g)
+        anyone = seen.any(axis=0)
+        same = bool(np.all(seen == anyone))
+        visited = bool(np.all((state.visits > 0).any(axis=0) == anyone))
+        settled = bool(np.all(state.learned.any(axis=0) == anyone))
+        missing = [cell for cell in self.system.known_cells() if not self._was_seen(seen, cell)]
         why = []
         if not in_production:
             why.append("production has not begun")
@@ -273,11 +302,11 @@ class WangLandau:
             "learning_sweeps": state.learning_sweeps,
             "walkers": self.walkers,
             "final_log_f": float(state.log_f.max()),
-            "schedule": "ln f halved on revisit of all seen cells, then n_cells/t, restarted by a new "
-            "cell; production frozen",
+            "schedule": "ln f halved on revisit of all seen cells, then n_cells/t, raised by a new "
+            "cell; production with the walkers' median frozen",
         }
 
-    def _was_seen(self, state: State, cell: tuple[float, float]) -> bool:
+    def _was_seen(self, seen: np.ndarray, cell: tuple[float, float]) -> bool:
         e = energy_cell(self.system, cell[0])
         p = order_cell(self.system, cell[1]) if self.joint else 0
-        return bool(np.all(np.isfinite(state.log_g[:, e, p])))
+        return bool(np.all(seen[:, e, p]))

@@ -103,7 +103,10 @@ def prepare(system, sigma, cache):
         for k in range(4):
             if sigma[system.neighbour[i, k]] == sigma[i]:
                 bonds += 1
-    return -0.5 * bonds, cache.max() / sigma.shape[0]
+    largest = 0
+    for colour in range(system.q):
+        largest = max(largest, cache[colour])
+    return -0.5 * bonds, largest / sigma.shape[0]
 
 
 @behaviour(Potts2D)
