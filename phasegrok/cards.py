@@ -100,7 +100,7 @@ class Training(_Section):
 
     steps: int = Field(3000, ge=1, description="full-batch steps")
     lr: float = Field(1e-3, gt=0.0, description="learning rate")
-    weight_decay: float = Field(1.0, ge=0.0, description="decoupled: weights shrink by lr wd a step")
+    weight_decay: float = Field(1.0, ge=0.0, description="decoupled: lr wd a step")
     beta1: float = Field(0.9, ge=0.0, lt=1.0)
     beta2: float = Field(0.98, ge=0.0, lt=1.0)
     epsilon: float = Field(1e-8, gt=0.0)
@@ -171,7 +171,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 @dataclasses.dataclass
 class Card:
-    """A validated card: what the file and ``--set`` say, and the disorder that was drawn or read."""
+    """A validated card: what the file and ``--set`` say, and the disorder drawn or read."""
 
     model: CardModel
     parameters: Any  # of the schema of its kind; None where the user's code was not executed

@@ -45,13 +45,15 @@ def use_sources(*files: Path) -> None:
     """Key the kernel cache by the user's own files too; call before a kernel is compiled."""
     global _user_sources
     _user_sources = tuple(Path(f).resolve() for f in files)
-    numba.config.CACHE_DIR = str(cache_directory())
+    numba.config.CACHE_DIR = str(  # type: ignore[attr-defined]
+        cache_directory()
+    )
     for dispatcher in _kernels:
         dispatcher.enable_caching()
 
 
 def is_cold() -> bool:
-    """True where no kernel was compiled yet for the present sources (the first run will compile)."""
+    """True where no kernel was compiled yet for the present sources: the first run will."""
     return not any(cache_directory().rglob("*.nbi"))
 
 
@@ -79,7 +81,8 @@ def kernel(function=None, *, allocates=True, **options):
     """
     if function is None:
         return lambda f: kernel(f, allocates=allocates, **options)
-    settings = {"cache": True, "nogil": True, "fastmath": {"contract"}, "error_model": "numpy", **options}
+    settings = {"cache": True, "nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    settings |= options
     if not allocates:
         settings["_nrt"] = False
     dispatcher = numba.njit(**settings)(function)

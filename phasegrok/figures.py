@@ -8,6 +8,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  #
 _GREY = "#777777"
 _LABEL_COLOURS = {"FIRST-ORDER": "#d55e00", "DRIFT": "#0072b2", "SADDLE": "#009e73",
                   "UNDECIDED": "#777777", "NONE": "#777777"}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 7.5,
     "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "axes.spines.top": False,
     "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.2,

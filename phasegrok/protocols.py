@@ -6,7 +6,7 @@ sentence what is missing where it does not.
 
 import numpy as np
 
-from phasegrok.cards import Card, InputError, temperature_grid
+from phasegrok.cards import Card, Event, InputError, WaitingTimes, temperature_grid
 from phasegrok.runfile import Group
 
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
@@ -97,6 +97,14 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
 # --- waiting times --------------------------------------------------------------------------------
 
 
+def _event_of(card: Card) -> tuple[WaitingTimes, Event]:
+    """Settings of the clones and the event that they wait for."""
+    if card.model.waiting_times is None or card.model.event is None:
+        missing = "[waiting_times]" if card.model.waiting_times is None else "[event]"
+        raise InputError(f"{card.name}: waiting times and a verdict need {missing} on the card")
+    return card.model.waiting_times, card.model.event
+
+
 def clones(card: Card, temperature: float | None = None, number: int | None = None):
     """Clones of one checkpoint at ``temperature`` (None: the card's first; 0: noise-free).
 
@@ -105,10 +113,7 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
     InputError
         If the card has no event or no ``[waiting_times]``, or the temperature is negative.
     """
-    waiting, event = card.model.waiting_times, card.model.event
-    if waiting is None or event is None:
-        missing = "[waiting_times]" if waiting is None else "[event]"
-        raise InputError(f"{card.name}: waiting times need {missing} on the card")
+    waiting, event = _event_of(card)
     t = waiting.temperatures[0] if temperature is None else temperature
     if t < 0.0:
         raise InputError(f"temperature {t:g} is negative")
@@ -130,7 +135,8 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
 def _network_clones(card: Card, temperature: float, number: int):
     from phasegrok.dynamics.training import NetworkClones
 
-    waiting, event, every = card.model.waiting_times, card.model.event, _eval_every(card)
+    waiting, event = _event_of(card)
+    every = _eval_every(card)
     settings = _adamw(card, temperature=temperature, event_threshold=event.threshold,
                       event_hold=1 + round(event.hold / every), stop_at_event=True)
     return NetworkClones(card.build(), settings, number, int(waiting.limit),
@@ -167,8 +173,7 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
     group.attributes["time_unit"] = unit
     size = getattr(protocol.system, "n_sites", None)
     temperature = group.attributes["temperature"]
-    exact = exact_values(card.model.kind, card.parameters, card.model.waiting_times,
-                         card.model.event, temperature, size)
+    exact = exact_values(card.model.kind, card.parameters, *_event_of(card), temperature, size)
     for name, value in exact.items():
         group.attributes[f"exact_{name}"] = value
     return groups
@@ -184,9 +189,7 @@ def measure(job, card: Card):
     """
     from phasegrok.accounts.components import Measurements
 
-    waiting = card.model.waiting_times
-    if waiting is None or card.model.event is None:
-        raise InputError(f"{card.name}: a verdict needs [event] and [waiting_times] on the card")
+    waiting, _ = _event_of(card)
     size = card.size
     if card.family == "network":
         _part(job, card, f"training-{size}", lambda: training(card))
@@ -207,7 +210,7 @@ def measure(job, card: Card):
 
 
 def _n_clones(job, card: Card, k: int) -> int:
-    waiting = card.model.waiting_times
+    waiting, _ = _event_of(card)
     if k > 0:
         return waiting.scan_clones
     number = job.parameters.clones or waiting.clones
@@ -243,7 +246,7 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     system = card.build()
     if len(system.energy_levels()) * len(system.order_levels()) > _LANDSCAPE_CELLS:
         return None
-    waiting = card.model.waiting_times
+    waiting, _ = _event_of(card)
     temperatures = np.unique(np.append(temperature_table(card), waiting.temperatures))
     groups = _part(job, card, f"effective_potential-{size}",
                    lambda: wang_landau(card, joint=True),
@@ -256,7 +259,7 @@ def verdict_group(card: Card, measured) -> Group:
     from phasegrok.accounts.components import judge
     from phasegrok.accounts.verdict import NAMES
 
-    found, verdict = judge(measured, card.model.waiting_times.temperature_drives, _interval(card))
+    found, verdict = judge(measured, _event_of(card)[0].temperature_drives, _interval(card))
     main = measured.waits[measured.temperature]
     group = Group()
     unit = main.attributes["time_unit"]

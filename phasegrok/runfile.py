@@ -103,7 +103,8 @@ def write(path: Path, run: RunFile) -> None:
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
         _remove_quietly(part)
-        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
         kept = "the last checkpoint there is whole" if path.exists() else "nothing was written"
         raise RunFileError(f"cannot write {path}: {reason}; {kept}") from error
     except BaseException:

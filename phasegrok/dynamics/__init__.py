@@ -1,1 +1,1 @@
-"""How a state moves in time: single-site dynamics, overdamped Langevin, AdamW; clones of a state."""
+"""How a state moves in time: single-site updates, overdamped Langevin, AdamW; clones."""

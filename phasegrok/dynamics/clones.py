@@ -8,6 +8,7 @@ wrong reason.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -154,12 +155,13 @@ def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, valu
 class _Clones:
     """What the two protocols share: the bookkeeping of clones."""
 
-    system: object
+    system: Any
     temperature: float
     clones: int
     threshold: float
     hold: float
     limit: float
+    unit: str = dataclasses.field(default="", init=False)
 
     def memory(self) -> int:
         """Bytes of the state of all clones."""
@@ -228,7 +230,7 @@ class _Clones:
         number = np.maximum(state.moments[:, 0], 1.0)
         mean = np.where(state.moments[:, 0] > 0, state.moments[:, 1] / number, np.nan)
         spread = np.sqrt(np.maximum(state.moments[:, 2] / number - mean**2, 0.0))
-        unit = self.unit  # type: ignore[attr-defined]
+        unit = self.unit
         group = Group()
         group.add("clone", np.arange(self.clones), "clone", "1", "clone of the checkpoint")
         group.add("time", steps / per_unit, "clone", unit, "waiting time (censored: the limit)")
@@ -258,7 +260,7 @@ class _Clones:
     def _add_paths(self, group: Group, state: State) -> None:
         """The order parameter along the first clones' paths, each with its own spacing."""
         per_step = self._path_time()
-        unit = self.unit  # type: ignore[attr-defined]
+        unit = self.unit
         group.add("traced", np.arange(len(state.trace)), "traced", "1", "clone whose path is kept")
         group.add("point", np.arange(state.trace.shape[1]), "point", "1", "point of a path")
         group.add("path", state.trace, ("traced", "point"), "1",
@@ -296,7 +298,7 @@ class DiscreteClones(_Clones):
     unit: str = dataclasses.field(default="sweeps", init=False)
 
     def _steps_per_unit(self) -> float:
-        return float(self.system.n_sites)  # type: ignore[attr-defined]
+        return float(self.system.n_sites)
 
     def _path_time(self) -> float:
         return 1.0  # a point a sweep
@@ -306,15 +308,13 @@ class DiscreteClones(_Clones):
         system = self.system
         key = ["checkpoint", self.start, self.preparation_sweeps, self.preparation_temperature]
         rng = streams(seed, key, 1)[0]
-        sigma = np.zeros(system.n_sites, dtype=np.int8)  # type: ignore[attr-defined]
+        sigma = np.zeros(system.n_sites, dtype=np.int8)
         if self.start is None:
             draw(system, sigma, rng)
         else:
             sequence = np.random.SeedSequence(rng.tolist())
-            sigma[:] = system.configuration(  # type: ignore[attr-defined]
-                self.start, np.random.default_rng(sequence)
-            )
-        cache = np.zeros(system.cache_size, dtype=np.int64)  # type: ignore[attr-defined]
+            sigma[:] = system.configuration(self.start, np.random.default_rng(sequence))
+        cache = np.zeros(system.cache_size, dtype=np.int64)
         values = np.array(prepare(system, sigma, cache))
         nothing = np.empty(0)
         sweeps(system, bool(DYNAMICS[self.dynamics]), self.preparation_temperature,
@@ -325,7 +325,7 @@ class DiscreteClones(_Clones):
         """Copies of the checkpoint with a generator each."""
         system, c = self.system, self.clones
         sigma = np.repeat(self._checkpoint(seed)[None, :], c, axis=0)
-        cache = np.zeros((c, system.cache_size), dtype=np.int64)  # type: ignore[attr-defined]
+        cache = np.zeros((c, system.cache_size), dtype=np.int64)
         values = np.array([prepare(system, sigma[k], cache[k]) for k in range(c)])
         counters = np.full((c, 5), -1, dtype=np.int64)
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
@@ -354,16 +354,16 @@ class OverdampedClones(_Clones):
     unit: str = dataclasses.field(default="time", init=False)
 
     def _steps_per_unit(self) -> float:
-        return 1.0 / self.system.dt  # type: ignore[attr-defined]
+        return 1.0 / self.system.dt
 
     def _path_time(self) -> float:
-        return float(self.system.dt)  # type: ignore[attr-defined]
+        return float(self.system.dt)
 
     def init(self, seed: int) -> State:
         """Copies of the start with a generator each."""
         c, system = self.clones, self.system
-        x = float(system.start)  # type: ignore[attr-defined]
-        phi = abs(x) if system.folded else x  # type: ignore[attr-defined]
+        x = float(system.start)
+        phi = abs(x) if system.folded else x
         counters = np.full((c, 5), -1, dtype=np.int64)
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
         return State(np.zeros((c, 0), dtype=np.int8), np.zeros((c, 0), dtype=np.int64),

@@ -14,6 +14,7 @@ from phasegrok.dynamics import adamw
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
+from phasegrok.systems.transformer import ModularTransformer
 from phasegrok.systems.transformer_compiled import single_threaded_blas
 
 MEMORISED = 0.99  # train accuracy
@@ -45,18 +46,17 @@ class State:
 class _Ensemble:
     """What training and clones share: advancing replicas and recording their curves."""
 
-    system: object
+    system: ModularTransformer
     settings: adamw.Settings
     replicas: int
     steps: int
-    seed_of: str = dataclasses.field(default="training", init=False)
     unit: str = dataclasses.field(default="steps", init=False)
 
     def memory(self) -> int:
         """Bytes of the state: weights and two moments a replica, and the curves."""
-        itemsize = self.system.dtype.itemsize  # type: ignore[attr-defined]
-        n = self.system.n_parameters  # type: ignore[attr-defined]
-        curves = 8 * self._rows() * (4 + len(self.system.layout))  # type: ignore[attr-defined]
+        itemsize = self.system.dtype.itemsize
+        n = self.system.n_parameters
+        curves = 8 * self._rows() * (4 + len(self.system.layout))
         return self.replicas * (4 * n * itemsize + curves)
 
     def _rows(self) -> int:
@@ -69,11 +69,10 @@ class _Ensemble:
         def copies(array):
             return np.repeat(array[None], r, axis=0)
 
-        curves = [np.full((r, k), np.nan) for _ in _CURVES]
-        n_matrices = len(self.system.layout)  # type: ignore[attr-defined]
-        return State(copies(first.theta), copies(first.m), copies(first.v), rng,
-                     copies(first.counters), *curves, np.full((r, k, n_matrices), np.nan),
-                     first.step)
+        curves = {name: np.full((r, k), np.nan) for name in _CURVES}
+        norms = np.full((r, k, len(self.system.layout)), np.nan)
+        return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
+                     counters=copies(first.counters), norms=norms, start_step=first.step, **curves)
 
     def restore(self, saved: dict) -> State:
         """The state of a checkpoint; room for further evaluations where the run was extended."""
@@ -106,7 +105,7 @@ class _Ensemble:
         groups = np.array_split(active, min(len(active), n_threads()))
 
         def run(g):
-            room = adamw.scratch(self.system)  # type: ignore[arg-type]
+            room = adamw.scratch(self.system)
             for k in groups[g]:
                 self._advance_one(state, int(k), n, room)
 
@@ -116,7 +115,7 @@ class _Ensemble:
     def _advance_one(self, state: State, k: int, n: int, room) -> None:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
-        curves = adamw.advance(self.system, self.settings, replica,  # type: ignore[arg-type]
+        curves = adamw.advance(self.system, self.settings, replica,
                                min(n, left), room)
         # an end of a block is not evaluated unless it is on the grid, so rows are on the grid
         row = (curves.step - state.start_step) // self.settings.eval_every
@@ -159,7 +158,7 @@ class Training(_Ensemble):
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
         rng = streams(seed, ["training"], self.replicas)
-        firsts = [adamw.init(self.system, self.settings, row)  # type: ignore[arg-type]
+        firsts = [adamw.init(self.system, self.settings, row)
                   for row in rng]
         state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
         for k, first in enumerate(firsts):
@@ -168,7 +167,7 @@ class Training(_Ensemble):
 
     def result(self, state: State) -> dict[str, Group]:
         """Group ``training``: curves, norms, times to memorise and to generalise."""
-        names = list(self.system.layout)  # type: ignore[attr-defined]
+        names = list(self.system.layout)
         step = np.arange(self._rows()) * self.settings.eval_every
         group = Group()
         group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
@@ -238,11 +237,11 @@ class NetworkClones(_Ensemble):
         """
         quiet = self.settings.model_copy(update={"temperature": 0.0})
         rng = streams(seed, ["training"], 1)[0]
-        state = adamw.init(self.system, quiet, rng)  # type: ignore[arg-type]
-        room = adamw.scratch(self.system)  # type: ignore[arg-type]
+        state = adamw.init(self.system, quiet, rng)
+        room = adamw.scratch(self.system)
         with single_threaded_blas():
             while True:
-                curves = adamw.advance(self.system, quiet, state,  # type: ignore[arg-type]
+                curves = adamw.advance(self.system, quiet, state,
                                        quiet.eval_every, room)
                 if state.status != "running" or state.step > self.search_steps:
                     raise ValueError(

@@ -4,10 +4,13 @@ Each walker learns ln g by a random walk that is accepted with min(1, g(old)/g(n
 to its present cell.  ln f is halved each time every cell seen so far has been revisited, and
 follows n_cells/t (t in attempted updates) from the moment when that is the larger of the two (Wang
 and Landau, Phys. Rev. Lett. 86 (2001) 2050; Belardinelli and Pereyra, Phys. Rev. E 75 (2007)
-046701).  A cell that is found anew starts the schedule over: otherwise the first cells use up the
-deposits, and the rest of the landscape is never reached.  The first half of the sweeps learns; the second half samples with the weights frozen, and
-g is estimated from the production histograms of all walkers together, so that the answer does not
-depend on how well the weights converged; only its error does.
+046701).  A cell that is found anew raises ln f again: otherwise the first cells use up the
+deposits, and the rest of the landscape is never reached.
+
+The first half of the sweeps learns; then all walkers take the median of what they learned as frozen
+weights, and the second half samples.  g is estimated from the production histograms, so that the
+answer does not depend on how well the weights converged, only its error does; the errors come from
+the scatter of the independent walkers.
 """
 
 import dataclasses
@@ -19,7 +22,9 @@ from phasegrok.compiled import kernel, over_threads
 from phasegrok.dynamics.single_flip import propose
 from phasegrok.rng import below, streams, uniform
 from phasegrok.runfile import Group
+from phasegrok.statistics import jackknife_error
 from phasegrok.systems.discrete import (
+    DiscreteSystem,
     assign,
     draw,
     energy_cell,
@@ -28,16 +33,15 @@ from phasegrok.systems.discrete import (
     order_change,
     prepare,
 )
-from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
 # columns of State.counters
-SWEEPS, SEEN, UNVISITED, LAST_NEW, ONE_OVER_T, STAGE_START = range(6)
+SWEEPS, SEEN, UNVISITED, ONE_OVER_T, STAGE_START = range(5)
 
 
-# A new cell raises ln f to _RESTART over the number of cells seen: with more, late finds in a rugged
-# landscape keep it rough; with less, the edges of a smooth one are reached too late.  A stage ends
-# after _PATIENCE attempts a cell even where a rare cell was not revisited.
+# A new cell raises ln f to _RESTART over the number of cells seen: with more, late finds in a
+# rugged landscape keep it rough; with less, the edges of a smooth one are reached too late.  A
+# stage ends after _PATIENCE attempts a cell even where a rare cell was not revisited.
 _RESTART, _PATIENCE = 5.0, 200
 
 
@@ -52,7 +56,7 @@ class State:
     log_g: np.ndarray  # (W, n_E, n_Phi), -inf where never seen
     visits: np.ndarray  # (W, n_E, n_Phi) since ln f was last lowered; in production: all
     log_f: np.ndarray  # (W,)
-    counters: np.ndarray  # (W, 6) int64
+    counters: np.ndarray  # (W, 5) int64
     learned: np.ndarray  # (W, n_E, n_Phi) bool: seen while learning
     learning_sweeps: int
 
@@ -76,7 +80,6 @@ def _sweeps(system, joint, learning, n_sweeps, sigma, cache, values, rng, log_g,
                 log_g[e_new, p_new] = log_g[e, p]
                 counters[SEEN] += 1
                 counters[UNVISITED] += 1
-                counters[LAST_NEW] = counters[SWEEPS]
                 if learning:  # the deposits to come must span the new cell's height
                     log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
                     counters[ONE_OVER_T] = 0
@@ -139,8 +142,7 @@ class WangLandau:
 
     Parameters
     ----------
-    system : NamedTuple
-        A discrete system.
+    system : DiscreteSystem
     sweeps : int
         Sweeps of each walker in total; the first half learns, the rest is production.
     walkers : int
@@ -149,7 +151,7 @@ class WangLandau:
         Resolve the order parameter too.
     """
 
-    system: object
+    system: DiscreteSystem
     sweeps: int
     walkers: int = 8
     joint: bool = False
@@ -167,7 +169,7 @@ class WangLandau:
             log_g=np.full(shape, -np.inf),
             visits=np.zeros(shape, dtype=np.int64),
             log_f=np.ones((w, 1)),
-            counters=np.zeros((w, 6), dtype=np.int64),
+            counters=np.zeros((w, 5), dtype=np.int64),
             learned=np.zeros(shape, dtype=bool),
             learning_sweeps=max(1, self.sweeps // 2),
         )

@@ -7,24 +7,11 @@ Numba compiles them for each system at full speed.  A configuration is a flat ``
 system keeps up to date itself (colour counts, local fields); energies and order parameters are
 floats.
 
-Besides these functions a system has, as plain Python methods or properties,
-
-``n_sites``, ``cache_size``
-    lengths of ``sigma`` and ``cache``;
-``log_n_states``
-    ln of the total number of states, to which ln g is normalised;
-``energy_levels()``, ``order_levels()``
-    the values of E and Phi of the cells of the landscape, ascending;
-``known_cells()``
-    the (E, Phi) of states known beforehand (ground states, the teacher), which a complete density
-    of states must have visited;
-``configuration(phi, rng)``
-    a configuration whose order parameter per unit ``order_unit`` is nearest to ``phi``;
-``order_unit``
-    what Phi is divided by to become intensive (N for a magnetisation, 1 for an overlap).
+Besides these functions a system has the plain Python methods and properties of
+:class:`DiscreteSystem`.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numba.extending import overload
@@ -33,6 +20,39 @@ from phasegrok.compiled import kernel
 from phasegrok.rng import next_word
 
 _OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+class DiscreteSystem(Protocol):
+    """What protocols ask of a discrete system outside of kernels."""
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites, the length of ``sigma``."""
+
+    @property
+    def cache_size(self) -> int:
+        """Number of derived integers, the length of ``cache`` (at least 1)."""
+
+    @property
+    def log_n_states(self) -> float:
+        """ln of the total number of states, to which ln g is normalised."""
+
+    @property
+    def order_unit(self) -> float:
+        """What Phi is divided by to become intensive: N for M = sum s, 1 for an overlap."""
+
+    def energy_levels(self) -> np.ndarray:
+        """E of the cells of the landscape, ascending."""
+
+    def order_levels(self) -> np.ndarray:
+        """Phi of the cells of the landscape, ascending."""
+
+    def known_cells(self) -> list[tuple[float, float]]:
+        """(E, Phi) of states known beforehand, which a complete landscape must have visited."""
+
+    def configuration(self, phi: float, rng: np.random.Generator) -> np.ndarray:
+        """A configuration whose Phi / ``order_unit`` is nearest to ``phi``."""
+
 
 GENERIC: dict[str, dict[type, Any]] = {}
 
