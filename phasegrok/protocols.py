@@ -63,12 +63,19 @@ def temperature_table(card: Card, text: str | None = None) -> np.ndarray:
 
 def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Group]:
     """Groups ``density_of_states``, ``thermodynamics`` and ``effective_potential``."""
-    from phasegrok.thermodynamics.tables import effective_potential, thermodynamics
+    from phasegrok.thermodynamics.tables import (
+        effective_potential,
+        merge_columns,
+        thermodynamics,
+    )
 
     groups = sampler.result(state)
     density = groups["density_of_states"]
     groups["thermodynamics"] = thermodynamics(density, temperatures, sampler.system.n_sites)
-    groups["effective_potential"] = effective_potential(density, temperatures)
+    merge = sampler.system.order_merge
+    groups["effective_potential"] = effective_potential(
+        merge_columns(density, merge) if merge > 1 else density, temperatures)
+    groups["effective_potential"].attributes["merged_values"] = merge
     return groups
 
 

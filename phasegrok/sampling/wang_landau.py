@@ -123,19 +123,6 @@ def _start(system, joint, sigma, cache, values, rng, log_g, visits, counters):
     counters[UNVISITED] = 1
 
 
-def _median_over_walkers(log_g_wc: np.ndarray) -> np.ndarray:
-    """Median of the learned ln g, each normalised to sum 1; -inf where no walker was.
-
-    The median of a cell is over the walkers that saw it; one that got stuck does not spoil it.
-    """
-    log_g_wc = log_g_wc - np.logaddexp.reduce(log_g_wc, axis=1)[:, None]
-    seen_c = np.isfinite(log_g_wc).any(axis=0)
-    median_c = np.full(log_g_wc.shape[1], -np.inf)
-    known = np.where(np.isfinite(log_g_wc), log_g_wc, np.nan)[:, seen_c]
-    median_c[seen_c] = np.nanmedian(known, axis=0)
-    return median_c
-
-
 @dataclasses.dataclass(frozen=True)
 class WangLandau:
     """Protocol: ln g(E) or ln g(E, Phi) of a discrete system from independent walkers.
@@ -212,10 +199,23 @@ class WangLandau:
         if learning and now + n == state.learning_sweeps:
             self._freeze(state)
 
+    def _median(self, log_g_wc: np.ndarray) -> np.ndarray:
+        """Median over walkers of the learned ln g, each normalised; -inf where no walker was.
+
+        The median of a cell is over the walkers that saw it; one that got stuck does not spoil it.
+        A cell that was seen holds a state at least, so ln g >= 0: too low a value would be a trap.
+        """
+        norm_w = np.logaddexp.reduce(log_g_wc, axis=1) - self.system.log_n_states
+        seen_c = np.isfinite(log_g_wc).any(axis=0)
+        known_wc = np.where(np.isfinite(log_g_wc), log_g_wc - norm_w[:, None], np.nan)[:, seen_c]
+        median_c = np.full(log_g_wc.shape[1], -np.inf)
+        median_c[seen_c] = np.maximum(np.nanmedian(known_wc, axis=0), 0.0)
+        return median_c
+
     def _freeze(self, state: State) -> None:
         """Give all walkers the median of what they learned, and count from now on."""
         state.learned[:] = np.isfinite(state.log_g)
-        log_g = _median_over_walkers(state.log_g.reshape(self.walkers, -1))
+        log_g = self._median(state.log_g.reshape(self.walkers, -1))
         state.log_g[:] = log_g.reshape(state.log_g.shape[1:])
         state.visits[:] = 0
 
@@ -249,9 +249,9 @@ class WangLandau:
                 problem = str(error)
         else:
             problem = "production has not begun: ln g is as learned, without errors"
-        log_g = _median_over_walkers(learned)
+        log_g = self._median(learned)
         log_g[~np.isfinite(log_g)] = np.nan
-        return log_g + log_total, np.full(learned.shape, np.nan), problem
+        return log_g, np.full(learned.shape, np.nan), problem
 
     def _group(self, state, log_g, log_g_jackknife) -> Group:
         dims = ("energy", "order_parameter") if self.joint else ("energy",)

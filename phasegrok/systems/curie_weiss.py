@@ -67,6 +67,11 @@ class CurieWeiss(NamedTuple):
         """m is intensive already."""
         return 1.0
 
+    @property
+    def order_merge(self) -> int:
+        """Neighbouring values of m that the effective potential takes together: 1."""
+        return 1
+
     def energy_levels(self) -> np.ndarray:
         """The distinct energies, ascending (not equidistant)."""
         return self.levels

@@ -41,6 +41,10 @@ class DiscreteSystem(Protocol):
     def order_unit(self) -> float:
         """What Phi is divided by to become intensive: N for M = sum s, 1 for an overlap."""
 
+    @property
+    def order_merge(self) -> int:
+        """Neighbouring values of Phi that the potential takes together: 2 against parity, or 1."""
+
     def energy_levels(self) -> np.ndarray:
         """E of the cells of the landscape, ascending."""
 

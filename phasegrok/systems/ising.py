@@ -108,6 +108,11 @@ class Ising(NamedTuple):
         """N: M/N lies in [-1, 1]."""
         return float(self.n_sites)
 
+    @property
+    def order_merge(self) -> int:
+        """Neighbouring values of M that the effective potential takes together: 1."""
+        return 1
+
     def energy_levels(self) -> np.ndarray:
         """Energies of the landscape's cells: all that can occur, equidistant."""
         if self.n_energies > MAX_CELLS:

@@ -82,6 +82,11 @@ class Perceptron(NamedTuple):
         """The overlap is intensive already."""
         return 1.0
 
+    @property
+    def order_merge(self) -> int:
+        """A flip changes all fields by 2, so potentials at odd and even distance alternate: 2."""
+        return 2
+
     def energy_levels(self) -> np.ndarray:
         """Misclassified patterns: 0, 1, ..., P."""
         return np.arange(self.cache_size + 1, dtype=float)

@@ -65,6 +65,11 @@ class Potts2D(NamedTuple):
         """The largest colour fraction is intensive already."""
         return 1.0
 
+    @property
+    def order_merge(self) -> int:
+        """Neighbouring fractions that the effective potential takes together: 1."""
+        return 1
+
     def energy_levels(self) -> np.ndarray:
         """E = -2N, -2N + 1, ..., 0 (some near the ends do not occur)."""
         return np.arange(-2 * self.n_sites, 1, dtype=float)

@@ -54,6 +54,37 @@ def thermodynamics(density: Group, temperatures: np.ndarray, n_sites: int) -> Gr
     return group
 
 
+def merge_columns(density: Group, n: int) -> Group:
+    """The density of states with ``n`` neighbouring values of the order parameter taken together.
+
+    Where parity makes neighbouring values of the order parameter alternate (one flip of a
+    perceptron's weight changes every field by 2), wells are sought on pairs of values.
+
+    Parameters
+    ----------
+    density : Group
+        ``density_of_states`` over (E, Phi).
+    n : int
+        Columns to a new one; a last incomplete one is kept.
+    """
+    starts = np.arange(0, len(density["order_parameter"]), n)
+
+    def merged(log_g):
+        filled = np.where(np.isfinite(log_g), log_g, -np.inf)
+        total = np.logaddexp.reduceat(filled, starts, axis=-1)
+        return np.where(np.isfinite(total), total, np.nan)
+
+    phi = density["order_parameter"]
+    group = Group(attributes=dict(density.attributes))
+    group.add("energy", density["energy"], "energy")
+    group.add("order_parameter", [phi[k : k + n].mean() for k in starts], "order_parameter")
+    group.add("walker", density["walker"], "walker")
+    group.add("log_g", merged(density["log_g"]), ("energy", "order_parameter"))
+    group.add("log_g_jackknife", merged(density["log_g_jackknife"]),
+              ("walker", "energy", "order_parameter"))
+    return group
+
+
 def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     """Group ``effective_potential``: -ln P(Phi) at each temperature, wells, barrier, coexistence.
 
