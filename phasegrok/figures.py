@@ -169,10 +169,7 @@ def _verdict_table(run: RunFile) -> str:
             exact = g.attributes.get("exact_size_slope")
             lines.append(f"    d ln tau/dN = {_both(g, 'size_slope')} a spin"
                          + (f" (exact {exact:.5f})" if exact is not None else ""))
-        if "exact_barrier" in g.attributes:
-            lines.append(f"    barrier {_both(g, 'barrier')} nat at T = "
-                         f"{g.attributes['temperature']:g} (exact "
-                         f"{g.attributes['exact_barrier']:.4f})")
+        lines += _landscape_lines(g)
     first = next(iter(verdicts.values()))
     lines.append(f"\nNot measured in this form, and not assumed: {first.attributes['not_measured']}"
                  if first.attributes["not_measured"] else "")
@@ -181,6 +178,17 @@ def _verdict_table(run: RunFile) -> str:
     if run.attributes.get("quick"):
         lines.append("--quick: smaller runs, and 24 clones instead of at least 40.")
     return "\n".join(lines)
+
+
+def _landscape_lines(group: Group) -> list[str]:
+    """The barrier with the evidence behind it, and its exact value where there is one."""
+    a = group.attributes
+    if "landscape_complete" not in a:
+        return ["    barrier: the landscape was not measured in this form"]
+    exact = f" (exact {a['exact_barrier']:.4f})" if "exact_barrier" in a else ""
+    state = "complete" if a["landscape_complete"] else f"not complete: {a['landscape_reason']}"
+    return [f"    barrier {_both(group, 'barrier')} nat at T = {a['temperature']:g}{exact}; "
+            f"landscape {state}"]
 
 
 def describe(run: RunFile, path: Path) -> str:
@@ -245,7 +253,8 @@ def draw(run: RunFile, path: Path):
 
 def _title(figure, run: RunFile) -> None:
     settings = ", ".join(f"{k} = {v}" for k, v in _card_parameters(run).items())
-    figure.suptitle(f"{run.attributes['title']}  ({settings})", fontsize=9, x=0.01, ha="left")
+    text = f"{run.attributes['title']}\n{settings}"
+    figure.suptitle(text, fontsize=8.5, x=0.01, ha="left")
 
 
 def _card_parameters(run: RunFile) -> dict:
@@ -384,7 +393,7 @@ def _draw_training(run: RunFile):
         if not str(name).startswith("b_"):
             axes[2].plot(step, np.nanmean(norms[:, :, j], axis=0), label=str(name),
                          color=plt.get_cmap("viridis")(j / max(1, len(names) - 1)))
-    axes[2].set(xscale="log", xlabel="step", ylabel="norm of the matrix, mean over replicas",
+    axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=(step[1] if len(step) > 1 else 1, step[-1]))
     axes[2].legend(ncols=2)
     _title(figure, run)
@@ -424,7 +433,12 @@ def _paths(axis, group: Group) -> None:
             axis.plot(group["step"], group["test_accuracy"][k], linewidth=0.8,
                       color=_COLOURS[k % len(_COLOURS)])
     axis.axhline(a["threshold"], color=_GREY, linestyle="--", linewidth=0.9)
-    axis.set(xlabel=f"time ({a.get('time_unit', '')})", ylabel="order parameter")
+    axis.set(xlabel=_time_label(a), ylabel="order parameter")
+
+
+def _time_label(attributes: dict) -> str:
+    unit = attributes.get("time_unit", "time")
+    return "time" if unit == "time" else f"time ({unit})"
 
 
 def _survival(axis, group: Group) -> None:
@@ -447,7 +461,7 @@ def _survival(axis, group: Group) -> None:
     if "exact_tau" in a:
         axis.axvline(a["exact_tau"], color=_GREY, linestyle="--", linewidth=0.9,
                      label="exact mean")
-    axis.set(yscale="log", ylim=(0.5 / n, 1.3), xlabel=f"time ({a.get('time_unit', '')})",
+    axis.set(yscale="log", ylim=(0.5 / n, 1.3), xlabel=_time_label(a),
              ylabel="share still waiting", xlim=(0, None))
     axis.legend()
 
@@ -541,7 +555,7 @@ def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
     if math.isfinite(t0):
         axis.axhline(t0, color=_GREY, linestyle="--", linewidth=0.9, label="noise-free")
     axis.set(xscale="log", yscale="log", xlabel="temperature $T$",
-             ylabel=f"mean waiting time ({verdict.attributes['time_unit']})")
+             ylabel=f"mean waiting {_time_label(verdict.attributes)}")
     text = []
     if not math.isnan(float(verdict["G"])):
         text.append(f"G = {_both(verdict, 'G')}")

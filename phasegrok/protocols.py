@@ -294,6 +294,10 @@ def verdict_group(card: Card, measured) -> Group:
         if f"exact_{name}" in main.attributes:
             group.attributes[f"exact_{name}"] = main.attributes[f"exact_{name}"]
     _add_exact_slope(group, measured)
+    if measured.size in measured.potentials:
+        evidence = measured.potentials[measured.size].attributes
+        group.attributes["landscape_complete"] = evidence["complete"]
+        group.attributes["landscape_reason"] = evidence["complete_reason"]
     return group
 
 

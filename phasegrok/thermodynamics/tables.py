@@ -117,6 +117,7 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     group.add("potential_err", error, dims, "nat",
               f"standard error of potential against its minimum: {_JACKKNIFE}")
     group.attributes.update({"per": "system", "complete": density.attributes["complete"],
+                             "complete_reason": density.attributes["complete_reason"],
                              "resolution": resolution,
                              "resolution_rule": f"{RESOLUTION_ERRORS:g} median errors of the "
                              "potential within 10 nats of its minimum"})
