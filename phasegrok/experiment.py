@@ -220,6 +220,8 @@ class Job:
                 f"{previous.attributes.get('command_line')}): give another --out, or --force to "
                 "replace it"
             )
+        if force and not resume and previous.attributes.get("status") == "done":
+            return  # the same run, wanted anew
         self._check_sources(previous, force)
         self._previous = previous
         self._wall_before = float(previous.attributes.get("wall_s", 0.0))
@@ -269,7 +271,7 @@ class Job:
         """A run that is a part of this one, in its own file ``name`` beside this file."""
         job = Job(self.script, card, self.parameters, self.seed,
                   self.path.parent / name, part_of=self.path, extra={"part": name, **extra})
-        job.open(self.script.force)
+        job.open(self.script.force, self.script.resuming)
         return job
 
     # --- driving ---
@@ -473,6 +475,7 @@ class Script:
     force: bool
     checkpoint_seconds: float
     quick: bool
+    resuming: bool
 
 
 def _parser(doc: str, parameters_class, path: Path, default_cards, folder: bool):
@@ -493,7 +496,7 @@ def _parser(doc: str, parameters_class, path: Path, default_cards, folder: bool)
                         help="time between checkpoints (60 s)")
     parser.add_argument("--quick", action="store_true", help="a smaller run, to have a look")
     parser.add_argument("--force", action="store_true",
-                        help="replace another run at --out; resume though sources have changed")
+                        help="replace what is at --out; resume though sources have changed")
     parser.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     for f in dataclasses.fields(parameters_class):
         option = "--" + f.name.replace("_", "-")
@@ -583,7 +586,7 @@ def _run_all(arguments, parameters_class, run, default_cards, path, folder) -> N
         path.stem, arguments.summary, path,
         hashlib.sha256(path.read_bytes()).hexdigest(),
         resumed.attributes["command_line"] if resumed else _command_line(path),
-        arguments.force, arguments.checkpoint, arguments.quick,
+        arguments.force, arguments.checkpoint, arguments.quick, resumed is not None,
     )
     if folder:
         _run_folder(arguments, script, parameters, seed, loaded, run, resumed)

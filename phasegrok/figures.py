@@ -453,7 +453,7 @@ def _survival(axis, group: Group) -> None:
     share = 1.0 - np.arange(1, len(times) + 1) / n
     axis.step(np.append(0.0, times), np.append(1.0, share), where="post", color=_COLOURS[0],
               label="clones")
-    if "lag" in group and not math.isnan(float(group["lag"])):
+    if "lag" in group and float(group["scale"]) > 0.0:
         lag, scale = float(group["lag"]), float(group["scale"])
         t = np.linspace(0.0, times[-1], 200)
         axis.plot(t, np.where(t > lag, np.exp(-(t - lag) / scale), 1.0), color=_COLOURS[1],

@@ -251,7 +251,11 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     if card.family != "discrete" or card.model.thermodynamics is None:
         return None
     system = card.build()
-    if len(system.energy_levels()) * len(system.order_levels()) > _LANDSCAPE_CELLS:
+    try:
+        cells = len(system.energy_levels()) * len(system.order_levels())
+    except ValueError:  # couplings without a common step: no levels to count
+        return None
+    if cells > _LANDSCAPE_CELLS:
         return None
     waiting, _ = _event_of(card)
     temperatures = np.unique(np.append(temperature_table(card), waiting.temperatures))

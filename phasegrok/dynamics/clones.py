@@ -16,7 +16,7 @@ from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.rng import below, normal_pair, streams
 from phasegrok.runfile import Group
-from phasegrok.systems.discrete import assign, draw, order_change, prepare
+from phasegrok.systems.discrete import assign, draw_and_prepare, order_change
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
 STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
@@ -309,13 +309,12 @@ class DiscreteClones(_Clones):
         key = ["checkpoint", self.start, self.preparation_sweeps, self.preparation_temperature]
         rng = streams(seed, key, 1)[0]
         sigma = np.zeros(system.n_sites, dtype=np.int8)
-        if self.start is None:
-            draw(system, sigma, rng)
-        else:
+        if self.start is not None:
             sequence = np.random.SeedSequence(rng.tolist())
             sigma[:] = system.configuration(self.start, np.random.default_rng(sequence))
         cache = np.zeros(system.cache_size, dtype=np.int64)
-        values = np.array(prepare(system, sigma, cache))
+        values = np.zeros(2)
+        draw_and_prepare(system, self.start is None, sigma, cache, values, rng)
         nothing = np.empty(0)
         sweeps(system, bool(DYNAMICS[self.dynamics]), self.preparation_temperature,
                self.preparation_sweeps, sigma, cache, values, rng, nothing, nothing)
@@ -326,11 +325,14 @@ class DiscreteClones(_Clones):
         system, c = self.system, self.clones
         sigma = np.repeat(self._checkpoint(seed)[None, :], c, axis=0)
         cache = np.zeros((c, system.cache_size), dtype=np.int64)
-        values = np.array([prepare(system, sigma[k], cache[k]) for k in range(c)])
+        values = np.zeros((c, 2))
+        rng = streams(seed, ["clones", self.temperature], c)
+        for k in range(c):
+            draw_and_prepare(system, False, sigma[k], cache[k], values[k], rng[k])
         counters = np.full((c, 5), -1, dtype=np.int64)
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
-        return State(sigma, cache, values, streams(seed, ["clones", self.temperature], c),
-                     counters, np.zeros((c, 3)), *self._path_room(), float(values[0, 1]))
+        return State(sigma, cache, values, rng, counters, np.zeros((c, 3)), *self._path_room(),
+                     float(values[0, 1]))
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` sweeps."""

@@ -26,12 +26,11 @@ from phasegrok.statistics import jackknife_error
 from phasegrok.systems.discrete import (
     DiscreteSystem,
     assign,
-    draw,
+    draw_and_prepare,
     energy_cell,
     energy_change,
     order_cell,
     order_change,
-    prepare,
 )
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
@@ -114,11 +113,8 @@ def _sweeps(system, joint, learning, n_sweeps, sigma, cache, values, rng, log_g,
 
 @kernel(allocates=False)
 def _start(system, joint, sigma, cache, values, rng, log_g, visits, counters):
-    draw(system, sigma, rng)
-    energy, phi = prepare(system, sigma, cache)
-    values[0] = energy
-    values[1] = phi
-    log_g[energy_cell(system, energy), order_cell(system, phi) if joint else 0] = 0.0
+    draw_and_prepare(system, True, sigma, cache, values, rng)
+    log_g[energy_cell(system, values[0]), order_cell(system, values[1]) if joint else 0] = 0.0
     counters[SEEN] = 1
     counters[UNVISITED] = 1
 

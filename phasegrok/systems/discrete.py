@@ -150,6 +150,14 @@ def order_cell(system, phi):
 
 
 @kernel(allocates=False)
+def draw_and_prepare(system, random, sigma, cache, values, rng):
+    """Draw ``sigma`` if ``random``, then fill ``cache`` and ``values`` = [E, Phi] from it."""
+    if random:
+        draw(system, sigma, rng)
+    values[0], values[1] = prepare(system, sigma, cache)
+
+
+@kernel(allocates=False)
 def draw_spins(sigma, rng):
     """Fill ``sigma`` with independent fair spins, 64 from each random word."""
     word = next_word(rng)

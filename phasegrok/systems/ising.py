@@ -196,7 +196,7 @@ def prepare(system, sigma, cache):
     energy = 0.0
     magnetisation = 0
     for i in range(sigma.shape[0]):
-        magnetisation += sigma[i]
+        magnetisation += int(sigma[i])
         for k in range(system.first[i], system.first[i + 1]):
             energy -= 0.5 * system.coupling[k] * sigma[i] * sigma[system.neighbour[k]]
     return energy - system.h * magnetisation, float(magnetisation)
