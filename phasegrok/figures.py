@@ -176,8 +176,12 @@ def _verdict_table(run: RunFile) -> str:
     lines.append("Labels of systems that are no controls are provisional: no stored calibration "
                  "was consulted.")
     if run.attributes.get("quick"):
-        lines.append("--quick: smaller runs, and 24 clones instead of at least 40.")
+        lines.append(f"--quick: smaller runs; {_fewest_clones(verdicts)} clones at least, not 40.")
     return "\n".join(lines)
+
+
+def _fewest_clones(verdicts: dict[str, Group]) -> int:
+    return min(int(group.attributes["clones"]) for group in verdicts.values())
 
 
 def _landscape_lines(group: Group) -> list[str]:
@@ -491,7 +495,7 @@ def _draw_verdict(run: RunFile, path: Path):
         _draw_column(axes[:, column], name, group, _parts(path, name))
     note = "provisional: no stored calibration was consulted; ageing was not measured"
     if run.attributes.get("quick"):
-        note += "; quick run, 24 clones"
+        note += f"; quick run, at least {_fewest_clones(verdicts)} clones"
     figure.suptitle(f"Which account fits?   ({note})", fontsize=10, x=0.01, ha="left")
     return figure
 

@@ -55,6 +55,12 @@ def _watch(phi_before, phi, step, threshold, home, hold, counters):
 
 
 @kernel(allocates=False)
+def _home(start_phi, moments):
+    """The clone's mean Phi so far: where the passage to the event begins, seen from the event."""
+    return moments[1] / moments[0] if moments[0] > 0.0 else start_phi
+
+
+@kernel(allocates=False)
 def _keep_path(phi, unit, trace, strides):
     """Add a point to the path; when it is full, keep every second point and double the stride."""
     if unit % strides[0] != 0:
@@ -91,8 +97,8 @@ def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, str
 
 
 @kernel(allocates=False)
-def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, limit, sigma, cache,
-              values, rng, counters, moments, trace, strides):
+def _discrete(system, heat_bath, temperature, threshold, start_phi, hold, n_sweeps, limit, sigma,
+              cache, values, rng, counters, moments, trace, strides):
     n = sigma.shape[0]
     step = counters[STEPS]
     energy, phi = values[0], values[1]
@@ -100,6 +106,7 @@ def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, l
         counters[SINCE] = step
     for _ in range(n_sweeps):
         complete = False
+        home = _home(start_phi, moments) + _TOLERANCE
         for _ in range(n):
             site = below(rng, n)
             value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
@@ -125,8 +132,8 @@ def _discrete(system, heat_bath, temperature, threshold, home, hold, n_sweeps, l
 
 
 @kernel(allocates=False)
-def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, values, rng, counters,
-                moments, trace, strides):
+def _overdamped(system, temperature, threshold, start_phi, hold, n_steps, limit, values, rng,
+                counters, moments, trace, strides):
     x, phi = values[0], values[1]
     step = counters[STEPS]
     spread = np.sqrt(2.0 * temperature * system.dt)
@@ -140,6 +147,7 @@ def _overdamped(system, temperature, threshold, home, hold, n_steps, limit, valu
             else:
                 noise = second
         x += force * system.dt + spread * noise
+        home = _home(start_phi, moments) + _TOLERANCE
         before = phi
         phi = abs(x) if system.folded else x
         step += 1
@@ -236,7 +244,7 @@ class _Clones:
         group.add("time", steps / per_unit, "clone", unit, "waiting time (censored: the limit)")
         group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
         group.add("transit", transit / per_unit, "clone", unit,
-                  "time from the last visit to the order parameter of the start to the event")
+                  "time from the last visit to the clone's mean order parameter to the event")
         group.add("plateau_mean", mean, "clone", "1", "mean order parameter before the event")
         group.add("plateau_std", spread, "clone", "1",
                   "standard deviation of the order parameter before the event")
@@ -337,13 +345,12 @@ class DiscreteClones(_Clones):
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` sweeps."""
         threshold = self.threshold * self._phi_unit() - _TOLERANCE
-        home = state.start_phi + _TOLERANCE
         per = self._steps_per_unit()
         heat_bath = bool(DYNAMICS[self.dynamics])
         self._over_clones(state, lambda k, trace, strides: _discrete(
-            self.system, heat_bath, self.temperature, threshold, home, int(self.hold * per), n,
-            int(self.limit * per), state.sigma[k], state.cache[k], state.values[k], state.rng[k],
-            state.counters[k], state.moments[k], trace, strides))
+            self.system, heat_bath, self.temperature, threshold, state.start_phi,
+            int(self.hold * per), n, int(self.limit * per), state.sigma[k], state.cache[k],
+            state.values[k], state.rng[k], state.counters[k], state.moments[k], trace, strides))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -378,6 +385,6 @@ class OverdampedClones(_Clones):
         steps = 2 * max(1, round(n * per / 2.0))
         self._over_clones(state, lambda k, trace, strides: _overdamped(
             self.system, self.temperature, self.threshold - _TOLERANCE,
-            state.start_phi + _TOLERANCE, int(self.hold * per), steps, round(self.limit * per),
+            state.start_phi, int(self.hold * per), steps, round(self.limit * per),
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
             strides))

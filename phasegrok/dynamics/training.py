@@ -264,7 +264,7 @@ class NetworkClones(_Ensemble):
         broken = self._broken(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
         start_phi = float(state.test_accuracy[0, 0])
-        mean, spread, transit, plateau, final = self._plateau(state, time, start_phi)
+        mean, spread, transit, plateau, final = self._plateau(state, time)
         group = Group()
         group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
         group.add("step", np.arange(self._rows()) * self.settings.eval_every, "step", "steps",
@@ -272,7 +272,7 @@ class NetworkClones(_Ensemble):
         group.add("time", time, "clone", "steps", "waiting time (censored: the limit)")
         group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
         group.add("transit", np.where(crossed, transit, np.nan), "clone", "steps",
-                  "time from the last visit to the order parameter of the start to the event")
+                  "time from the last visit to the clone's mean order parameter to the event")
         group.add("plateau_mean", mean, "clone", "1", "mean test accuracy before the event")
         group.add("plateau_std", spread, "clone", "1",
                   "standard deviation of the test accuracy before the event")
@@ -297,7 +297,7 @@ class NetworkClones(_Ensemble):
         })
         return {"waiting_times": group}
 
-    def _plateau(self, state: State, time, start_phi: float):
+    def _plateau(self, state: State, time):
         """Mean and spread of Phi before the event, transit time, train accuracy, last Phi."""
         n = self.replicas
         mean, spread, transit, train, final = (np.full(n, math.nan) for _ in range(5))
@@ -310,6 +310,7 @@ class NetworkClones(_Ensemble):
             mean[k], spread[k] = phi[before].mean(), phi[before].std()
             train[k] = state.train_accuracy[k, before].mean()
             final[k] = phi[np.isfinite(phi)][-1]
-            home = step[before & (phi <= start_phi)]
+            mean_so_far = np.cumsum(np.nan_to_num(phi)) / np.arange(1, len(phi) + 1)
+            home = step[before & (phi <= mean_so_far)]
             transit[k] = time[k] - (home[-1] if len(home) else 0.0)
         return mean, spread, transit, train, final
