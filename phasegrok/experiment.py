@@ -229,12 +229,11 @@ class Job:
         self.done = previous.attributes.get("status") == "done" and not self._is_extended(previous)
 
     def _is_extended(self, previous) -> bool:
-        old = json.loads(previous.attributes["parameters"])
-        for f in dataclasses.fields(self.parameters):
-            new = getattr(self.parameters, f.name)
-            if f.metadata.get("extends") and new is not None and new > (old.get(f.name) or new):
-                return True
-        return False
+        """Whether a total (sweeps, steps) is asked for that is larger than the one reached."""
+        asked = [getattr(self.parameters, f.name) for f in dataclasses.fields(self.parameters)
+                 if f.metadata.get("extends")]
+        return any(total is not None and total > int(previous.attributes.get("total", 0))
+                   for total in asked)
 
     def _check_sources(self, previous, force: bool) -> None:
         from phasegrok.cards import InputError
@@ -287,13 +286,18 @@ class Job:
             If the state would not fit into memory.
         """
         from phasegrok import runfile
+        from phasegrok.cards import InputError
 
         check_memory(protocol)
+        self._extra["total"] = protocol.total()
         announce_compilation()
         if self._previous is not None and self._previous.state:
             state = protocol.restore(self._previous.state)
         else:
-            state = protocol.init(self.seed)
+            try:
+                state = protocol.init(self.seed)
+            except ValueError as error:  # a start that this system does not have
+                raise InputError(f"{self.card.name}: {error}") from error
         progress = Progress(label or f"{self.card.name} {self.script.name}")
         n = 1
         total = max(protocol.total(), 1)
