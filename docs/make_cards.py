@@ -1,0 +1,140 @@
+"""Write docs/cards.md from the schemas of the cards, so that the page cannot drift.
+
+    python docs/make_cards.py
+
+``tests/test_docs.py`` compares the page with :func:`page`.
+"""
+
+import types
+import typing
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from phasegrok import cards, systems
+
+PAGE = Path(__file__).resolve().parent / "cards.md"
+
+_HEAD = """\
+# Model cards
+
+A card is a TOML file that names a physical system: what it is (`kind` and `parameters`), what is
+measured (`observables`, `event`) and how each protocol runs by default. `phasegrok models` lists
+the cards. A card is given by path or by name; a name is looked up in `./models`, then in the
+repository, then among the installed cards.
+
+`--set KEY=VALUE` overrides any value from the command line: `--set L=16`, or with the section,
+`--set density_of_states.walkers=16`. A bare key is enough where it is unique; a key of
+`parameters` comes first. All mistakes of a card are reported at once, one line each.
+
+Energies are in the units of the couplings, k_B = 1, and temperatures are energies. "Required"
+means that the card, or its section where there is one, must give the key.
+"""
+
+_DATA = """\
+## Data files
+
+`[data] file = "..."` names a CSV or NPZ file, relative to the card, with the quenched disorder.
+A CSV may have a header line; of an NPZ the first array is taken.
+
+- `ising-graph`: rows `site_a, site_b, J`, sites from 0, each pair of sites once.
+- `ising-perceptron`: P + 1 rows of N entries +1 or -1, the teacher as the first row. Without a
+  file, teacher and patterns are drawn from `disorder_seed`.
+
+The arrays are copied into every run file (`/system`), and a resume uses that copy.
+
+## Own code
+
+`code = "my_model.py:Parameters"` names a Python file beside the card and the class of its
+parameters; `CONTRIBUTING.md` shows a complete one. Only `run` and `resume` (and the scripts
+themselves) execute it; `models`, `inspect` and `plot` never do.
+"""
+
+# keys to which their schema gives no words of its own
+_WORDS = {
+    "title": "one line that says what the system is",
+    "kind": "one of the kinds below; any word where `code` names the system",
+    "units": "units of energy, in words",
+    "family": "which protocols fit; none: that of the kind, `discrete` for own code",
+    "energy": "the energy E, as a formula or in words",
+    "order_parameter": "the order parameter, as a formula or in words",
+    "file": "CSV or NPZ, relative to the card",
+    "observable": "what reaches the threshold, in words",
+    "beta1": "memory of the gradient's mean, a step",
+    "beta2": "memory of its square, a step",
+    "epsilon": "added to the root of the second moment",
+    "dynamics": "of the clones of a discrete system",
+    "preparation_sweeps": "sweeps that make the checkpoint",
+    "preparation_temperature": "temperature of those sweeps, units of energy",
+}
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    parts = [_HEAD, "## The card\n", _table(_plain_keys())]
+    for name, schema in cards._SECTIONS.items():
+        parts += [f"## `[{name}]`\n", _doc(schema), _table(schema.model_fields)]
+    parts += ["## `[quick]`\n", "Dotted keys and the values that they take under `--quick`, before "
+              '`--set`: `"density_of_states.sweeps" = 40000`.\n']
+    for kind, family in systems.FAMILY.items():
+        schema = systems.parameters_class(kind)
+        parts += [f"## `[parameters]` of kind `{kind}` ({family})\n", _doc(schema),
+                  _table(schema.model_fields)]
+    parts.append(_DATA)
+    return "\n".join(parts)
+
+
+def _plain_keys() -> dict[str, FieldInfo]:
+    skipped = {*cards._SECTIONS, "parameters", "quick"}
+    return {k: f for k, f in cards.CardModel.model_fields.items() if k not in skipped}
+
+
+def _doc(schema: type[BaseModel]) -> str:
+    return (schema.__doc__ or "").strip().split("\n\n")[0].replace("``", "`") + "\n"
+
+
+def _table(fields: dict[str, FieldInfo]) -> str:
+    lines = ["| key | type | default | meaning and unit |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        cells = [f"`{name}`", _type(field.annotation), _default(field), _meaning(name, field)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(annotation) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(a) for a in arguments if a is not type(None))
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
+    names = {int: "integer", float: "number", str: "text", bool: "true or false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "none"
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default is None:
+        return "none"
+    value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _meaning(name: str, field: FieldInfo) -> str:
+    text = field.description or _WORDS.get(name, "")
+    limits = [f"{sign} {getattr(rule, name):g}" for rule in field.metadata
+              for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+              if getattr(rule, name, None) is not None]
+    return "; ".join(part for part in (text, " and ".join(limits)) if part)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,99 @@
+"""The worked examples of CONTRIBUTING.md, taken out of the page and run against exact results."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phasegrok import runfile
+
+PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
+N, J = 20, 1.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder with the files of the page, under the names that the page gives them."""
+    target = tmp_path_factory.mktemp("contributing")
+    named = re.findall(r"^File `([\w.-]+)`.*?^```(?:python|toml)\n(.*?)^```", PAGE.read_text(),
+                       flags=re.MULTILINE | re.DOTALL)
+    for name, text in named:
+        (target / name).write_text(text)
+    assert {name for name, _ in named} == {
+        "chain.py", "ising-chain.toml", "canonical.py", "mean_energy.py"}
+    return target
+
+
+def call(folder, *arguments):
+    """Run a command of the page in ``folder``; what it printed."""
+    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", PYTHONSAFEPATH="")
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, text=True,
+                          capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_phasegrok(folder, *arguments):
+    """``phasegrok ARGUMENTS`` in ``folder``."""
+    return call(folder, "-c", "from phasegrok.cli import main; main()", *arguments)
+
+
+def test_system_gives_the_exact_density_of_states(folder):
+    run_phasegrok(folder, "run", "density_of_states", "ising-chain.toml", "--out", "chain.h5")
+    run = runfile.read(folder / "chain.h5")
+    density = run["density_of_states"]
+    walls = np.arange(0, N + 1, 2)
+    exact = np.log([2.0 * math.comb(N, int(k)) for k in walls])
+    assert density.attributes["complete"]
+    np.testing.assert_allclose(density["energy"], -J * (N - 2.0 * walls), atol=1e-12)
+    z = (density["log_g"] - exact) / density["log_g_err"]
+    # eight walkers: Student's t with 7 degrees of freedom exceeds 6 with probability 5e-4
+    assert np.abs(z).max() < 6.0
+    assert np.all(density["log_g_err"] < 0.02)
+
+    table = run["thermodynamics"]
+    t = np.tanh(J / table["temperature"])
+    energy = -J * (t + t ** (N - 1)) / (1.0 + t**N)
+    assert np.all(np.abs(table["mean_energy"] - energy) < 0.01 * np.abs(energy))
+
+
+def chain_energy(temperature):
+    """Exact energy a spin of the periodic chain, from Z = (2 cosh)^N (1 + t^N)."""
+    t = math.tanh(J / temperature)
+    return -J * (t + t ** (N - 1)) / (1.0 + t**N)
+
+
+def test_experiment_gives_the_exact_energy(folder):
+    printed = call(folder, "mean_energy.py", "ising-chain.toml", "--temperature", "1.0",
+                   "--out", "energy.h5")
+    found = runfile.read(folder / "energy.h5")["canonical"]
+    value, error = float(found["mean_energy"]), float(found["mean_energy_err"])
+    assert 0.0 < error < 0.005 * abs(value)
+    assert abs(value - chain_energy(1.0)) < 4.0 * error
+    assert "energy per site" in printed
+
+
+def test_extended_run_equals_the_long_one(folder):
+    base = ["mean_energy.py", "ising-chain.toml", "--temperature", "1.5"]
+    call(folder, *base, "--sweeps", "3000", "--out", "short.h5")
+    call(folder, *base, "--sweeps", "8000", "--out", "long.h5")
+    call(folder, "mean_energy.py", "--resume", "short.h5", "--sweeps", "8000")
+    extended, long = (runfile.read(folder / name, with_state=True)
+                      for name in ("short.h5", "long.h5"))
+    assert extended["canonical"].attributes["sweeps"] == 8000
+    for name in extended["canonical"].variables:
+        assert extended["canonical"][name] == long["canonical"][name], name
+    for name, value in long.state.items():
+        np.testing.assert_array_equal(extended.state[name], value, err_msg=name)
+
+
+def test_page_names_only_what_exists():
+    """The rooms, files and functions that the page names are there."""
+    root = PAGE.parent
+    for name in re.findall(r"`((?:phasegrok|tests|data)/[\w/.]*)`", PAGE.read_text()):
+        assert (root / name).exists(), name
