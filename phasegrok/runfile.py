@@ -2,14 +2,19 @@
 
 A checkpoint writes a temporary file beside the target, syncs it, and replaces the target in one
 step, so that a published file is never open for writing: a kill leaves the old file or the new one.
-Every data set carries a Fletcher-32 checksum and the file a digest of all its contents.  Groups and
-their arrays carry netCDF4-compatible dimension scales, so ``xarray.open_dataset`` and
-``xarray.open_datatree`` read a run file with no engine named.
+The HDF5 image is made in memory and written as plain bytes, so that a full disk is an ordinary
+error of one call.  Every data set carries a Fletcher-32 checksum and the file a digest of all its
+contents; a seal behind the HDF5 data (which HDF5 ignores) holds the digest of every byte before
+it, so that a damaged file is noticed before HDF5 parses it.  Groups and their arrays carry
+netCDF4-compatible dimension scales, so ``xarray.open_dataset`` and ``xarray.open_datatree`` read a
+run file with no engine named.
 """
 
 import dataclasses
+import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import socket
@@ -23,10 +28,17 @@ import numpy as np
 CONVENTIONS = "phasegrok-1"
 _NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable."
 _PROVENANCE = {"content_sha256"}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SEAL = b"\nphasegrok-seal-sha256:"
+_SEAL_LENGTH = len(_SEAL) + 64 + 1
 
 
 class RunFileError(Exception):
     """A run file that cannot be read or written; the message is one sentence for the user."""
+
+
+class WriteError(RunFileError):
+    """A checkpoint that could not be published (full disk); the last one is whole."""
 
 
 @dataclasses.dataclass
@@ -83,39 +95,68 @@ class RunFile:
 def write(path: Path, run: RunFile) -> None:
     """Publish ``run`` at ``path``: whole or not at all.
 
+    Booleans are stored as 0 and 1, strings as UTF-8 without NUL characters.
+
     Raises
     ------
-    RunFileError
+    WriteError
         If the folder cannot be written or the disk is full; what was at ``path`` is untouched.
     ValueError
-        If a variable's dimensions do not fit its shape or its coordinates.
+        If a variable's dimensions do not fit its shape or its coordinates, or a string or the
+        state holds what HDF5 cannot store.
     """
     path = Path(path)
+    try:
+        image = _image(run)
+    except (MemoryError, OSError, RuntimeError) as error:  # the image is all that can grow here
+        raise WriteError(f"cannot write {path}: no memory for a copy of the state") from error
+    seal = _SEAL + hashlib.sha256(image).hexdigest().encode() + b"\n"
     part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(part, "w", libver=("v110", "v110")) as file:
-            _fill(file, run)
-            file.attrs["content_sha256"] = _digest(file)
-        with open(part, "rb") as handle:
+        with open(part, "wb") as handle:
+            handle.write(image)
+            handle.write(seal)
+            handle.flush()
             os.fsync(handle.fileno())
         os.replace(part, path)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
+    except OSError as error:
         _remove_quietly(part)
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else str(error)
-        kept = "the last checkpoint there is whole" if path.exists() else "nothing was written"
-        raise RunFileError(f"cannot write {path}: {reason}; {kept}") from error
+        kept = "the last checkpoint there is whole" if _exists(path) else "nothing was written"
+        raise WriteError(f"cannot write {path}: {_reason(error)}; {kept}") from error
     except BaseException:
         _remove_quietly(part)
         raise
 
 
+def _image(run: RunFile) -> bytes:
+    """The HDF5 file as bytes; no file of this name is opened."""
+    with h5py.File("image", "w", driver="core", backing_store=False,
+                   libver=("v110", "v110")) as file:
+        _fill(file, run)
+        file.attrs["content_sha256"] = _digest(file)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder on the way may not be entered
+        return False
+
+
 def _fill(file: h5py.File, run: RunFile) -> None:
     file.attrs["Conventions"] = CONVENTIONS
     for name, value in run.attributes.items():
-        file.attrs[name] = value
+        # a path that is not UTF-8 reaches Python with lone surrogates, which HDF5 cannot store
+        text = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
+        file.attrs[name] = text or value
     for name, group in run.groups.items():
         _fill_group(file.require_group(name), group, name)
     if run.state is not None:
@@ -180,6 +221,8 @@ def _pack(state: Mapping[str, Any]) -> np.ndarray:
     header, chunks, offset = {}, [], 0
     for name, value in state.items():
         array = np.ascontiguousarray(value)
+        if array.dtype.kind not in "biufcSU":
+            raise ValueError(f"state/{name}: {array.dtype} cannot be stored as bytes")
         raw = array.tobytes()
         header[name] = (array.dtype.str, np.shape(value), offset, len(raw))
         chunks.append(raw)
@@ -217,24 +260,60 @@ def read(path: Path, with_state: bool = False) -> RunFile:
         If the file is missing, foreign, truncated or altered: one sentence.
     """
     path = Path(path)
-    if not path.exists():
-        raise RunFileError(f"there is no file {path}")
-    if path.is_dir():
-        raise RunFileError(f"{path} is a folder, not a run file")
-    if not os.access(path, os.R_OK):
-        raise RunFileError(f"{path} may not be read: check its permissions")
+    raw = _bytes_of(path)
+    if not raw.startswith(_HDF5_SIGNATURE) and _SEAL not in raw[-_SEAL_LENGTH:]:
+        raise RunFileError(f"{path} is not an HDF5 file")
+    _check_seal(path, raw)
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(io.BytesIO(raw), "r") as file:
             _check_convention(path, file)
             if file.attrs["content_sha256"] != _digest(file):
                 raise RunFileError(f"{path} was altered after it was written: do not trust it")
             return _load(file, with_state)
     except RunFileError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if not h5py.is_hdf5(path):
-            raise RunFileError(f"{path} is not an HDF5 file") from error
+    except Exception as error:  # HDF5 meets damage with exceptions of many kinds
         raise RunFileError(f"{path} is truncated or damaged and cannot be read") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    """All of a file in one go: a live run may replace it, but not what is open."""
+    try:
+        if path.is_dir():
+            raise RunFileError(f"{path} is a folder, not a run file")
+        if path.exists() and not path.is_file():
+            raise RunFileError(f"{path} is a device or a pipe, not a run file")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise RunFileError(f"there is no file {path}") from error
+    except PermissionError as error:
+        raise RunFileError(f"{path} may not be read: check its permissions") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = _reason(error) if isinstance(error, OSError) else str(error)
+        raise RunFileError(f"{path} cannot be read: {reason}") from error
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as every HDF5 file does, whole or not."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError:
+        return False
+
+
+def _check_seal(path: Path, raw: bytes) -> None:
+    """Refuse altered bytes before HDF5 parses them.
+
+    A file without a seal was truncated, rewritten by another program or is foreign: the checks
+    that follow tell.
+    """
+    seal = raw[-_SEAL_LENGTH:]
+    if not seal.startswith(_SEAL):
+        return
+    found = hashlib.sha256(memoryview(raw)[:-_SEAL_LENGTH]).hexdigest()
+    if seal[len(_SEAL):] != found.encode() + b"\n":
+        raise RunFileError(f"{path} was altered after it was written: do not trust it")
 
 
 def _check_convention(path: Path, file: h5py.File) -> None:
@@ -325,22 +404,30 @@ class Lock:
         RunFileError
             If another process is running this run, or the folder cannot be written.
         """
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise RunFileError(f"cannot write in {self._path.parent}: {reason}") from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._handle)
-            self._handle = None
-            raise RunFileError(
-                f"{self._target} is being written by another process: wait for it or stop it, "
-                "or give another --out"
-            ) from error
+        while self._handle is None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise RunFileError(
+                    f"cannot write in {self._path.parent}: {_reason(error)}") from error
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(handle)
+                raise RunFileError(self._refusal(error)) from error
+            # the former owner may have removed the file that we opened: then it locks nothing
+            if _is_at(handle, self._path):
+                self._handle = handle
+            else:
+                os.close(handle)
         self._sweep()
+
+    def _refusal(self, error: OSError) -> str:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return (f"{self._target} is being written by another process: wait for it or stop it, "
+                    "or give another --out")
+        return f"the file system of {self._path.parent} has no locks: {_reason(error)}"
 
     def release(self) -> None:
         """Give the name back."""
@@ -351,16 +438,25 @@ class Lock:
 
     def _sweep(self) -> None:
         prefix = f".{Path(self._target).name}.{socket.gethostname()}-"
-        for part in self._path.parent.glob(f"{prefix}*.part"):
+        for part in self._path.parent.iterdir():
+            if not (part.name.startswith(prefix) and part.name.endswith(".part")):
+                continue
             pid = part.name[len(prefix) : -len(".part")]
-            if pid.isdigit() and not _alive(int(pid)):
+            if pid.isdecimal() and not _alive(int(pid)):
                 _remove_quietly(part)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
