@@ -5,12 +5,15 @@ with what settings each protocol runs by default.  All mistakes of a card are re
 line each.  Listing, inspecting and plotting never execute the code that a card may name.
 """
 
+import copy
 import dataclasses
+import datetime
 import difflib
 import hashlib
 import importlib.util
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -201,8 +204,19 @@ class Card:
         return hashlib.sha256(self.code_path.read_bytes()).hexdigest() if self.code_path else ""
 
     def build(self):
-        """The system on which kernels run."""
-        return self.parameters.build(self.arrays)
+        """The system on which kernels run.
+
+        Raises
+        ------
+        InputError
+            If the parameters make no system, or one that does not fit into memory.
+        """
+        try:
+            return self.parameters.build(self.arrays)
+        except ValueError as error:
+            raise InputError(f"{self.name}: {error}") from error
+        except MemoryError as error:
+            raise InputError(f"{self.name}: does not fit into memory: {error}") from error
 
     def resized(self, size: int) -> "Card":
         """The same card at another size (parameter L or N)."""
@@ -286,11 +300,15 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     """Validate a card given as TOML text; see :func:`load`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{source}: not valid TOML: {error}") from error
+    overrides = overrides or {}
+    raw |= {key: overrides[key] for key in ("kind", "code") if key in overrides}
     schema, code_path, messages = _schema_of(raw, folder, execute_code, source)
-    for table in (raw.get("quick", {}) if quick else {}, overrides or {}):
-        messages += _apply(raw, table, schema)
+    small = raw.get("quick")
+    if isinstance(small, dict):  # its keys are checked even where they are not applied
+        messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
+    messages += _apply(raw, overrides, schema, "--set")
     model, parameters, more = _validate(raw, schema, source)
     messages += more
     if messages or model is None:
@@ -306,10 +324,15 @@ def _schema_of(raw, folder, execute_code, source):
     if code is not None:
         return _user_schema(str(code), folder, execute_code, source)
     kind = raw.get("kind")
+    if not isinstance(kind, str):
+        return None, None, []  # missing or no text: the schema of the card says so
     if kind not in systems.KINDS:
         message = f"{source}: kind: there is no kind {kind!r}"
         return None, None, [message + _did_you_mean(str(kind), systems.KINDS)]
     return systems.parameters_class(kind), None, []
+
+
+_user_files: set[Path] = set()  # every file of user's code that this process executed
 
 
 def _user_schema(code, folder, execute_code, source):
@@ -321,7 +344,8 @@ def _user_schema(code, folder, execute_code, source):
         return None, path, []
     from phasegrok.compiled import use_sources
 
-    use_sources(path)
+    _user_files.add(path)
+    use_sources(*sorted(_user_files))
     module_name = f"phasegrok_card_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
@@ -333,7 +357,14 @@ def _user_schema(code, folder, execute_code, source):
         return None, path, [f"{source}: code: {path.name} fails: {type(error).__name__}: {error}"]
     if not hasattr(module, name):
         return None, path, [f"{source}: code: {path.name} has no class {name}"]
-    return getattr(module, name), path, []
+    schema = getattr(module, name)
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return None, path, [f"{source}: code: {name} of {path.name} is no pydantic model of the "
+                            "system's parameters"]
+    missing = [part for part in ("disorder", "size", "build") if not hasattr(schema, part)]
+    if missing:
+        return None, path, [f"{source}: code: {name} of {path.name} has no {', '.join(missing)}"]
+    return schema, path, []
 
 
 def _validate(raw, schema, source):
@@ -385,19 +416,33 @@ def read_rows(path: Path) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"there is no data file {path}")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return np.asarray(arrays[arrays.files[0]], dtype=float)
-        lines = path.read_text().splitlines()
-        start = 0 if _is_numbers(lines[0]) else 1
-        return np.loadtxt(lines[start:], delimiter=",", ndmin=2, comments="#")
-    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
+        rows = _npz_rows(path) if path.suffix == ".npz" else _csv_rows(path)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"the data file {path} is not a table of numbers: {error}") from error
+    if rows.size == 0:
+        raise ValueError(f"the data file {path} has no rows")
+    return rows
 
 
-def _is_numbers(line: str) -> bool:
+def _npz_rows(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        if not arrays.files:
+            raise ValueError("it holds no array")
+        return np.asarray(arrays[arrays.files[0]], dtype=float)
+
+
+def _csv_rows(path: Path) -> np.ndarray:
+    # utf-8-sig: spreadsheets put a mark before the first number
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if lines and not any(_is_number(part) for part in lines[0].split(",")):
+        lines = lines[1:]  # a header; a first row with one bad number is an error instead
+    return np.loadtxt(lines, delimiter=",", ndmin=2, comments="#") if lines else np.empty((0, 0))
+
+
+def _is_number(text: str) -> bool:
     try:
-        [float(part) for part in line.split(",")]
+        float(text)
     except ValueError:
         return False
     return True
@@ -438,7 +483,7 @@ def _known_keys(schema) -> dict[str, list[str]]:
     return keys
 
 
-def _apply(raw, overrides, schema) -> list[str]:
+def _apply(raw, overrides, schema, label) -> list[str]:
     """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
@@ -448,16 +493,18 @@ def _apply(raw, overrides, schema) -> list[str]:
             full = key
         elif schema is None and key.startswith("parameters."):
             full = key  # the parameters of code that was not executed: checked when it is
+        elif schema is None and key not in keys:
+            continue  # perhaps a parameter; the missing schema has its own message
         elif len(keys.get(key, [])) == 1:
             full = keys[key][0]
         elif key in keys:
             in_parameters = f"parameters.{key}"
             if in_parameters not in keys[key]:
-                messages.append(f"--set {key}: which of {', '.join(keys[key])}?")
+                messages.append(f"{label} {key}: which of {', '.join(keys[key])}?")
                 continue
             full = in_parameters
         else:
-            messages.append(f"--set {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
+            messages.append(f"{label} {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
             continue
         section, _, name = full.rpartition(".")
         table = raw.setdefault(section, {}) if section else raw
@@ -474,19 +521,28 @@ def _did_you_mean(word: str, known) -> str:
 # --- TOML out -------------------------------------------------------------------------------------
 
 
+_SHORT_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
+    return f"\\u{ord(character):04x}" if character < " " or character == "\x7f" else character
+
+
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        for raw, code in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
-            escaped = escaped.replace(raw, code)
-        return f'"{escaped}"'
+        return f'"{"".join(map(_escaped, value))}"'
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    if isinstance(value, float):
-        return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(value), repr(value))
-    return repr(value)
+    if isinstance(value, dict):
+        pairs = [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items()]
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    return repr(value)  # int, and float with inf and nan, are written alike
 
 
 def _toml_key(key: str) -> str:
