@@ -122,12 +122,17 @@ def _resume(arguments: list[str]) -> None:
               "gives; a larger total\nof sweeps or steps extends a finished one.")
         return
     from phasegrok import runfile
+    from phasegrok.cards import InputError
 
+    if arguments[0].startswith("-"):
+        raise InputError(f"resume: give the FILE before {arguments[0]}")
     path = Path(arguments[0])
     found = runfile.read(path)
     while "part_of" in found.attributes:
         path = path.parent / found.attributes["part_of"]
         found = runfile.read(path)
+    if "script" not in found.attributes:
+        raise InputError(f"{path} was written by no script of experiments/: nothing to resume")
     stored = Path(found.attributes["script"])
     script = stored if stored.is_file() else _find_script(found.attributes["experiment"])
     _execute(script, ["--resume", str(path), *arguments[1:]])

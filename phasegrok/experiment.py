@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import shlex
@@ -26,6 +27,7 @@ from typing import Any
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
 _OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
 _PART_OF = "part_of"
+_CHANGED = "resumed_after_change"
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
 
 
@@ -155,6 +157,10 @@ class Job:
         self._last_write = time.monotonic()
         self._write_cost = 0.0
         self._system_groups: dict[str, Any] = {}
+        self._groups: dict[str, Any] = {}
+        self._state: dict[str, Any] | None = None
+        self._total: int | None = None
+        self._changes: dict[str, str] = {}
 
     # --- identity ---
 
@@ -165,8 +171,10 @@ class Job:
         if self.card is not None:
             arrays = {name: hashlib.sha256(a.tobytes()).hexdigest()
                       for name, a in self.card.arrays.items()}
+        # a part is found by its name: if the user's code has changed, _check_sources says so
+        code = self.card.code_sha256 if self.card and self._part_of is None else ""
         what = [self.script.name, self.card.text if self.card else "", arrays, kept, self.seed,
-                self.card.code_sha256 if self.card else "", self._extra]
+                code, self._extra]
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
     def _default_path(self) -> Path:
@@ -199,19 +207,13 @@ class Job:
             self._system_groups = {"system": _arrays_group(self.card.arrays)}
 
     def _read_previous(self, force: bool, resume: bool) -> None:
-        from phasegrok import runfile
         from phasegrok.cards import InputError
 
-        if not self.path.exists():
+        previous = self._found(force, resume)
+        if previous is None:
             return
-        if not os.access(self.path, os.W_OK):
-            raise InputError(f"{self.path} is read-only: make it writable, or give another --out")
-        try:
-            previous = runfile.read(self.path, with_state=True)
-        except runfile.RunFileError:
-            if force and not resume:
-                return
-            raise
+        if resume and self._part_of is None:  # its card and settings are the file's own
+            self.run_id = previous.attributes["run_id"]
         if previous.attributes.get("run_id") != self.run_id:
             if force:
                 return
@@ -228,25 +230,61 @@ class Job:
         self._started = float(previous.attributes.get("started", self._started))
         self.done = previous.attributes.get("status") == "done" and not self._is_extended(previous)
 
+    def _found(self, force: bool, resume: bool):
+        """What is at the path: a run, or None where the path is free or may be replaced."""
+        from phasegrok import runfile
+        from phasegrok.cards import InputError
+
+        if not self.path.exists():
+            return None
+        if self.path.is_file() and not os.access(self.path, os.W_OK):
+            raise InputError(f"{self.path} is read-only: make it writable, or give another --out")
+        try:
+            return runfile.read(self.path, with_state=True)
+        except runfile.RunFileError:
+            if force and not resume and runfile.is_hdf5(self.path):
+                return None  # a damaged run file; anything else is somebody's work
+            raise
+
     def _is_extended(self, previous) -> bool:
-        """Whether a total (sweeps, steps) is asked for that is larger than the one reached."""
-        asked = [getattr(self.parameters, f.name) for f in dataclasses.fields(self.parameters)
-                 if f.metadata.get("extends")]
-        return any(total is not None and total > int(previous.attributes.get("total", 0))
-                   for total in asked)
+        """Whether a total (sweeps, steps) is asked for that is larger than the one reached.
+
+        Raises
+        ------
+        InputError
+            On resume, if it is smaller.
+        """
+        from phasegrok.cards import InputError
+
+        reached = int(previous.attributes.get("total", 0))
+        for f in dataclasses.fields(self.parameters):
+            asked = getattr(self.parameters, f.name) if f.metadata.get("extends") else None
+            if asked is not None and asked < reached and self.script.resuming:
+                raise InputError(f"--{_option(f)} {asked}: {self.path} has {reached} already; a "
+                                 "larger total extends it")
+            if asked is not None and asked > reached:
+                return True
+        return False
 
     def _check_sources(self, previous, force: bool) -> None:
         from phasegrok.cards import InputError
 
+        earlier = previous.attributes.get(_CHANGED)
+        changes = [earlier] if earlier else []
         for key, now in self._sources().items():
-            if previous.attributes.get(key, now) != now:
-                if not force:
-                    raise InputError(
-                        f"{self.path}: {key.removesuffix('_sha256')} has changed since this run "
-                        "began, so a resumed run would mix two versions; --force resumes all the "
-                        "same and records it, another --out starts afresh"
-                    )
-                self._extra["resumed_after_change"] = True
+            before = previous.attributes.get(key, now)
+            if before == now:
+                continue
+            name = key.removesuffix("_sha256")
+            if not force:
+                raise InputError(
+                    f"{self.path}: {name} has changed since this run began, so a resumed run would "
+                    "mix two versions; --force resumes all the same and records it, another --out "
+                    "starts afresh"
+                )
+            changes.append(f"{name} was {before}")
+        if changes:
+            self._changes = {_CHANGED: "; ".join(changes)}
 
     def _sources(self) -> dict[str, str]:
         sources = {"script_sha256": self.script.sha256}
@@ -283,21 +321,13 @@ class Job:
         Interrupted
             After a signal, with the checkpoint written.
         InputError
-            If the state would not fit into memory.
+            If the state would not fit into memory, or cannot be begun or continued.
         """
         from phasegrok import runfile
-        from phasegrok.cards import InputError
 
         check_memory(protocol)
-        self._extra["total"] = protocol.total()
         announce_compilation()
-        if self._previous is not None and self._previous.state:
-            state = protocol.restore(self._previous.state)
-        else:
-            try:
-                state = protocol.init(self.seed)
-            except ValueError as error:  # a start that this system does not have
-                raise InputError(f"{self.card.name}: {error}") from error
+        state = self._begin(protocol)
         progress = Progress(label or f"{self.card.name} {self.script.name}")
         n = 1
         total = max(protocol.total(), 1)
@@ -317,6 +347,26 @@ class Job:
         self._state = runfile.pack_dataclass(state)
         return state
 
+    def _begin(self, protocol):
+        """The state of the checkpoint, or a new one."""
+        from phasegrok.cards import InputError
+
+        self._total = protocol.total()
+        if self._previous is None or not self._previous.state:
+            try:
+                return protocol.init(self.seed)
+            except ValueError as error:  # a start that this system does not have or reach
+                raise InputError(f"{self.card.name}: {error}") from error
+        before = self._previous.attributes.get("total", self._total)
+        if self._total < before:
+            raise InputError(f"{self.path} was begun with a total of {before} {protocol.unit}, and "
+                             f"{self._total} would cut it short: give {before} or more")
+        try:
+            return protocol.restore(self._previous.state)
+        except (TypeError, KeyError, ValueError) as error:
+            raise InputError(f"{self.path}: its checkpoint is of another version of phasegrok and "
+                             f"cannot be continued: {error}") from error
+
     def _interval(self) -> float:
         return max(self.script.checkpoint_seconds, _OVERHEAD * self._write_cost)
 
@@ -331,14 +381,19 @@ class Job:
 
     def finish(self, groups: dict[str, Any], **attributes) -> None:
         """Publish the finished run."""
-        self.write("done", groups, getattr(self, "_state", None), **attributes)
+        self.write("done", groups, self._state, **attributes)
         self.done = True
+
+    def interrupted(self) -> None:
+        """Mark the run as interrupted; what it holds stays."""
+        self.write("interrupted", self._groups, self._state)
 
     def write(self, status: str, groups: dict[str, Any], state=None, **attributes) -> None:
         """Write the run file as it stands."""
         from phasegrok import runfile
 
         begin = time.monotonic()
+        self._groups = groups
         everything = {**self._system_groups, **groups}
         runfile.write(self.path, runfile.RunFile(
             self._attributes(status) | attributes, everything, state))
@@ -364,7 +419,10 @@ class Job:
             **self._sources(),
             **provenance(),
             **self._extra,
+            **self._changes,
         }
+        if self._total is not None:
+            attributes["total"] = self._total
         if card is not None:
             attributes |= {"card": card.text, "card_name": card.name,
                            "card_folder": str(card.folder.resolve())}
@@ -492,18 +550,19 @@ def _parser(doc: str, parameters_class, path: Path, default_cards, folder: bool)
                         help=f"model cards, by name or path (default: {' '.join(default_cards)})")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="override a value of the card, e.g. --set L=16; may be repeated")
-    parser.add_argument("--seed", type=int, default=1, help="seed of all random numbers (1)")
+    parser.add_argument("--seed", type=_whole_number, metavar="N",
+                        help="seed of all random numbers (1)")
     parser.add_argument("--out", type=Path, metavar="PATH",
                         help="folder of the run files" if folder else
                         "run file (with several cards: a folder)")
-    parser.add_argument("--checkpoint", type=float, default=60.0, metavar="SECONDS",
+    parser.add_argument("--checkpoint", type=_finite, default=60.0, metavar="SECONDS",
                         help="time between checkpoints (60 s)")
     parser.add_argument("--quick", action="store_true", help="a smaller run, to have a look")
     parser.add_argument("--force", action="store_true",
                         help="replace what is at --out; resume though sources have changed")
     parser.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     for f in dataclasses.fields(parameters_class):
-        option = "--" + f.name.replace("_", "-")
+        option = "--" + _option(f)
         help = f.metadata["help"].replace("%", "%%")
         kind = _option_type(f)
         if kind is bool:
@@ -515,20 +574,42 @@ def _parser(doc: str, parameters_class, path: Path, default_cards, folder: bool)
     return parser
 
 
+def _option(f) -> str:
+    return f.name.replace("_", "-")
+
+
 def _option_type(f):
     name = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
     for kind in (bool, int, float):
         if kind.__name__ in str(name):
-            return _whole_number if kind is int else kind
+            return {bool: bool, int: _whole_number, float: _finite}[kind]
     return str
 
 
 def _whole_number(text: str) -> int:
     """2000 or 2e6."""
-    value = float(text)
-    if value != int(value):
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value != int(value):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number")
     return int(value)
+
+
+def _finite(text: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
 
 
 def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
@@ -554,7 +635,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
     path = Path(script).resolve()
     arguments = _parser(doc, parameters_class, path, default_cards, folder).parse_args()
     from phasegrok.cards import InputError
-    from phasegrok.runfile import RunFileError
+    from phasegrok.runfile import RunFileError, WriteError
 
     try:
         _catch_signals()
@@ -565,7 +646,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         sys.exit(EXIT_BAD_INPUT)
     except RunFileError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_FAILED if str(error).startswith("cannot write") else EXIT_BAD_INPUT)
+        sys.exit(EXIT_FAILED if isinstance(error, WriteError) else EXIT_BAD_INPUT)
     except Interrupted as stop:
         print(f"interrupted; continue with: phasegrok resume {shlex.quote(str(stop.path))}",
               file=sys.stderr)
@@ -580,12 +661,13 @@ def _run_all(arguments, parameters_class, run, default_cards, path, folder) -> N
 
     if arguments.checkpoint <= 0.0:
         raise InputError("--checkpoint: give a positive number of seconds")
-    if arguments.seed < 0:
+    if arguments.seed is not None and arguments.seed < 0:
         raise InputError("--seed: give a number >= 0")
     resumed = _read_resumed(arguments) if arguments.resume else None
     parameters = _parameters(arguments, parameters_class, resumed)
     loaded = _cards(arguments, default_cards, resumed)
-    seed = int(resumed.attributes["seed"]) if resumed else arguments.seed
+    seed = 1 if arguments.seed is None else arguments.seed
+    seed = int(resumed.attributes["seed"]) if resumed else seed
     script = Script(
         path.stem, arguments.summary, path,
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -613,9 +695,10 @@ def _read_resumed(arguments):
     from phasegrok.cards import InputError
 
     resumed = runfile.read(arguments.resume)
-    if arguments.set or arguments.cards or arguments.out:
+    if (arguments.set or arguments.cards or arguments.out or arguments.quick
+            or arguments.seed is not None):
         raise InputError("resume: the card and its settings are those of the run file; give no "
-                         "CARD, --set or --out")
+                         "CARD, --set, --seed, --quick or --out")
     return resumed
 
 
@@ -627,7 +710,7 @@ def _parameters(arguments, parameters_class, resumed):
     for f in dataclasses.fields(parameters_class):
         given = getattr(arguments, f.name)
         if given is not None and resumed is not None and not f.metadata["extends"]:
-            raise InputError(f"resume: --{f.name} is that of the run file and cannot be changed")
+            raise InputError(f"resume: --{_option(f)} is the run file's and cannot be changed")
         if given is not None:
             values[f.name] = given
         elif resumed is not None:
@@ -638,7 +721,7 @@ def _parameters(arguments, parameters_class, resumed):
             values[f.name] = f.default
         if isinstance(values[f.name], int) and not isinstance(values[f.name], bool) and (
                 values[f.name] < 1):
-            raise InputError(f"--{f.name}: give a number >= 1")
+            raise InputError(f"--{_option(f)}: give a number >= 1")
     return parameters_class(**values)
 
 
@@ -656,6 +739,10 @@ def _cards(arguments, default_cards, resumed) -> list:
             loaded.append(cards.load(reference, overrides, arguments.quick))
         except cards.InputError as error:
             messages += error.messages
+    names = [card.name for card in loaded]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    messages += [f"{name}: two cards have this name, and run files are named by it"
+                 for name in twice]
     if messages:
         raise cards.InputError(*messages)
     return loaded
@@ -714,6 +801,9 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
         else:
             print(f"{job.path} holds this run already, finished", file=sys.stderr)
         _show(job)
+    except Interrupted:
+        job.interrupted()
+        raise
     finally:
         job.close()
 
