@@ -314,7 +314,8 @@ def _thermodynamic_curves(left, right, group: Group) -> None:
     _band(right, T, group["heat_capacity"], group["heat_capacity_err"], _COLOURS[0],
           "heat capacity")
     _band(right, T, group["entropy"], group["entropy_err"], _COLOURS[1], "entropy")
-    right.set(xlabel="temperature $T$", ylabel="per site ($k_B$)", ylim=(0, None))
+    top = 1.35 * np.nanmax(group["heat_capacity"])
+    right.set(xlabel="temperature $T$", ylabel="per site ($k_B$)", ylim=(0, top))
     right.legend()
 
 
@@ -399,7 +400,7 @@ def _draw_training(run: RunFile):
                          color=plt.get_cmap("viridis")(j / max(1, len(names) - 1)))
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=(step[1] if len(step) > 1 else 1, step[-1]))
-    axes[2].legend(ncols=2)
+    axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     _title(figure, run)
     return figure
 
