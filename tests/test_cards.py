@@ -1,0 +1,575 @@
+"""Model cards: what they accept, what they refuse and in which words, and the user's own code."""
+
+import datetime
+import math
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasegrok import cards, compiled, runfile, systems
+from phasegrok.cards import InputError, from_text, load, to_toml
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CARDS = sorted((REPOSITORY / "models").glob("*.toml"))
+ISING = (REPOSITORY / "models" / "ising-2d.toml").read_text()
+GRAPH = """
+name = "my-graph"
+title = "Ising spins on my bonds"
+kind = "ising-graph"
+reference = "none"
+[parameters]
+h = 0.0
+[observables]
+energy = "E"
+order_parameter = "M"
+[data]
+file = "bonds.csv"
+"""
+PERCEPTRON = """
+name = "my-patterns"
+title = "Perceptron on my patterns"
+kind = "ising-perceptron"
+reference = "none"
+[parameters]
+N = 3
+P = 2
+[observables]
+energy = "E"
+order_parameter = "R"
+[data]
+file = "patterns.csv"
+"""
+
+
+def messages(call, *arguments, **options) -> list[str]:
+    """The lines that the user sees."""
+    with pytest.raises(InputError) as error:
+        call(*arguments, **options)
+    assert all("\n" not in line for line in error.value.messages)
+    return error.value.messages
+
+
+# --- the cards of the repository ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_card_loads_and_builds(path, quick):
+    card = load(str(path), quick=quick)
+    assert card.name == path.stem and card.model.reference and card.family
+    assert load(path.stem).name == path.stem  # by its name too
+    assert card.size >= 1
+    card.build()
+    again = from_text(card.text, card.folder, arrays=card.arrays)
+    assert again.text == card.text and again.model == card.model
+    assert again.parameters == card.parameters
+
+
+def test_every_kind_has_a_family():
+    assert systems.KINDS.keys() == systems.FAMILY.keys()
+    for kind in systems.KINDS:
+        schema = systems.parameters_class(kind)
+        assert all(hasattr(schema, part) for part in ("disorder", "size", "build"))
+
+
+def test_quick_makes_a_smaller_run():
+    full, quick = load("ising-2d"), load("ising-2d", quick=True)
+    assert quick.model.density_of_states.sweeps < full.model.density_of_states.sweeps
+    set_too = load("ising-2d", {"sweeps": 5000}, quick=True)
+    assert set_too.model.density_of_states.sweeps == 5000
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+def test_three_mistakes_give_three_messages():
+    text = ISING.replace("L = 8", "L = 2").replace("sweeps = 200000", "sweeps = 0").replace(
+        'temperatures = "1.0:4.0:61"', 'temperatures = "-1:4:61"')
+    found = messages(from_text, text, Path(), source="mine.toml")
+    assert len(found) == 3 and all(line.startswith("mine.toml: ") for line in found)
+    assert [key in line for key, line in zip(
+        ("density_of_states.sweeps", "thermodynamics.temperatures", "parameters.L"),
+        found)] == [True] * 3
+    assert "positive" in found[1] and "L = 2" not in found[2] and "got 2" in found[2]
+
+
+@pytest.mark.parametrize("change, words", [
+    (('kind = "ising-2d"', 'kind = "ising2d"'), "did you mean ising-2d"),
+    (('kind = "ising-2d"', ""), "kind: is missing"),
+    (('kind = "ising-2d"', "kind = [1]"), "kind: input should be a valid string"),
+    (("[density_of_states]", "[densty_of_states]"), "did you mean density_of_states"),
+    (("walkers = 8", "wakers = 8"), "density_of_states.wakers: unknown key; did you mean walkers"),
+    (("L = 8", "L = 8\nl = 3\n"), "parameters.l: unknown key"),
+    (("J = 1.0 ", "JJ = 1.0 "), "parameters.JJ: unknown key; did you mean J"),
+    (("L = 8", ""), "parameters.L: is missing"),
+    (("L = 8", 'L = "eight"'), "parameters.L: input should be a valid integer"),
+    (("L = 8", "L = 8.5"), "parameters.L: input should be a valid integer"),
+    (("name = ", "name_ = "), "name: is missing"),
+    (("[parameters]", "[[parameters]]"), "parameters: input should be a valid dictionary"),
+    (("L = 8", "L = "), "not valid TOML"),
+    (('"density_of_states.sweeps" = 40000', '"sweps" = 3'), "quick: sweps: unknown key"),
+    (('temperatures = "1.0:4.0:61"', 'temperatures = "1.0-4.0"'), "first:last:number"),
+    (('temperatures = "1.0:4.0:61"', 'temperatures = "1:2:0"'), "at least one"),
+    (('name = "ising-2d"', 'name = "Ising/2D"'), "name: string should match"),
+])
+def test_each_mistake_is_named(change, words):
+    assert change[0] in ISING
+    found = messages(from_text, ISING.replace(*change), Path(), source="mine.toml")
+    assert any(words in line for line in found), found
+    assert len(found) == (2 if change[0] in ("name = ",) else 1), found
+
+
+def test_unknown_card_names_the_nearest():
+    (line,) = messages(load, "isng-2d")
+    assert "there is no card isng-2d; did you mean ising-2d" in line and "phasegrok models" in line
+    (line,) = messages(load, "nothing-like-it-at-all")
+    assert "did you mean" not in line
+
+
+def test_a_card_that_is_no_text(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b"\xff\xfe\x00")
+    (line,) = messages(load, str(tmp_path / "a.toml"))
+    assert "cannot be read as text" in line
+
+
+@pytest.mark.parametrize("name, change, words", [
+    ("ising-2d", {"L": 2}, "greater than or equal to 3"),
+    ("potts-2d-q10", {"L": 2}, "greater than or equal to 3"),
+    ("transformer-subtraction-31", {"p": 33}, "p = 33 is not a prime"),
+    ("transformer-subtraction-31", {"train_fraction": 1.0}, "less than 1"),
+    ("transformer-subtraction-31", {"train_fraction": 0.0}, "greater than 0"),
+    ("transformer-subtraction-31", {"heads": 5}, "not divisible by heads = 5"),
+    ("transformer-subtraction-31", {"lr": -1.0}, "greater than 0"),
+    ("ising-perceptron", {"N": 10}, "N = 10 is even"),
+    ("curie-weiss-p3", {"waiting_times.temperatures": [1.2, -1.0]}, "must be positive"),
+    ("curie-weiss-p3", {"waiting_times.temperatures": []}, "at least 1"),
+    ("curie-weiss-p3", {"waiting_times.temperatures": [float("nan")]}, "must be positive"),
+    ("curie-weiss-p3", {"dynamics": "glauber"}, "'heat-bath' or 'metropolis'"),
+])
+def test_unphysical_values_are_refused(name, change, words):
+    (line,) = messages(load, name, change)
+    assert words in line, line
+
+
+def test_a_split_without_a_train_set_is_refused():
+    card = load("transformer-subtraction-31", {"train_fraction": 1e-6})
+    (line,) = messages(card.build)
+    assert "transformer-subtraction-31" in line
+
+
+# --- --set ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts, words", [
+    (["LL=8"], "--set LL: unknown key; did you mean L"),
+    (["sweps=8"], "--set sweps: unknown key; did you mean sweeps"),
+    (["density_of_states.wakers=8"], "did you mean density_of_states.walkers"),
+    (["temperatures=1:2:3"], "which of thermodynamics.temperatures, waiting_times.temperatures"),
+    (["L"], "give it as key=value"), (["=3"], "give it as key=value"),
+    (["L=eight"], "parameters.L: input should be a valid integer"),
+    (["L="], "parameters.L: input should be a valid integer"),
+    (["kind=ising3d"], "there is no kind 'ising3d'; did you mean ising-2d"),
+])
+def test_mistakes_of_set(texts, words):
+    found = messages(lambda: load("ising-2d", cards.parse_assignments(texts)))
+    assert len(found) == 1 and words in found[0], found
+
+
+def test_all_mistakes_of_set_are_named_at_once():
+    found = messages(lambda: load("ising-2d", cards.parse_assignments(
+        ["LL=8", "sweps=3", "J=x", "walkers=0"])))
+    assert len(found) == 4, found
+
+
+def test_set_parses_values_as_toml():
+    given = cards.parse_assignments(["L=16", "h=1e-3", "title=no quotes", 'name="q"', "a=[1, 2]",
+                                     "b=true", "temperatures=1:2:3", "c=a=b", "L=12"])
+    assert given == {"L": 12, "h": 1e-3, "title": "no quotes", "name": "q", "a": [1, 2],
+                     "b": True, "temperatures": "1:2:3", "c": "a=b"}
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_set_reaches_every_value(path):
+    """Every value set to itself leaves the card as it is; a new title is a new title."""
+    raw = tomllib.loads(path.read_text())
+    card = load(str(path))
+    flat = {key: value for key, value in raw.items() if not isinstance(value, dict)}
+    flat |= {f"{section}.{key}": value for section, table in raw.items()
+             if isinstance(table, dict) and section != "quick" for key, value in table.items()}
+    assert len(flat) > 10
+    for key, value in flat.items():
+        texts = [f"{key}={cards._toml_value(value)}"]
+        assert load(str(path), cards.parse_assignments(texts)).text == card.text, key
+    changed = load(str(path), cards.parse_assignments([f"{key}={cards._toml_value(value)}"
+                                                       for key, value in flat.items()]
+                                                      + ["title=another"]))
+    assert changed.model.title == "another" and changed.parameters == card.parameters
+    assert from_text(changed.text, path.parent).model == changed.model
+
+
+def test_set_of_another_kind_is_checked_by_its_schema():
+    found = messages(load, "ising-2d", {"kind": "potts-2d"})
+    assert any("parameters.q: is missing" in line for line in found), found
+    assert any("parameters.J: unknown key" in line for line in found), found
+
+
+def test_set_can_add_a_section():
+    card = load("ising-2d", {"event.observable": "m", "event.threshold": 0.5})
+    assert card.model.event.threshold == 0.5
+    (line,) = messages(load, "ising-2d", {"event.threshold": 0.5})
+    assert "event.observable: is missing" in line
+
+
+# --- TOML out -------------------------------------------------------------------------------------
+
+SCALARS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])), st.booleans(),
+    st.integers(-2**63, 2**63 - 1), st.floats(),
+    st.sampled_from(['"', "\\", "\n\r\t", "\x00\x1f\x7f", "'''", "#", '\\"']),
+    st.dates(), st.times(), st.datetimes())
+VALUES = st.recursive(SCALARS, lambda inner: st.one_of(
+    st.lists(inner, max_size=3), st.dictionaries(st.text(
+        st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=3)), max_leaves=6)
+TABLES = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), VALUES,
+                         max_size=5)
+
+
+def plain(value):
+    """Values that compare by their bits: NaN equals NaN, -0.0 is not 0.0."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value
+    return repr(value)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(TABLES)
+def test_to_toml_is_read_back(table):
+    assert plain(tomllib.loads(to_toml(table))) == plain(table)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(title=st.text(st.characters(exclude_categories=["Cs"])),
+       T=st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4),
+       h=st.floats(allow_nan=False, allow_infinity=False), sweeps=st.integers(2, 2**62))
+def test_effective_card_is_read_back(title, T, h, sweeps):
+    changes = {"title": title, "waiting_times.temperatures": T, "waiting_times.limit": 10.0,
+               "h": h, "sweeps": sweeps}
+    card = load("ising-2d", changes)
+    again = from_text(card.text, card.folder)
+    assert again.model == card.model and again.text == card.text
+    assert again.model.title == title and again.model.waiting_times.temperatures == T
+    assert again.parameters.h == h and again.model.density_of_states.sweeps == sweeps
+
+
+# --- data files -----------------------------------------------------------------------------------
+
+BONDS = np.array([[0, 1, 1.0], [1, 2, -1.0], [0, 2, 0.5]])
+
+
+def graph_card(tmp_path, file, text=None, **arrays):
+    if text is not None:
+        (tmp_path / file).write_bytes(text.encode("utf-8"))
+    elif arrays:
+        np.savez(tmp_path / file, **arrays)
+    (tmp_path / "card.toml").write_text(GRAPH.replace("bonds.csv", file))
+    return str(tmp_path / "card.toml")
+
+
+@pytest.mark.parametrize("text", [
+    "0,1,1.0\n1,2,-1.0\n0,2,0.5\n", "site_a,site_b,J\n0,1,1.0\n1,2,-1.0\n0,2,0.5",
+    "# mine\n\nsite_a, site_b, J\n0, 1, 1\n1, 2, -1\n\n0, 2, 0.5  # weak\n",
+    "\ufeff0,1,1.0\n1,2,-1.0\n0,2,0.5\n", "0,1,1.0\r\n1,2,-1.0\r\n0,2,0.5\r\n"])
+def test_bonds_of_a_csv(tmp_path, text):
+    card = load(graph_card(tmp_path, "bonds.csv", text))
+    np.testing.assert_array_equal(card.arrays["bonds"], BONDS)
+    assert card.size == 3 and card.build().n_sites == 3
+
+
+def test_bonds_of_an_npz(tmp_path):
+    card = load(graph_card(tmp_path, "bonds.npz", bonds=BONDS))
+    np.testing.assert_array_equal(card.arrays["bonds"], BONDS)
+
+
+def test_patterns_of_csv_and_npz(tmp_path):
+    rows = np.array([[1, 1, -1], [1, -1, 1], [-1, -1, -1]])
+    (tmp_path / "patterns.csv").write_text("1,1,-1\n1,-1,1\n-1,-1,-1\n")
+    (tmp_path / "card.toml").write_text(PERCEPTRON)
+    card = load(str(tmp_path / "card.toml"))
+    np.testing.assert_array_equal(card.arrays["patterns"], rows)
+    np.savez(tmp_path / "patterns.npz", rows)
+    (tmp_path / "npz.toml").write_text(PERCEPTRON.replace("patterns.csv", "patterns.npz"))
+    np.testing.assert_array_equal(load(str(tmp_path / "npz.toml")).arrays["patterns"], rows)
+
+
+@pytest.mark.parametrize("text, words", [
+    (None, "there is no data file"), ("", "has no rows"), ("site_a,site_b,J\n", "has no rows"),
+    ("0,1\n1,2\n", "three columns"), ("0,1,1\n1,2\n", "not a table of numbers"),
+    ("0,1,x\n1,2,1\n", "not a table of numbers"), ("a,b,J\nc,d,e\n", "not a table of numbers"),
+    ("0,1,1\n1,0,2\n", "a bond appears twice"), ("0,0,1\n", "joins a site with itself"),
+    ("0,1.5,1\n", "are integers from 0"), ("-1,0,1\n", "are integers from 0"),
+    ("0,1,nan\n", "not a finite number"), ("0,inf,1\n", "finite"),
+    ("nan,1,1\n", "integers from 0"), ("0;1;1\n0;2;1\n", "not a table of numbers")])
+def test_malformed_bonds(tmp_path, text, words):
+    (line,) = messages(load, graph_card(tmp_path, "bonds.csv", text))
+    assert words in line and "card.toml" in line, line
+
+
+@pytest.mark.parametrize("text, words", [
+    ("1,1,-1\n1,-1,1\n", "need 3 rows (teacher first) of 3"),
+    ("1,1\n1,-1\n1,1\n", "need 3 rows (teacher first) of 3"),
+    ("1,1,-1\n1,-1,0\n-1,-1,-1\n", "neither +1 nor -1"),
+    ("1,1,-1\n1,-1,nan\n-1,-1,-1\n", "neither +1 nor -1")])
+def test_malformed_patterns(tmp_path, text, words):
+    (tmp_path / "patterns.csv").write_text(text)
+    (tmp_path / "card.toml").write_text(PERCEPTRON)
+    (line,) = messages(load, str(tmp_path / "card.toml"))
+    assert words in line, line
+
+
+@pytest.mark.parametrize("raw", [b"", b"no zip", b"PK\x03\x04 cut off"])
+def test_a_damaged_npz(tmp_path, raw):
+    (tmp_path / "bonds.npz").write_bytes(raw)
+    (line,) = messages(load, graph_card(tmp_path, "bonds.npz"))
+    assert "not a table of numbers" in line
+
+
+def test_an_npz_of_objects_or_of_nothing(tmp_path):
+    for arrays in ({"bonds": np.array([None, "a"], dtype=object)}, {"bonds": np.array(["a", "b"])}):
+        (line,) = messages(load, graph_card(tmp_path, "bonds.npz", **arrays))
+        assert "not a table of numbers" in line
+    np.savez(tmp_path / "bonds.npz")
+    (line,) = messages(load, str(tmp_path / "card.toml"))
+    assert "holds no array" in line
+
+
+def test_an_instance_that_is_too_large_is_refused(tmp_path):
+    card = load(graph_card(tmp_path, "bonds.csv", "0,1,1\n1,1000000000000000,1\n"))
+    (line,) = messages(card.build)
+    assert "my-graph" in line
+
+
+# --- the user's own code --------------------------------------------------------------------------
+
+MODEL = '''
+"""Spins in a field of strength 1: E = -sum_i s_i."""
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magnetisation
+
+(Path(__file__).parent / "executed").touch()
+
+
+class MyModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    N: int
+
+    def disorder(self, rows):
+        return {}
+
+    def size(self, arrays):
+        return self.N
+
+    def build(self, arrays):
+        return Spins(self.N)
+
+
+class Spins(NamedTuple):
+    n_spins: int
+
+    n_sites = property(lambda self: self.n_spins)
+    cache_size = property(lambda self: 1)
+    log_n_states = property(lambda self: self.n_spins * math.log(2.0))
+    order_unit = property(lambda self: float(self.n_spins))
+    order_merge = property(lambda self: 1)
+
+    def energy_levels(self):
+        return np.arange(-self.n_spins, self.n_spins + 1, 2, dtype=float)
+
+    def order_levels(self):
+        return np.arange(-self.n_spins, self.n_spins + 1, 2, dtype=float)
+
+    def known_cells(self):
+        return [(float(-self.n_spins), float(self.n_spins))]
+
+    def configuration(self, phi, rng):
+        return spins_with_magnetisation(self.n_spins, phi, rng)
+
+
+@behaviour(Spins)
+def draw(system, sigma, rng):
+    draw_spins(sigma, rng)
+
+
+@behaviour(Spins)
+def prepare(system, sigma, cache):
+    energy = 0.0
+    magnetisation = 0.0
+    for i in range(sigma.shape[0]):
+        magnetisation += sigma[i]
+        energy -= sigma[i]
+    return energy, magnetisation
+
+
+@behaviour(Spins)
+def n_values(system):
+    return 2
+
+
+@behaviour(Spins)
+def value_of(system, k):
+    return 2 * k - 1
+
+
+@behaviour(Spins)
+def energy_change(system, sigma, cache, site, value):
+    return float(sigma[site] - value)
+
+
+@behaviour(Spins)
+def order_change(system, sigma, cache, site, value):
+    return float(value - sigma[site])
+
+
+@behaviour(Spins)
+def assign(system, sigma, cache, site, value):
+    sigma[site] = value
+
+
+@behaviour(Spins)
+def energy_cell(system, energy):
+    return int((energy + system.n_spins) / 2.0 + 0.5)
+
+
+@behaviour(Spins)
+def order_cell(system, phi):
+    return int((phi + system.n_spins) / 2.0 + 0.5)
+'''
+RING = {  # the edit that makes the spins a ring: E = -sum_i s_i s_{i+1}
+    "energy -= sigma[i]": "energy -= sigma[i] * sigma[i - 1]",
+    "return float(sigma[site] - value)":
+        "n = sigma.shape[0]\n"
+        "    return float((sigma[site] - value) * (sigma[site - 1] + sigma[(site + 1) % n]))",
+}
+MY_CARD = """
+name = "mine"
+title = "My spins"
+kind = "my-spins"
+reference = "none"
+code = "my_model.py:MyModel"
+[parameters]
+N = 10
+[observables]
+energy = "E"
+order_parameter = "M"
+[thermodynamics]
+temperatures = "1:3:3"
+"""
+
+
+def phasegrok(*arguments, cwd) -> subprocess.CompletedProcess:
+    code = "from phasegrok.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=cwd,
+                          capture_output=True, text=True)
+
+
+def worst_z(path, exact) -> float:
+    """Largest deviation of ln g from the exact counts {E: g}, in stated errors."""
+    density = runfile.read(path)["density_of_states"]
+    assert density["energy"].tolist() == sorted(exact)
+    log_g = np.array([math.log(exact[e]) for e in density["energy"]])
+    assert np.all(density["log_g_err"] < 0.1)
+    return float(np.max(np.abs(density["log_g"] - log_g) / density["log_g_err"]))
+
+
+def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
+    """Exact counts: C(N, k) of spins in a field; 2 C(N, k) of a ring with k broken bonds, even."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "mine.toml").write_text(MY_CARD)
+    code, marker = folder / "my_model.py", folder / "executed"
+    code.write_text(MODEL)
+    listed = phasegrok("models", cwd=tmp_path)
+    assert listed.returncode == 0 and "My spins" in listed.stdout and not marker.exists()
+    command = ["run", "density_of_states", "mine", "--sweeps", 20000, "--walkers", 8]
+    done = phasegrok(*command, "--out", "a.h5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert marker.exists()
+    field = {-10.0 + 2 * k: math.comb(10, k) for k in range(11)}
+    ring = {-10.0 + 2 * k: 2 * math.comb(10, k) for k in range(0, 11, 2)}
+    assert worst_z(tmp_path / "a.h5", field) < 5
+
+    marker.unlink()
+    for call in (["inspect", "a.h5"], ["plot", "a.h5"], ["models"]):
+        assert phasegrok(*call, cwd=tmp_path).returncode == 0
+        assert not marker.exists(), call
+
+    text = MODEL
+    for before, after in RING.items():
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    code.write_text(text)
+    refused = phasegrok("resume", "a.h5", "--sweeps", 40000, cwd=tmp_path)
+    assert refused.returncode == 2 and "code has changed" in refused.stderr
+    assert worst_z(tmp_path / "a.h5", field) < 5
+    refused = phasegrok(*command, "--out", "a.h5", cwd=tmp_path)
+    assert refused.returncode == 2 and "another run" in refused.stderr
+    done = phasegrok(*command, "--out", "b.h5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert worst_z(tmp_path / "b.h5", ring) < 5
+
+
+@pytest.mark.parametrize("code, text, words", [
+    ("my_model.py", MODEL, "is not FILE.py:CLASS"),
+    ("other.py:MyModel", MODEL, "is not FILE.py:CLASS"),
+    ("my_model.py:Missing", MODEL, "has no class Missing"),
+    ("my_model.py:math", MODEL, "is no pydantic model"),
+    ("my_model.py:Spins", MODEL, "is no pydantic model"),
+    ("my_model.py:MyModel", MODEL.replace("def size", "def sise"), "has no size"),
+    ("my_model.py:MyModel", "1/0", "my_model.py fails: ZeroDivisionError"),
+    ("my_model.py:MyModel", "def", "my_model.py fails: SyntaxError"),
+    ("my_model.py:MyModel", MODEL.replace("def draw(", "def drow("), "drow is no part"),
+    ("my_model.py:MyModel", MODEL.replace("N: int", "M: int"), "parameters.N: unknown key"),
+])
+def test_mistakes_of_user_code(tmp_path, monkeypatch, code, text, words):
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
+    monkeypatch.setattr(cards, "_user_files", set())
+    (tmp_path / "my_model.py").write_text(text)
+    (tmp_path / "mine.toml").write_text(MY_CARD.replace("my_model.py:MyModel", code))
+    found = messages(load, str(tmp_path / "mine.toml"))
+    assert any(words in line for line in found), found
+
+
+def test_the_kernel_cache_is_keyed_by_all_user_files(tmp_path, monkeypatch):
+    """Two cards with code of their own: an edit of either is an edit."""
+    keyed = []
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: keyed.append(files))
+    monkeypatch.setattr(cards, "_user_files", set())
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(MODEL)
+        (tmp_path / f"{name}.toml").write_text(MY_CARD.replace("my_model.py", f"{name}.py"))
+        load(str(tmp_path / f"{name}.toml"))
+    assert keyed[-1] == (tmp_path / "one.py", tmp_path / "two.py")
+
+
+def test_code_is_not_executed_unless_asked(tmp_path):
+    (tmp_path / "my_model.py").write_text(MODEL)
+    (tmp_path / "mine.toml").write_text(MY_CARD)
+    card = load(str(tmp_path / "mine.toml"), execute_code=False)
+    assert card.parameters is None and card.model.parameters == {"N": 10}
+    assert sorted(os.listdir(tmp_path)) == ["mine.toml", "my_model.py"]
