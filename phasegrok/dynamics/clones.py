@@ -8,6 +8,7 @@ wrong reason.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -79,20 +80,29 @@ def _keep_path(phi, unit, trace, strides):
 
 
 @kernel(allocates=False)
+def _end_of_hold(limit, counters):
+    """The clone has ended; an event that began after the limit leaves it censored."""
+    counters[DONE] = 1
+    if counters[SINCE] <= limit:
+        counters[CROSSING] = counters[SINCE]
+
+
+@kernel(allocates=False)
 def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
     """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
     counters[STEPS] = step
     if trace.shape[0] > 0:
         _keep_path(phi, step // per_unit, trace, strides)
-    if counters[SINCE] >= 0:
-        if step - counters[SINCE] >= hold:
-            counters[CROSSING] = counters[SINCE]
-            counters[DONE] = 1
+    held = counters[SINCE] >= 0
+    if held and step - counters[SINCE] >= hold:
+        _end_of_hold(limit, counters)
         return
-    moments[0] += 1.0
-    moments[1] += phi
-    moments[2] += phi * phi
-    if step >= limit:
+    if not held:
+        moments[0] += 1.0
+        moments[1] += phi
+        moments[2] += phi * phi
+    # what began to hold before the limit is watched to its end; what begins later does not count
+    if step >= limit and not (held and counters[SINCE] <= limit):
         counters[DONE] = 1
 
 
@@ -121,8 +131,7 @@ def _discrete(system, heat_bath, temperature, threshold, start_phi, hold, n_swee
                     break
         if complete:
             counters[STEPS] = step
-            counters[CROSSING] = counters[SINCE]
-            counters[DONE] = 1
+            _end_of_hold(limit, counters)
         else:
             _end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
         if counters[DONE] == 1:
@@ -182,7 +191,7 @@ class _Clones:
 
     def total(self) -> int:
         """Upper bound of the time that a clone runs, in ``unit``."""
-        return int(self.limit)
+        return max(1, math.ceil(self.limit))
 
     def done(self, state: State) -> int:
         """Progress: the share of clones that have ended, in units of ``total``."""
@@ -349,7 +358,7 @@ class DiscreteClones(_Clones):
         heat_bath = bool(DYNAMICS[self.dynamics])
         self._over_clones(state, lambda k, trace, strides: _discrete(
             self.system, heat_bath, self.temperature, threshold, state.start_phi,
-            int(self.hold * per), n, int(self.limit * per), state.sigma[k], state.cache[k],
+            round(self.hold * per), n, round(self.limit * per), state.sigma[k], state.cache[k],
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace, strides))
 
 
@@ -385,6 +394,6 @@ class OverdampedClones(_Clones):
         steps = 2 * max(1, round(n * per / 2.0))
         self._over_clones(state, lambda k, trace, strides: _overdamped(
             self.system, self.temperature, self.threshold - _TOLERANCE,
-            state.start_phi, int(self.hold * per), steps, round(self.limit * per),
+            state.start_phi, round(self.hold * per), steps, round(self.limit * per),
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
             strides))
