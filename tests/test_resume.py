@@ -1,0 +1,457 @@
+"""Interrupted, killed, extended: a resumed run is the uninterrupted one, bit for bit."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phasegrok import cards, experiment, runfile
+from phasegrok.protocols import clones, training, wang_landau
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORK = ("transformer-subtraction-31", *(word for value in (
+    "p=7", "d_model=8", "heads=2", "mlp=16", "plateau_accuracy=0.2", "event.threshold=0.9",
+    "event.hold=0") for word in ("--set", value)))
+RUNS = {
+    "wang-landau": ("density_of_states", "ising-2d", "--set", "L=4", "--sweeps", 3000,
+                    "--walkers", 2),
+    "wang-landau-joint": ("effective_potential", "curie-weiss-p3", "--set", "N=20", "--sweeps",
+                          3000, "--walkers", 2),
+    "lattice-clones": ("waiting_times", "curie-weiss-p3", "--set", "N=30", "--clones", 12),
+    "overdamped-clones": ("waiting_times", "control-saddle", "--clones", 8, "--temperature", 1e-2,
+                          "--set", "event.threshold=1.25", "--set", "limit=200"),
+    "training": ("training", *NETWORK, "--replicas", 2, "--steps", 600),
+    "network-clones": ("waiting_times", *NETWORK, "--clones", 3, "--temperature", 1e-3, "--set",
+                       "limit=500"),
+}
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """``stop_at(k)``: this process gets a SIGTERM after the k-th block from now."""
+    update = experiment.Progress.update
+    left = [0]
+
+    def counting(self, share, status):
+        update(self, share, status)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(experiment.Progress, "update", counting)
+
+    def arm(k: int) -> None:
+        experiment._signal_received.clear()
+        left[0] = k
+
+    return arm
+
+
+# --- signals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_stopped_at_several_moments_is_the_same_run(call, no_figures, stop_at, differences,
+                                                          name):
+    """SIGTERM in the first block, in the second, in a later one; each time one command resumes."""
+    assert call(*RUNS[name], "--out", "whole.h5").code == 0
+    words = (*RUNS[name], "--out", "a.h5")
+    for k in (1, 2, 4, 1):
+        stop_at(k)
+        stopped = call(*words, "--checkpoint", 0.01)
+        assert stopped.code == 3, stopped.err
+        assert stopped.err.splitlines()[-1] == (
+            "interrupted; continue with: phasegrok resume a.h5")
+        run = runfile.read("a.h5")
+        assert run.attributes["status"] == "interrupted"
+        assert os.listdir() and not [n for n in os.listdir() if n.endswith((".part", ".lock"))]
+        words = ("phasegrok", "resume", "a.h5")
+    stop_at(0)
+    done = call(*words)
+    assert done.code == 0 and runfile.read("a.h5").attributes["status"] == "done"
+    assert differences("a.h5", "whole.h5") == []
+    assert "resumed_after_change" not in runfile.read("a.h5").attributes
+
+
+COMPARISON = ("compare_accounts", "control-drift", "curie-weiss-p3", "--quick", "--set",
+              "clones=24", "--set", "scan_clones=8", "--set", "limit=50")
+
+
+def test_a_comparison_is_resumed_from_any_of_its_files(call, no_figures, stop_at, differences,
+                                                       tmp_path):
+    small = ("--set", "sweeps=2000")
+    assert call(*COMPARISON, *small, "--out", "whole").code == 0
+    stop_at(2)
+    stopped = call(*COMPARISON, *small, "--out", "cut")
+    assert stopped.code == 3 and "phasegrok resume cut/verdict.h5" in stopped.err
+    assert runfile.read("cut/verdict.h5").attributes["status"] == "interrupted"
+    names = {str(p.relative_to("whole")) for p in Path("whole").rglob("*.h5")}
+    assert "verdict.h5" in names and len(names) > 8
+    for k in (12, 30):
+        part = max(Path("cut").glob("*/*.h5"), key=lambda p: p.stat().st_mtime)
+        stop_at(k)
+        stopped = call("phasegrok", "resume", part)
+        assert stopped.code == 3 and "resume cut/" in stopped.err.splitlines()[-1]
+    stop_at(0)
+    part = next(Path("cut").glob("control-drift/*.h5"))
+    assert call("phasegrok", "resume", part).code == 0
+    assert {str(p.relative_to("cut")) for p in Path("cut").rglob("*.h5")} == names
+    for name in names:
+        assert differences(Path("cut") / name, Path("whole") / name) == [], name
+        assert runfile.read(Path("cut") / name).attributes["status"] == "done"
+    # finished: shown, not run
+    assert "finished" in call("phasegrok", "resume", part).err
+
+
+def start(*words, cwd) -> subprocess.Popen:
+    """A script or the command in a process of its own."""
+    name, *arguments = map(str, words)
+    program = ([str(ROOT / "experiments" / f"{name}.py")] if name != "phasegrok" else
+               ["-c", "from phasegrok.cli import main; main()"])
+    return subprocess.Popen([sys.executable, *program, *arguments], cwd=cwd, text=True,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for_the_first_block(process) -> bool:
+    """Until a progress line is there; False where the process ended without one."""
+    for line in process.stderr:
+        if " %  " in line:
+            return True
+    return False
+
+
+LONG = ("density_of_states", "ising-2d", "--sweeps", 300_000, "--walkers", 4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_process(call, tmp_path, number):
+    """Answered within a block; the run's name is taken until then and free afterwards."""
+    with start(*LONG, "--out", "a.h5", cwd=tmp_path) as process:
+        assert wait_for_the_first_block(process)
+        refused = call(*LONG, "--out", "a.h5")
+        assert refused.code == 2 and "another process" in refused.errors[0]
+        begin = time.monotonic()
+        process.send_signal(number)
+        text = process.stderr.read()
+        assert process.wait() == 3 and time.monotonic() - begin < 5.0
+    assert "stopping at the next checkpoint" in text
+    assert text.splitlines()[-1] == "interrupted; continue with: phasegrok resume a.h5"
+    assert runfile.read(tmp_path / "a.h5").attributes["status"] == "interrupted"
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    with start(*LONG, "--out", "a.h5", "--checkpoint", 0.01, cwd=tmp_path) as process:
+        assert wait_for_the_first_block(process)
+        while not (tmp_path / "a.h5").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait() in (1, 3)  # 3 where the block ended between the two
+    runfile.read(tmp_path / "a.h5")
+
+
+# --- kills ----------------------------------------------------------------------------------------
+
+
+def reached(path) -> float:
+    """How far a run file is, having checked that it is whole."""
+    state = runfile.read(path, with_state=True).state
+    return float(np.sum(np.maximum(state["counters"], 0)[:, 0]))
+
+
+def kill_and_resume(words, kills, seed, tmp_path, differences, reference):
+    """SIGKILL at random moments; the file stays whole and never goes back; the result is the same.
+
+    A run that ends before it is killed is compared and begun again.
+    """
+    random.seed(seed)
+    path = tmp_path / "a.h5"
+    killed, before = 0, 0.0
+    while killed < kills or path.exists():
+        again = ("phasegrok", "resume", "a.h5") if path.exists() else (*words, "--out", "a.h5")
+        with start(*again, "--checkpoint", 0.01, cwd=tmp_path) as process:
+            if wait_for_the_first_block(process) and killed < kills:
+                drain = threading.Thread(target=process.stderr.read)
+                drain.start()
+                time.sleep(random.uniform(0.0, 0.6))
+                process.kill()
+                drain.join()
+            else:
+                process.stderr.read()
+            code = process.wait()
+        if code == -signal.SIGKILL:
+            killed += 1
+            if path.exists():
+                now = reached(path)
+                assert now >= before
+                before = now
+        else:
+            assert code == 0
+            assert differences(path, reference) == []
+            assert {p.name for p in tmp_path.iterdir() if p.suffix in (".part", ".lock")} == set()
+            for left in tmp_path.glob("a.*"):
+                left.unlink()
+            before = 0.0
+    assert killed == kills
+
+
+def uninterrupted(words, cwd) -> Path:
+    with start(*words, "--out", "whole.h5", cwd=cwd) as process:
+        process.stderr.read()
+        assert process.wait() == 0
+    return cwd / "whole.h5"
+
+
+KILLED = {
+    "wang-landau": ("density_of_states", "ising-2d", "--sweeps", 60_000, "--walkers", 4),
+    "training": ("training", *NETWORK, "--replicas", 4, "--steps", 20_000),
+    "lattice-clones": ("waiting_times", "curie-weiss-p3", "--set", "N=100", "--clones", 60),
+}
+
+
+def test_five_kills(tmp_path, differences):
+    words = KILLED["wang-landau"]
+    kill_and_resume(words, 5, 1, tmp_path, differences, uninterrupted(words, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_fifty_kills(tmp_path, differences, name):
+    words = KILLED[name]
+    kill_and_resume(words, 50, 2, tmp_path, differences, uninterrupted(words, tmp_path))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from phasegrok import runfile
+path = Path(sys.argv[1])
+runfile.Lock(path).acquire()
+k = runfile.read(path).attributes["k"] if path.exists() else 0
+while True:
+    k += 1
+    group = runfile.Group()
+    group.add("x", np.full(20_000 + k, k), "x")
+    runfile.write(path, runfile.RunFile({"k": k}, {"series": group}, {"k": np.full(20_000, k)}))
+    print(k, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_of_a_process_that_only_writes(tmp_path, kills):
+    """Nearly every kill falls into a checkpoint; none that was acknowledged is lost."""
+    random.seed(kills)
+    path = tmp_path / "a.h5"
+    for _ in range(kills):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE,
+                              text=True) as process:
+            process.stdout.readline()
+            time.sleep(random.uniform(0.0, 0.2))
+            process.kill()
+            last = process.stdout.read().split()
+        run = runfile.read(path, with_state=True)
+        k = run.attributes["k"]
+        assert k >= (int(last[-1]) if last else 1)
+        assert run["series"]["x"].tolist() == [k] * (20_000 + k)
+        assert run.state["k"].tolist() == [k] * 20_000
+    lock = runfile.Lock(path)
+    lock.acquire()
+    lock.release()
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+SMALL = {"p": 7, "d_model": 8, "heads": 2, "mlp": 16, "plateau_accuracy": 0.2,
+         "event.threshold": 0.9, "event.hold": 10.0, "waiting_times.limit": 300.0}
+POTTS = {"L": 4, "q": 3, "event.observable": "largest colour fraction", "event.threshold": 0.9,
+         "waiting_times.temperatures": [0.7], "dynamics": "metropolis", "limit": 200}
+
+
+def network():
+    return cards.load("transformer-subtraction-31", SMALL)
+
+
+def weiss():
+    return cards.load("curie-weiss-p3", {"N": 20, "event.hold": 2.0, "limit": 400})
+
+
+def saddle():
+    return cards.load("control-saddle", {"limit": 20, "event.threshold": 1.2, "event.hold": 0.01})
+
+
+PROTOCOLS = {
+    "wang-landau": lambda: wang_landau(cards.load("ising-2d", {"L": 4}), 400, 3),
+    "wang-landau-joint": lambda: wang_landau(
+        cards.load("ising-perceptron", {"N": 11, "P": 11}), 400, 3, joint=True),
+    "lattice-clones": lambda: clones(weiss(), 1.0, 9),
+    "metropolis-clones": lambda: clones(cards.load("potts-2d-q10", POTTS), 0.7, 5),
+    "overdamped-clones": lambda: clones(saddle(), 2e-2, 7),
+    "noise-free": lambda: clones(saddle(), 0.0, 1),
+    "training": lambda: training(network(), 3, 200),
+    "network-clones": lambda: clones(network(), 1e-3, 3),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_blocks_and_checkpoints_do_not_matter(tmp_path, name):
+    """Any division into blocks, with any checkpoints between, gives the same state and result."""
+    protocol = PROTOCOLS[name]()
+    once = protocol.init(5)
+    while protocol.done(once) < protocol.total():
+        protocol.advance(once, protocol.total())
+    randomness = random.Random(name)
+    for sizes in ([1, 1, 2, 3], [1, 7, 20, 50], [2, 3, 5]):
+        state = protocol.init(5)
+        blocks = 0
+        while protocol.done(state) < protocol.total():
+            protocol.advance(state, randomness.choice(sizes))
+            blocks += 1
+            if randomness.random() < 0.2:
+                groups, saved = protocol.result(state), runfile.pack_dataclass(state)
+                runfile.write(tmp_path / "a.h5", runfile.RunFile({}, groups, saved))
+                protocol = PROTOCOLS[name]()
+                state = protocol.restore(runfile.read(tmp_path / "a.h5", with_state=True).state)
+        assert blocks > 3 or max(sizes) > 3
+        assert runfile.pack_dataclass(state).keys() == runfile.pack_dataclass(once).keys()
+        for key, value in runfile.pack_dataclass(once).items():
+            found = np.asarray(getattr(state, key))
+            assert found.dtype == np.asarray(value).dtype and np.array_equal(
+                found, value, equal_nan=found.dtype.kind == "f"), key
+        for key, group in protocol.result(once).items():
+            other = protocol.result(state)[key]
+            assert repr(group.attributes) == repr(other.attributes)
+            for variable in group.variables:
+                assert group[variable].tobytes() == other[variable].tobytes(), variable
+
+
+# --- extension ------------------------------------------------------------------------------------
+
+
+def test_more_sweeps_extend_production(call, no_figures, stop_at, differences):
+    """Twice the total in one resume, and in several pieces: what was learned stays frozen."""
+    words = RUNS["wang-landau"]
+    for name in ("a.h5", "b.h5"):
+        assert call(*words, "--out", name).code == 0
+    first = runfile.read("a.h5", with_state=True)
+    assert call("phasegrok", "resume", "a.h5", "--sweeps", 6000).code == 0
+    second = runfile.read("a.h5", with_state=True)
+    density = second["density_of_states"].attributes
+    assert density["sweeps"] == 6000 and density["learning_sweeps"] == 1500
+    assert np.array_equal(first.state["log_g"], second.state["log_g"])
+    made = second.state["visits"].sum(axis=(1, 2)) - first.state["visits"].sum(axis=(1, 2))
+    assert made.tolist() == [3000 * 16] * 2
+    assert np.all(second.state["visits"] >= first.state["visits"])
+    stop_at(2)
+    assert call("phasegrok", "resume", "b.h5", "--sweeps", 6000).code == 3
+    stop_at(0)
+    assert call("phasegrok", "resume", "b.h5").code == 0  # the total is on the file
+    assert differences("a.h5", "b.h5") == []
+    raw = Path("a.h5").read_bytes()
+    refused = call("phasegrok", "resume", "a.h5", "--sweeps", 5000)
+    assert refused.code == 2 and "6000" in refused.errors[0]
+    assert "finished" in call("phasegrok", "resume", "a.h5", "--sweeps", 6000).err
+    assert Path("a.h5").read_bytes() == raw
+
+
+def test_a_total_from_the_card_is_extended_too(call, no_figures):
+    words = ("density_of_states", "ising-2d", "--set", "L=4", "--set", "sweeps=2000")
+    assert call(*words, "--out", "a.h5").code == 0
+    assert call("phasegrok", "resume", "a.h5", "--sweeps", 3000).code == 0
+    assert runfile.read("a.h5")["density_of_states"].attributes["sweeps"] == 3000
+    # the same command finds the run, and does not cut it
+    assert "finished" in call(*words, "--out", "a.h5").err
+    assert runfile.read("a.h5")["density_of_states"].attributes["sweeps"] == 3000
+
+
+def test_an_interrupted_run_is_not_cut_short(call, no_figures, stop_at):
+    words = RUNS["training"]
+    stop_at(3)
+    assert call(*words, "--out", "a.h5").code == 3
+    stop_at(0)
+    for again in (("phasegrok", "resume", "a.h5", "--steps", 300),
+                  (*words[:-2], "--steps", 300, "--out", "a.h5")):
+        refused = call(*again)
+        assert refused.code == 2 and "600 or more" in refused.errors[0], refused.err
+    assert runfile.read("a.h5").attributes["status"] == "interrupted"
+
+
+def test_more_steps_extend_a_training_to_the_longer_one(call, no_figures, differences):
+    words = RUNS["training"][:-2]
+    assert call(*words, "--steps", 100, "--out", "a.h5").code == 0
+    assert call("phasegrok", "resume", "a.h5", "--steps", 300).code == 0
+    assert call(*words, "--steps", 300, "--out", "whole.h5").code == 0
+    assert differences("a.h5", "whole.h5") == []
+
+
+# --- changed sources ------------------------------------------------------------------------------
+
+
+def test_a_changed_script_is_refused_and_force_records_it(call, no_figures, stop_at, tmp_path,
+                                                          differences):
+    script = tmp_path / "mine.py"
+    shutil.copy(ROOT / "experiments" / "density_of_states.py", script)
+    words = (script, *RUNS["wang-landau"][1:])
+    stop_at(3)
+    assert call(*words, "--out", "a.h5").code == 3
+    stop_at(0)
+    raw = Path("a.h5").read_bytes()
+    script.write_text(script.read_text() + "# another version\n")
+    for again in (("phasegrok", "resume", "a.h5"), (*words, "--out", "a.h5")):
+        refused = call(*again)
+        assert refused.code == 2 and "script has changed" in refused.errors[0]
+        assert "--force" in refused.errors[0] and Path("a.h5").read_bytes() == raw
+    before = runfile.read("a.h5").attributes["script_sha256"]
+    assert call("phasegrok", "resume", "a.h5", "--force").code == 0
+    assert runfile.read("a.h5").attributes["resumed_after_change"] == f"script was {before}"
+    assert call("phasegrok", "resume", "a.h5", "--sweeps", 4000).code == 0
+    assert runfile.read("a.h5").attributes["resumed_after_change"] == f"script was {before}"
+
+
+def test_a_checkpoint_of_another_version_is_refused(call, no_figures, stop_at):
+    stop_at(3)
+    assert call(*RUNS["wang-landau"], "--out", "a.h5").code == 3
+    stop_at(0)
+    run = runfile.read("a.h5", with_state=True)
+    run.state["weights"] = run.state.pop("log_g")
+    run.attributes.pop("Conventions")
+    runfile.write(Path("a.h5"), run)
+    refused = call("phasegrok", "resume", "a.h5")
+    assert refused.code == 2 and "another version of phasegrok" in refused.errors[0]
+
+
+def test_a_file_of_no_script_is_not_resumed(call):
+    runfile.write(Path("a.h5"), runfile.RunFile({"title": "made by hand"}, {}))
+    refused = call("phasegrok", "resume", "a.h5")
+    assert refused.code == 2 and "nothing to resume" in refused.errors[0]
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(call, no_figures, monkeypatch,
+                                                                   differences):
+    """Room may be made meanwhile; here it is, before the end."""
+    words = RUNS["training"]
+    assert call(*words, "--out", "whole.h5").code == 0
+    replace, failures = os.replace, [2]
+
+    def full(source, target):
+        failures[0] -= 1
+        if failures[0] >= 0:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(runfile.os, "replace", full)
+    monkeypatch.setattr(experiment, "_OVERHEAD", 0.0)
+    done = call(*words, "--out", "a.h5", "--checkpoint", 1e-9)
+    assert done.code == 0 and done.err.count("warning: cannot write") == 2
+    assert differences("a.h5", "whole.h5") == []
