@@ -180,6 +180,18 @@ def test_at_zero_temperature_ties_are_broken_by_each_rule_in_its_own_way():
         assert abs(found - share) <= 4 * math.sqrt(share * (1 - share) / 20_000)
 
 
+def test_a_tie_at_zero_temperature_is_one_whatever_the_last_digits_of_the_couplings():
+    """The field 0.1 + 0.2 - 0.3 of three neighbours is 5e-17 in binary, and no reason to move."""
+    model = parameters_class("ising-graph")()
+    for sign in (1.0, -1.0):
+        rows = np.array([[0, 1, 0.1], [0, 2, 0.2], [0, 3, -0.3]]) * [1.0, 1.0, sign]
+        system, sigma = model.build(model.disorder(rows)), np.ones(4, dtype=np.int8)
+        assert discrete.energy_change(system, sigma, np.zeros(1, dtype=np.int64), 0, -1) != 0.0
+        assert frequency(system, "metropolis", sigma, 0, -1) == 1.0
+        share = frequency(system, "heat-bath", sigma, 0, -1)
+        assert abs(share - 0.5) < 4 * 0.5 / 20_000**0.5
+
+
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 @pytest.mark.parametrize("kind, parameters", [
     ("ising-2d", dict(L=6)), ("potts-2d", dict(L=5, q=4)), ("curie-weiss", dict(N=30, J3=1.0)),

@@ -16,6 +16,7 @@ from phasegrok.systems.discrete import assign, energy_change, n_values, order_ch
 
 DYNAMICS = {"metropolis": 0, "heat-bath": 1}
 _NO_CHANGE = 0.0
+_TIE = 1e-12  # at T = 0, energies nearer than this are equal: 0.1 + 0.2 - 0.3 is 5e-17
 
 
 @kernel(allocates=False)
@@ -36,7 +37,11 @@ def _metropolis(system, temperature, sigma, cache, site, rng):
     change = energy_change(system, sigma, cache, site, value)
     if change <= 0.0:
         return value, change
-    if temperature > 0.0 and uniform(rng) < math.exp(-change / temperature):
+    if temperature > 0.0:
+        accepted = uniform(rng) < math.exp(-change / temperature)
+    else:
+        accepted = change < _TIE
+    if accepted:
         return value, change
     return np.int64(sigma[site]), _NO_CHANGE
 
@@ -48,7 +53,7 @@ def _heat_bath_two(system, temperature, sigma, cache, site, rng):
     if temperature > 0.0:
         flips = uniform(rng) * (1.0 + math.exp(min(change / temperature, 700.0))) < 1.0
     else:
-        flips = change < 0.0 or (change == 0.0 and uniform(rng) < 0.5)
+        flips = change < _TIE and (change < -_TIE or uniform(rng) < 0.5)
     if flips:
         return value, change
     return np.int64(sigma[site]), _NO_CHANGE
@@ -68,7 +73,7 @@ def _heat_bath_many(system, temperature, sigma, cache, site, rng):
         if temperature > 0.0:
             weight = math.exp(-(change - lowest) / temperature)
         else:
-            weight = 1.0 if change == lowest else 0.0
+            weight = 1.0 if change < lowest + _TIE else 0.0
         total += weight  # keep the k-th state with probability weight/total: one pass, no table
         if uniform(rng) * total < weight:
             chosen = np.int64(value)
