@@ -26,6 +26,7 @@ from typing import Any
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
 _OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
+_LARGEST = 2**63  # whole numbers are stored in 64 bits
 _PART_OF = "part_of"
 _CHANGED = "resumed_after_change"
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
@@ -435,28 +436,49 @@ def check_memory(protocol) -> None:
     """Refuse a protocol whose state does not fit into the memory that is free."""
     from phasegrok.cards import InputError
 
-    needed = protocol.memory()
+    needed, free = protocol.memory(), _free_memory()
+    if needed > 0.9 * free:
+        raise InputError(f"this run needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
+                         "are free: fewer replicas, walkers or clones, or a smaller system")
+
+
+def _free_memory() -> int:
+    """Bytes that this process may still take: of the machine, and of its control group."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError, ValueError, StopIteration):
         line = next(x for x in Path("/proc/meminfo").read_text().splitlines() if "Available" in x)
         free = int(line.split()[1]) * 1024
-    if needed > 0.9 * free:
-        raise InputError(f"this run needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
-                         "are free: fewer replicas, walkers or clones, or a smaller system")
+    group = Path("/sys/fs/cgroup")  # a container's or a batch job's limit; "max": none
+    with contextlib.suppress(OSError, ValueError):
+        limit = int((group / "memory.max").read_text())
+        free = min(free, limit - int((group / "memory.current").read_text()))
+    return max(free, 0)
 
 
 _announced = False
 
 
 def announce_compilation() -> None:
-    """Say once that kernels are being compiled, where they are not in the cache yet."""
+    """Say once, when a kernel is not in the cache and is compiled, why nothing moves meanwhile."""
     global _announced
-    from phasegrok import compiled
-
-    if not _announced and compiled.is_cold():
-        print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr,
-              flush=True)
+    if _announced:
+        return
     _announced = True
+    from numba.core import event
+
+    class FirstCompilation(event.Listener):
+        said = False
+
+        def on_start(self, event):
+            if not self.said:
+                self.said = True
+                print("compiling kernels (once; they are cached for later runs) ...",
+                      file=sys.stderr, flush=True)
+
+        def on_end(self, event):
+            pass
+
+    event.register("numba:compile", FirstCompilation())
 
 
 def _arrays_group(arrays):
@@ -661,8 +683,8 @@ def _run_all(arguments, parameters_class, run, default_cards, path, folder) -> N
 
     if arguments.checkpoint <= 0.0:
         raise InputError("--checkpoint: give a positive number of seconds")
-    if arguments.seed is not None and arguments.seed < 0:
-        raise InputError("--seed: give a number >= 0")
+    if arguments.seed is not None and not 0 <= arguments.seed < _LARGEST:
+        raise InputError("--seed: give a number >= 0 and below 2^63")
     resumed = _read_resumed(arguments) if arguments.resume else None
     parameters = _parameters(arguments, parameters_class, resumed)
     loaded = _cards(arguments, default_cards, resumed)
@@ -720,8 +742,8 @@ def _parameters(arguments, parameters_class, resumed):
         else:
             values[f.name] = f.default
         if isinstance(values[f.name], int) and not isinstance(values[f.name], bool) and (
-                values[f.name] < 1):
-            raise InputError(f"--{_option(f)}: give a number >= 1")
+                not 1 <= values[f.name] < _LARGEST):
+            raise InputError(f"--{_option(f)}: give a number >= 1 and below 2^63")
     return parameters_class(**values)
 
 

@@ -154,9 +154,7 @@ def _exists(path: Path) -> bool:
 def _fill(file: h5py.File, run: RunFile) -> None:
     file.attrs["Conventions"] = CONVENTIONS
     for name, value in run.attributes.items():
-        # a path that is not UTF-8 reaches Python with lone surrogates, which HDF5 cannot store
-        text = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else ""
-        file.attrs[name] = text or value
+        file.attrs[name] = _storable(value) if isinstance(value, str) else value
     for name, group in run.groups.items():
         _fill_group(file.require_group(name), group, name)
     if run.state is not None:
@@ -166,6 +164,11 @@ def _fill(file: h5py.File, run: RunFile) -> None:
         scale.make_scale(f"{_NOT_A_VARIABLE}{len(blob):10d}")
         dataset = node.create_dataset("checkpoint", data=blob, chunks=True, fletcher32=True)
         dataset.dims[0].attach_scale(scale)
+
+
+def _storable(text: str) -> str:
+    """Text without what HDF5 cannot store: NUL, and the lone surrogates of a path not in UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _fill_group(node: h5py.Group, group: Group, name: str) -> None:

@@ -203,6 +203,26 @@ def test_an_instance_of_the_user_is_copied_to_the_file(call, no_figures, tmp_pat
     assert refused.code == 2 and "another run" in refused.errors[0]
 
 
+COLD = ("waiting_times", "control-drift", "--clones", "2")
+
+
+@pytest.mark.slow
+def test_compilation_is_announced_once_where_it_happens(tmp_path):
+    """An empty cache, a full one, and one that lacks the kernels of another protocol."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def announced(*words):
+        script = ROOT / "experiments" / f"{words[0]}.py"
+        done = subprocess.run([sys.executable, str(script), *words[1:]], cwd=tmp_path,
+                              env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.count("compiling kernels")
+
+    assert announced(*COLD, "--out", "a.h5") == 1
+    assert announced(*COLD, "--out", "b.h5") == 0
+    assert announced("waiting_times", *WEISS, "--clones", "2", "--out", "c.h5") == 1
+
+
 # --- names and repetition -------------------------------------------------------------------------
 
 
@@ -287,6 +307,8 @@ def test_several_cards_go_into_a_folder(call, no_figures, tmp_path):
     (("density_of_states", "--sweeps", "0"), ["--sweeps: give a number >= 1"]),
     (("density_of_states", "--sweeps", "-5"), ["--sweeps: give a number >= 1"]),
     (("density_of_states", "--seed", "-1"), ["--seed: give a number >= 0"]),
+    (("density_of_states", "--seed", "1e19"), ["below 2^63"]),
+    (("density_of_states", "--sweeps", "1e19"), ["below 2^63"]),
     (("density_of_states", "--checkpoint", "0"), ["--checkpoint"]),
     (("density_of_states", "--walkers", "1e12"), ["GB of memory"]),
     (("density_of_states", "transformer-subtraction-31"), ["needs a discrete system"]),

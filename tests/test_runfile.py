@@ -156,9 +156,12 @@ def test_a_state_of_python_objects_is_refused(tmp_path):
         runfile.write(tmp_path / "a.h5", RunFile({}, {}, {"big": 2**70}))
 
 
-def test_a_path_that_is_not_utf8_can_be_recorded(tmp_path):
-    runfile.write(tmp_path / "a.h5", RunFile({"command_line": "run caf\udce9.toml"}, {}))
-    assert "caf" in runfile.read(tmp_path / "a.h5").attributes["command_line"]
+def test_any_text_of_the_user_can_be_recorded(tmp_path):
+    """A path that is not UTF-8, a NUL in a title: not worth a run."""
+    run = RunFile({"command_line": "run caf\udce9.toml", "title": "a\0b"}, {})
+    runfile.write(tmp_path / "a.h5", run)
+    found = runfile.read(tmp_path / "a.h5").attributes
+    assert found["command_line"] == "run caf\\udce9.toml" and found["title"] == "a\\x00b"
 
 
 # --- damage ---------------------------------------------------------------------------------------
