@@ -2,9 +2,10 @@
 
 A stated error from 8 walkers makes z = (ln g - exact) / error about Student's t with 7 degrees of
 freedom, whose rms is sqrt(7/5) = 1.18.  The cells of one run are strongly correlated, so the rms z
-of a single run scatters widely around that: over 20 seeds of six systems it lay between 0.50 and
-2.40.  The slow test holds the average over seeds to 1.18, and one run to this band; the fast tests
-hold one run to the band and its error itself to what a random walk over the cells can give.
+of a single run scatters widely around that: of 240 runs (20 seeds of twelve systems) all but two
+lay between 0.4 and 2.7.  The slow test holds the rms over 20 seeds to 1.18 and lets one run leave
+the band; the fast tests hold one run to the band, and its error itself to what a random walk over
+the cells can give.
 """
 
 import dataclasses
@@ -198,16 +199,17 @@ def test_density_of_states_holds_to_its_own_error(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name != "ising L=8 joint"])
 def test_stated_errors_are_right_on_average_over_seeds(name):
-    all_z, errors, stated = [], [], []
+    all_z, errors, stated, outside = [], [], [], 0
     for seed in range(100, 120):
         system, exact, group = finished(name, FAST[name], seed)
         error, z = deviations(system, exact, group)
         assert group.attributes["complete"], group.attributes["complete_reason"]
-        assert BAND[0] < rms(z) < BAND[1]
+        outside += not BAND[0] < rms(z) < BAND[1]
         assert rms(error) < 1.5 * SLOWER * random_walk_error(len(z), system.n_sites, FAST[name])
         all_z.append(z)
         errors.append(error)
         stated.append(error / z)
+    assert outside <= 1
     assert MANY[0] < rms(all_z) < MANY[1]
     assert 0.8 < rms(errors) / rms(stated) < 1.25
     bias = np.mean(errors, axis=0) / (np.std(errors, axis=0, ddof=1) / math.sqrt(20))
