@@ -96,9 +96,13 @@ def _potential_lines(group: Group) -> str:
             "coexistence_temperature", "equal_weight_temperature", "coexistence_barrier"))
         lines.append(f"coexistence: equal height at T = {height}, equal weight at T = {weight}, "
                      f"barrier {barrier} nat (whole system)")
-    low, high = (_pair(float(group[n]), float(group[f"{n}_err"]), "none in range")
-                 for n in ("spinodal_low", "spinodal_high"))
-    lines.append(f"two wells at this size from T = {low} to T = {high}")
+    if not np.any(group["wells"] > 1):
+        lines.append("a single well at every temperature of the range")
+    else:
+        low, high = (_pair(float(group[n]), float(group[f"{n}_err"]), f"{end} of the range")
+                     for n, end in (("spinodal_low", "the cold end"),
+                                    ("spinodal_high", "the hot end")))
+        lines.append(f"two wells at this size from T = {low} to T = {high}")
     return "\n".join(lines)
 
 
@@ -170,9 +174,8 @@ def _verdict_table(run: RunFile) -> str:
             lines.append(f"    d ln tau/dN = {_both(g, 'size_slope')} a spin"
                          + (f" (exact {exact:.5f})" if exact is not None else ""))
         lines += _landscape_lines(g)
-    first = next(iter(verdicts.values()))
-    lines.append(f"\nNot measured in this form, and not assumed: {first.attributes['not_measured']}"
-                 if first.attributes["not_measured"] else "")
+        lines.append(f"    not measured, and not assumed: {g.attributes['not_measured']}")
+    lines.append("")
     lines.append("Labels of systems that are no controls are provisional: no stored calibration "
                  "was consulted.")
     if run.attributes.get("quick"):
