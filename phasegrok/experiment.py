@@ -140,13 +140,15 @@ class Job:
     """
 
     def __init__(self, script: "Script", card, parameters, seed: int, path: Path | None = None,
-                 part_of: Path | None = None, extra: dict[str, Any] | None = None):
+                 part_of: Path | None = None, extra: dict[str, Any] | None = None,
+                 code_sha256: str = ""):
         self.script = script
         self.card = card
         self.parameters = parameters
         self.seed = seed
         self._part_of = part_of
         self._extra = extra or {}
+        self._code_sha256 = code_sha256 or (card.code_sha256 if card is not None else "")
         self.run_id = self._identity()
         self.path = Path(path) if path else self._default_path()
         self.done = False
@@ -173,7 +175,7 @@ class Job:
             arrays = {name: hashlib.sha256(a.tobytes()).hexdigest()
                       for name, a in self.card.arrays.items()}
         # a part is found by its name: if the user's code has changed, _check_sources says so
-        code = self.card.code_sha256 if self.card and self._part_of is None else ""
+        code = self._code_sha256 if self.card and self._part_of is None else ""
         what = [self.script.name, self.card.text if self.card else "", arrays, kept, self.seed,
                 code, self._extra]
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
@@ -289,8 +291,8 @@ class Job:
 
     def _sources(self) -> dict[str, str]:
         sources = {"script_sha256": self.script.sha256}
-        if self.card is not None and self.card.code_path is not None:
-            sources["code_sha256"] = self.card.code_sha256
+        if self._code_sha256:
+            sources["code_sha256"] = self._code_sha256
         return sources
 
     def close(self) -> None:
@@ -811,7 +813,8 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
         "quick": bool(resumed.attributes.get("quick")) if resumed else script.quick,
     }
     script.quick = extra["quick"]
-    job = Job(script, None, parameters, seed, arguments.resume, extra=extra)
+    codes = " ".join(card.code_sha256 for card in loaded if card.code_path is not None)
+    job = Job(script, None, parameters, seed, arguments.resume, extra=extra, code_sha256=codes)
     if arguments.resume is None:
         job.path = (arguments.out or job.path) / "verdict.h5"
     job.open(arguments.force, resume=arguments.resume is not None)

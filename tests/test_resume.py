@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, experiment, runfile
+from phasegrok import cards, compiled, experiment, runfile
 from phasegrok.protocols import clones, training, wang_landau
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -417,6 +417,34 @@ def test_a_changed_script_is_refused_and_force_records_it(call, no_figures, stop
     assert runfile.read("a.h5").attributes["resumed_after_change"] == f"script was {before}"
     assert call("phasegrok", "resume", "a.h5", "--sweeps", 4000).code == 0
     assert runfile.read("a.h5").attributes["resumed_after_change"] == f"script was {before}"
+
+
+def test_a_comparison_notices_a_change_of_the_code_of_a_card(call, no_figures, stop_at, tmp_path,
+                                                             monkeypatch):
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)  # the kernels are ours
+    monkeypatch.setattr(cards, "_user_files", set())
+    code = tmp_path / "mine.py"
+    code.write_text("from phasegrok.systems.testsystems import Parameters\n\n\n"
+                    "class Mine(Parameters):\n    pass\n")
+    text = (ROOT / "models" / "control-drift.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace(
+        'kind = "overdamped-1d"', 'kind = "mine"\ncode = "mine.py:Mine"\nfamily = "overdamped"'))
+    words = ("compare_accounts", "mine.toml", "--quick", "--set", "clones=24", "--set",
+             "scan_clones=8", "--out", "cut")
+    stop_at(4)
+    assert call(*words).code == 3
+    stop_at(0)
+    statuses = {path: runfile.read(path).attributes["status"]
+                for path in Path("cut").rglob("*.h5")}
+    assert list(statuses.values()).count("interrupted") == 2  # the comparison and a part of it
+    code.write_text(code.read_text() + "# edited\n")
+    for again in (("phasegrok", "resume", "cut/verdict.h5"), words):
+        refused = call(*again)
+        assert refused.code == 2 and "code has changed" in refused.errors[0], refused.err
+    assert call("phasegrok", "resume", "cut/verdict.h5", "--force").code == 0
+    for path, status in statuses.items():
+        mixed = runfile.read(path).attributes.get("resumed_after_change", "")
+        assert mixed.startswith("code was ") == (status == "interrupted"), path
 
 
 def test_a_checkpoint_of_another_version_is_refused(call, no_figures, stop_at):
