@@ -6,7 +6,7 @@ For every case: the largest and the root mean square error of ln g over the cell
 square of the stated errors, the root mean square z = (error / stated error), whether the run calls
 itself complete, and the seconds (compilation excluded).  Errors come from 8 walkers, so a z is
 about Student's t with 7 degrees of freedom, whose rms is sqrt(7/5) = 1.18; cells of one run are
-strongly correlated, so that rms z of a single run scatters between about 0.5 and 2.5.
+strongly correlated, so that rms z of a single run scatters between about 0.4 and 2.7.
 Writes benchmarks/results/wang_landau_accuracy.json.
 """
 
