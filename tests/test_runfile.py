@@ -33,7 +33,8 @@ ARRAYS = hnp.arrays(DTYPES, SHAPES)
 ATTRIBUTES = st.dictionaries(NAMES, st.one_of(
     TEXT, st.integers(-2**63, 2**63 - 1), st.floats(), st.booleans()), max_size=4)
 STATES = st.dictionaries(NAMES, st.one_of(
-    ARRAYS, st.integers(-2**63, 2**63 - 1), st.floats(), st.booleans(), TEXT), max_size=4)
+    hnp.arrays(DTYPES, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0)),
+    st.integers(-2**63, 2**63 - 1), st.floats(), st.booleans(), TEXT), max_size=4)
 
 
 @st.composite
@@ -49,8 +50,13 @@ def groups(draw):
 
 
 def same(a, b) -> bool:
-    """Equal in type, shape and every bit; booleans are stored as 0 and 1."""
+    """Equal in type, shape and every bit; booleans are stored as 0 and 1.
+
+    A number by itself is read in the byte order of this machine.
+    """
     a, b = np.asarray(a), np.asarray(b)
+    if a.ndim == 0:
+        a = a.astype(a.dtype.newbyteorder("="))
     if a.dtype.kind == "U":
         return a.tolist() == b.tolist()
     a = a.astype(np.int8) if a.dtype == bool else a
