@@ -172,7 +172,7 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
              "scale": (unit, "scale of the shifted exponential"),
              "memoryless": ("1", "mean residual time beyond the median / scale")}
     for name, (u, text) in texts.items():
-        how = "bootstrap over clones" if u == "1" else "from the likelihood and the scatter of clones"
+        how = "bootstrap over clones" if u == "1" else "likelihood and scatter of clones"
         group.add(name, getattr(waits, name), (), u, text)
         group.add(f"{name}_err", getattr(waits, f"{name}_err"), (), u,
                   f"standard error of {name}: {how}")
