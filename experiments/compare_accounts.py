@@ -24,8 +24,9 @@ class Parameters:
 
 def run(job: Job, cards: list) -> None:
     """Measure every card, each protocol in its own file, then judge."""
-    from phasegrok.protocols import measure, verdict_group
+    from phasegrok.protocols import check_comparable, measure, verdict_group
 
+    check_comparable(cards)
     groups = {}
     for card in cards:
         job.write("running", groups)

@@ -52,11 +52,6 @@ def use_sources(*files: Path) -> None:
         dispatcher.enable_caching()
 
 
-def is_cold() -> bool:
-    """True where no kernel was compiled yet for the present sources: the first run will."""
-    return not any(cache_directory().rglob("*.nbi"))
-
-
 def _forget_old() -> None:
     """Remove kernel folders of sources that nobody has used for a month."""
     root = _cache_root()

@@ -399,13 +399,21 @@ def _draw_training(run: RunFile):
     norms, names = group["weight_norm"], group["matrix"]
     for j, name in enumerate(names):
         if not str(name).startswith("b_"):
-            axes[2].plot(step, np.nanmean(norms[:, :, j], axis=0), label=str(name),
+            axes[2].plot(step, _mean_of_known(norms[:, :, j]), label=str(name),
                          color=plt.get_cmap("viridis")(j / max(1, len(names) - 1)))
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=(step[1] if len(step) > 1 else 1, step[-1]))
     axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     _title(figure, run)
     return figure
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the replicas that got there; NaN where none did."""
+    known = np.isfinite(values)
+    number = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _accuracy_curves(axis, step, train, test) -> None:

@@ -190,6 +190,18 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
 # --- the comparison of accounts -------------------------------------------------------------------
 
 
+def check_comparable(cards: list[Card]) -> None:
+    """Refuse, before any work, a card on which no verdict can be reached."""
+    messages = []
+    for card in cards:
+        try:
+            _event_of(card)
+        except InputError as error:
+            messages += error.messages
+    if messages:
+        raise InputError(*messages)
+
+
 def measure(job, card: Card):
     """All measurements that a verdict needs, each protocol in its own file beside the verdict's.
 
