@@ -271,7 +271,8 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     if cells > _LANDSCAPE_CELLS:
         return None
     waiting, _ = _event_of(card)
-    temperatures = np.unique(np.append(temperature_table(card), waiting.temperatures))
+    grid = np.append(temperature_table(card), waiting.temperatures)
+    temperatures = np.unique(grid.round(12))  # 1.2999999999999998 is 1.3
     groups = _part(job, card, f"effective_potential-{size}",
                    lambda: wang_landau(card, joint=True),
                    lambda protocol, state: potential_groups(protocol, state, temperatures))

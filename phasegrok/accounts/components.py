@@ -19,6 +19,8 @@ from phasegrok.relaxation.waiting_times import (
 )
 from phasegrok.runfile import Group
 
+_OVERSHOOT = 0.5826  # -zeta(1/2)/sqrt(2 pi)
+
 
 @dataclasses.dataclass
 class Measurements:
@@ -115,13 +117,24 @@ def _noise_free(group: Group) -> Measured | None:
     return Measured(float(group["time"][0]))
 
 
+def _mean_waits(groups, interval: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean waiting times with errors: those that the groups hold, or from their clones."""
+    pairs = []
+    for group in groups:
+        if "tau" in group:
+            pairs.append((float(group["tau"]), float(group["tau_err"])))
+        else:
+            waits = analyse(group, interval)
+            pairs.append((waits.tau, waits.tau_err))
+    tau, error = np.array(pairs).T
+    return tau, error
+
+
 def _noise_scaling(measured: Measurements, interval: float) -> Measured | None:
     temperatures = np.array(list(measured.waits))
     if len(temperatures) < 2:
         return None
-    table = [analyse(group, interval) for group in measured.waits.values()]
-    line = temperature_slope(temperatures, np.array([w.tau for w in table]),
-                             np.array([w.tau_err for w in table]))
+    line = temperature_slope(temperatures, *_mean_waits(measured.waits.values(), interval))
     return Measured(line.slope, line.slope_error)
 
 
@@ -137,9 +150,8 @@ def _size_slope(measured: Measurements, interval: float) -> Measured | None:
         return None
     main = measured.waits[measured.temperature]
     table = {measured.size: main, **measured.sizes}
-    waits = [analyse(group, interval) for group in table.values()]
-    line = size_slope(np.array(list(table), dtype=float), np.array([w.tau for w in waits]),
-                      np.array([w.tau_err for w in waits]))
+    sizes = np.array(list(table), dtype=float)
+    line = size_slope(sizes, *_mean_waits(table.values(), interval))
     return Measured(line.slope, line.slope_error)
 
 
@@ -199,7 +211,8 @@ def _exact_curie_weiss(p, waiting, event, temperature, n) -> dict[str, float]:
     from phasegrok.theory.first_passage import curie_weiss_first_passage
 
     couplings = {"h": p.h, "J2": p.J2, "J3": p.J3}
-    passage = curie_weiss_first_passage(n, temperature, waiting.start, event.threshold,
+    start = 2.0 * round(n * (1.0 + waiting.start) / 2.0) / n - 1.0  # the nearest of N spins
+    passage = curie_weiss_first_passage(n, temperature, start, event.threshold,
                                         waiting.dynamics, **couplings)
     try:
         found = barrier(n, temperature, **couplings)
@@ -221,4 +234,7 @@ def _exact_overdamped(p, event, temperature) -> dict[str, float]:
     if folded and (p.start != 0.0 or p.c0 != 0.0 or p.c2 != 0.0):
         return {}
     reflect = 0.0 if folded else None
-    return {"tau": diffusion_first_passage(force, temperature, p.start, event.threshold, reflect)}
+    # A walk that is looked at every dt sees a level about 0.5826 standard deviations of a step
+    # later (Siegmund, Sequential Analysis, 1985, ch. X): the time-step error is part of the answer.
+    seen = event.threshold + _OVERSHOOT * math.sqrt(2.0 * temperature * p.dt)
+    return {"tau": diffusion_first_passage(force, temperature, p.start, seen, reflect)}
