@@ -158,7 +158,7 @@ def _verdict_table(run: RunFile) -> str:
             "control: as known" if control == label else f"control: {control} expected")
         tau = _both(g, "tau")
         if "exact_tau" in g.attributes:
-            tau += f" (exact {g.attributes['exact_tau']:.4g})"
+            tau += f" (exact {g.attributes['exact_tau']:.5g})"
         ratio = float(g["t0"]) / float(g["tau"]) if float(g["tau"]) > 0 else math.nan
         rows.append([name, label, note, str(g.attributes["clones"]), tau, _pair(ratio, 0.0),
                      _both(g, "cv"), _both(g, "G"), _both(g, "barrier")])
