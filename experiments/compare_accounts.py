@@ -22,11 +22,17 @@ class Parameters:
                                    "at least 40; 24 with --quick)")
 
 
+def check(cards: list, parameters: Parameters, quick: bool) -> None:
+    """Every card must allow a verdict."""
+    from phasegrok.protocols import check_comparable
+
+    check_comparable(cards, parameters.clones, quick)
+
+
 def run(job: Job, cards: list) -> None:
     """Measure every card, each protocol in its own file, then judge."""
-    from phasegrok.protocols import check_comparable, measure, verdict_group
+    from phasegrok.protocols import measure, verdict_group
 
-    check_comparable(cards)
     groups = {}
     for card in cards:
         job.write("running", groups)
@@ -35,4 +41,4 @@ def run(job: Job, cards: list) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, Parameters, run, CARDS, __file__, folder=True)
+    main(__doc__, Parameters, run, CARDS, __file__, check)

@@ -37,7 +37,7 @@ class InputError(Exception):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def temperature_grid(text: str) -> np.ndarray:
@@ -55,7 +55,7 @@ def temperature_grid(text: str) -> np.ndarray:
         raise ValueError(f'"{text}" is not of the form first:last:number, as 1.0:3.0:41') from None
     if len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(grid <= 0.0):
         raise ValueError(f'"{text}": temperatures must be positive, and at least one')
-    return grid
+    return np.unique(grid)  # ascending, whichever way it was given
 
 
 class Observables(_Section):
@@ -308,7 +308,10 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     small = raw.get("quick")
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
+    known_for = _what_is_known_of(raw)
     messages += _apply(raw, overrides, schema, "--set")
+    if _what_is_known_of(raw) != known_for:
+        raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
     messages += more
     if messages or model is None:
@@ -316,6 +319,13 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     if arrays is None and parameters is not None:
         arrays = _disorder(model, parameters, folder, source)
     return Card(model, parameters, arrays or {}, folder, to_toml(raw), code_path)
+
+
+def _what_is_known_of(raw) -> tuple:
+    """What the known verdict of a control depends on."""
+    waiting = raw.get("waiting_times")
+    temperatures = waiting.get("temperatures") if isinstance(waiting, dict) else None
+    return copy.deepcopy((raw.get("kind"), raw.get("parameters"), raw.get("event"), temperatures))
 
 
 def _schema_of(raw, folder, execute_code, source):

@@ -637,7 +637,7 @@ def _finite(text: str) -> float:
 
 
 def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
-         folder: bool = False) -> None:
+         check=None) -> None:
     """Run a script: parse, validate, run or resume each card, draw, and exit with its code.
 
     Parameters
@@ -647,23 +647,24 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
     parameters_class : dataclass
         Its options, made with :func:`parameter`.
     run : callable
-        ``run(job)`` composes library calls and ends with ``job.finish(groups)``; with ``folder``,
+        ``run(job)`` composes library calls and ends with ``job.finish(groups)``; with ``check``,
         ``run(job, cards)``.
     default_cards : list of str
         Cards where none is named.
     script : str
         ``__file__``.
-    folder : bool
-        One run over all cards, in a folder (several files), instead of a file for each card.
+    check : callable, optional
+        ``check(cards, parameters, quick)`` refuses cards before any work; with it, one run goes
+        over all cards, in a folder (several files), instead of a file for each card.
     """
     path = Path(script).resolve()
-    arguments = _parser(doc, parameters_class, path, default_cards, folder).parse_args()
+    arguments = _parser(doc, parameters_class, path, default_cards, check is not None).parse_args()
     from phasegrok.cards import InputError
     from phasegrok.runfile import RunFileError, WriteError
 
     try:
         _catch_signals()
-        _run_all(arguments, parameters_class, run, default_cards, path, folder)
+        _run_all(arguments, parameters_class, run, default_cards, path, check)
     except InputError as error:
         for message in error.messages:
             print(f"error: {message}", file=sys.stderr)
@@ -680,7 +681,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         sys.exit(EXIT_FAILED)
 
 
-def _run_all(arguments, parameters_class, run, default_cards, path, folder) -> None:
+def _run_all(arguments, parameters_class, run, default_cards, path, check) -> None:
     from phasegrok.cards import InputError
 
     if arguments.checkpoint <= 0.0:
@@ -698,7 +699,9 @@ def _run_all(arguments, parameters_class, run, default_cards, path, folder) -> N
         resumed.attributes["command_line"] if resumed else _command_line(path),
         arguments.force, arguments.checkpoint, arguments.quick, resumed is not None,
     )
-    if folder:
+    if check is not None:
+        check(loaded, parameters,
+              bool(resumed.attributes.get("quick")) if resumed else arguments.quick)
         _run_folder(arguments, script, parameters, seed, loaded, run, resumed)
         return
     if arguments.out and len(loaded) > 1 and arguments.out.suffix == ".h5":

@@ -96,7 +96,9 @@ def _potential_lines(group: Group) -> str:
             "coexistence_temperature", "equal_weight_temperature", "coexistence_barrier"))
         lines.append(f"coexistence: equal height at T = {height}, equal weight at T = {weight}, "
                      f"barrier {barrier} nat (whole system)")
-    if not np.any(group["wells"] > 1):
+    if math.isnan(group.attributes["resolution"]):
+        lines.append("wells were not sought: one walker gives no errors to tell them from noise")
+    elif not np.any(group["wells"] > 1):
         lines.append("a single well at every temperature of the range")
     else:
         low, high = (_pair(float(group[n]), float(group[f"{n}_err"]), f"{end} of the range")
@@ -154,8 +156,9 @@ def _verdict_table(run: RunFile) -> str:
     for name, g in verdicts.items():
         label = g.attributes["label"]
         control = g.attributes.get("control")
-        note = "provisional" if control is None else (
-            "control: as known" if control == label else f"control: {control} expected")
+        note = "" if g.attributes["calibrated"] else "provisional"
+        if control is not None:
+            note = "control, as known" if control == label else f"control, {control} expected"
         tau = _both(g, "tau")
         if "exact_tau" in g.attributes:
             tau += f" (exact {g.attributes['exact_tau']:.5g})"
@@ -176,10 +179,11 @@ def _verdict_table(run: RunFile) -> str:
         lines += _landscape_lines(g)
         lines.append(f"    not measured, and not assumed: {g.attributes['not_measured']}")
     lines.append("")
-    lines.append("Labels of systems that are no controls are provisional: no stored calibration "
-                 "was consulted.")
+    lines.append("All labels are provisional: no stored calibration was consulted.")
+    fewest = _fewest_clones(verdicts)
     if run.attributes.get("quick"):
-        lines.append(f"--quick: smaller runs; {_fewest_clones(verdicts)} clones at least, not 40.")
+        few = f"; {fewest} clones on a card, where a verdict asks for 40" if fewest < 40 else ""
+        lines.append(f"--quick: smaller runs{few}.")
     return "\n".join(lines)
 
 
@@ -395,17 +399,22 @@ def _draw_training(run: RunFile):
         axes[1].plot(step, group["train_loss"][k], color=_COLOURS[0], alpha=0.8)
         axes[1].plot(step, group["test_loss"][k], color=_COLOURS[1], alpha=0.8)
     axes[1].set(xscale="log", yscale="log", xlabel="step", ylabel="loss (nat)",
-                xlim=(step[1] if len(step) > 1 else 1, step[-1]))
+                xlim=_step_range(step))
     norms, names = group["weight_norm"], group["matrix"]
     for j, name in enumerate(names):
         if not str(name).startswith("b_"):
             axes[2].plot(step, _mean_of_known(norms[:, :, j]), label=str(name),
                          color=plt.get_cmap("viridis")(j / max(1, len(names) - 1)))
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
-                ylim=(0, None), xlim=(step[1] if len(step) > 1 else 1, step[-1]))
+                ylim=(0, None), xlim=_step_range(step))
     axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     _title(figure, run)
     return figure
+
+
+def _step_range(step: np.ndarray) -> tuple[float, float]:
+    """From the first evaluation after the start to the last."""
+    return float(step[min(1, len(step) - 1)]), float(max(step[-1], 2))
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
@@ -422,7 +431,7 @@ def _accuracy_curves(axis, step, train, test) -> None:
         axis.plot(step, train[k], color=_COLOURS[0], alpha=0.8, label="train" if k == 0 else None)
         axis.plot(step, test[k], color=_COLOURS[1], alpha=0.8, label="test" if k == 0 else None)
     axis.set(xscale="log", xlabel="step", ylabel="accuracy", ylim=(-0.02, 1.05),
-             xlim=(step[1] if len(step) > 1 else 1, step[-1]))
+             xlim=_step_range(step))
     axis.legend(loc="center left")
 
 
@@ -507,7 +516,7 @@ def _draw_verdict(run: RunFile, path: Path):
         _draw_column(axes[:, column], name, group, _parts(path, name))
     note = "provisional: no stored calibration was consulted; ageing was not measured"
     if run.attributes.get("quick"):
-        note += f"; quick run, at least {_fewest_clones(verdicts)} clones"
+        note += f"; quick run, {_fewest_clones(verdicts)} clones or more on a card"
     figure.suptitle(f"Which account fits?   ({note})", fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -559,7 +568,8 @@ def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
     """Mean waiting time against temperature, with the exact values where there are any."""
     rows = []
     for name, part in parts.items():
-        if name.startswith(f"waiting_times-{size}"):
+        main = f"waiting_times-{size}"
+        if name == main or name.startswith(f"{main}-T"):
             g = part["waiting_times"]
             rows.append((g.attributes["temperature"], float(g["tau"]), float(g["tau_err"]),
                          g.attributes.get("exact_tau", math.nan)))
@@ -570,8 +580,9 @@ def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
     t0 = float(verdict["t0"])
     if math.isfinite(t0):
         axis.axhline(t0, color=_GREY, linestyle="--", linewidth=0.9, label="noise-free")
-    axis.set(xscale="log", yscale="log", xlabel="temperature $T$",
-             ylabel=f"mean waiting {_time_label(verdict.attributes)}")
+    axis.set(xlabel="temperature $T$", ylabel=f"mean waiting {_time_label(verdict.attributes)}")
+    if np.any(tau > 0.0):
+        axis.set(xscale="log", yscale="log")
     text = []
     if not math.isnan(float(verdict["G"])):
         text.append(f"G = {_both(verdict, 'G')}")
@@ -582,7 +593,8 @@ def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
             text.append(f"exact {exact_slope:.4f}")
     axis.set_title("\n".join(text), fontsize=7.5)
     axis.legend()
-    _plain_ticks(axis, T, np.concatenate([tau, [t0]]))
+    if np.any(tau > 0.0):
+        _plain_ticks(axis, T, np.concatenate([tau, [t0]]))
 
 
 def _plain_ticks(axis, T, tau) -> None:

@@ -10,6 +10,7 @@ from phasegrok.cards import Card, Event, InputError, WaitingTimes, temperature_g
 from phasegrok.runfile import Group
 
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
+_MOST_STEPS = 1e18  # counters are 64-bit integers
 _MIN_CLONES, _MIN_CLONES_QUICK = 40, 24
 
 
@@ -105,11 +106,19 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
 
 
 def _event_of(card: Card) -> tuple[WaitingTimes, Event]:
-    """Settings of the clones and the event that they wait for."""
+    """Settings of the clones and the event that they wait for, refused where they cannot be run."""
     if card.model.waiting_times is None or card.model.event is None:
         missing = "[waiting_times]" if card.model.waiting_times is None else "[event]"
         raise InputError(f"{card.name}: waiting times and a verdict need {missing} on the card")
-    return card.model.waiting_times, card.model.event
+    waiting, event = card.model.waiting_times, card.model.event
+    if waiting.limit * 10_000 > _MOST_STEPS or event.hold > waiting.limit:
+        raise InputError(f"{card.name}: limit = {waiting.limit:g}, hold = {event.hold:g} cannot be "
+                         "run: give a limit that is longer than the hold and below 1e14")
+    start = _known_start(card, waiting)
+    if start is not None and start >= event.threshold:
+        raise InputError(f"{card.name}: the order parameter at the start, {start:g}, is already at "
+                         f"the event's threshold {event.threshold:g}")
+    return waiting, event
 
 
 def clones(card: Card, temperature: float | None = None, number: int | None = None):
@@ -137,6 +146,14 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
     return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
                           waiting.dynamics, waiting.start, waiting.preparation_sweeps,
                           waiting.preparation_temperature)
+
+
+def _known_start(card: Card, waiting: WaitingTimes) -> float | None:
+    """Order parameter of the start where the card fixes it: the clones must not be there yet."""
+    if card.family == "overdamped":
+        x = card.parameters.start
+        return abs(x) if card.parameters.order_parameter == "abs_x" else x
+    return None if waiting.preparation_sweeps else waiting.start
 
 
 def _network_clones(card: Card, temperature: float, number: int):
@@ -190,16 +207,25 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
 # --- the comparison of accounts -------------------------------------------------------------------
 
 
-def check_comparable(cards: list[Card]) -> None:
-    """Refuse, before any work, a card on which no verdict can be reached."""
+def check_comparable(cards: list[Card], clones_asked: int | None, quick: bool) -> None:
+    """Refuse, before any work, cards on which no verdict can be reached."""
     messages = []
     for card in cards:
         try:
-            _event_of(card)
+            waiting, _ = _event_of(card)
+            _enough_clones(card, clones_asked or waiting.clones, quick)
+            for size in waiting.sizes:
+                card.resized(size)
         except InputError as error:
             messages += error.messages
     if messages:
         raise InputError(*messages)
+
+
+def _enough_clones(card: Card, number: int, quick: bool) -> None:
+    least = _MIN_CLONES_QUICK if quick else _MIN_CLONES
+    if number < least:
+        raise InputError(f"{card.name}: a verdict needs at least {least} clones, not {number}")
 
 
 def measure(job, card: Card):
@@ -226,18 +252,16 @@ def measure(job, card: Card):
     sizes = {n: _waiting_part(job, card.resized(n), f"waiting_times-{n}",
                               waiting.temperatures[0], waiting.scan_clones)
              for n in waiting.sizes}
-    return Measurements(waits, noise_free, size, sizes, potentials)
+    sites = {}
+    if card.family == "discrete":
+        sites = {n: card.resized(n).build().n_sites for n in waiting.sizes}
+        sites[size] = card.build().n_sites
+    return Measurements(waits, noise_free, size, sizes, potentials, sites)
 
 
 def _n_clones(job, card: Card, k: int) -> int:
     waiting, _ = _event_of(card)
-    if k > 0:
-        return waiting.scan_clones
-    number = job.parameters.clones or waiting.clones
-    least = _MIN_CLONES_QUICK if job.script.quick else _MIN_CLONES
-    if number < least:
-        raise InputError(f"{card.name}: a verdict needs at least {least} clones, not {number}")
-    return number
+    return waiting.scan_clones if k else job.parameters.clones or waiting.clones
 
 
 def _part(job, card: Card, name: str, make, finish=None) -> dict[str, Group]:
@@ -325,5 +349,5 @@ def _add_exact_slope(group: Group, measured) -> None:
     exact = {n: g.attributes["exact_tau"] for n, g in taus.items() if "exact_tau" in g.attributes}
     if len(exact) >= 2:
         low, high = min(exact), max(exact)
-        slope = np.log(exact[high] / exact[low]) / (high - low)
+        slope = np.log(exact[high] / exact[low]) / (measured.n_sites(high) - measured.n_sites(low))
         group.attributes["exact_size_slope"] = float(slope)

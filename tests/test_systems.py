@@ -414,3 +414,13 @@ def test_only_functions_of_a_discrete_system_can_be_registered():
         @discrete.behaviour(dict)
         def energy_chnge(system, sigma, cache, site, value):
             return 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
+def test_energy_levels_follow_the_scale_of_the_couplings(scale):
+    from phasegrok.systems.ising import common_step
+
+    assert common_step([2.0 * scale, -3.0 * scale, 0.0]) == pytest.approx(scale, rel=1e-12)
+    with pytest.raises(ValueError, match="no common step"):
+        common_step([scale, 1e-8 * scale])
+    assert common_step([scale, scale * math.sqrt(2.0)]) < 1e-5 * scale  # too many levels: refused

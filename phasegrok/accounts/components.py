@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from phasegrok.accounts.verdict import Components, Measured, Verdict, decide
+from phasegrok.accounts.verdict import T0_SADDLE, Components, Measured, Verdict, decide
 from phasegrok.relaxation.waiting_times import (
     WaitingTimes,
     size_slope,
@@ -38,6 +38,8 @@ class Measurements:
         Size -> group ``effective_potential``, where the landscape was measured.
     size : int
         The main size.
+    sites : dict
+        Size -> number of sites, where it is another number (L^2).
     """
 
     waits: dict[float, Group]
@@ -45,6 +47,11 @@ class Measurements:
     size: int
     sizes: dict[int, Group] = dataclasses.field(default_factory=dict)
     potentials: dict[int, Group] = dataclasses.field(default_factory=dict)
+    sites: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    def n_sites(self, size: int) -> int:
+        """Number of sites of a size (L^2 of a lattice of linear size L)."""
+        return self.sites.get(size, size)
 
     @property
     def temperature(self) -> float:
@@ -74,7 +81,7 @@ def components(measured: Measurements, interval: float = 0.0) -> Components:
     return Components.of_waits(
         waits,
         change=_change(main),
-        t0=_noise_free(measured.noise_free),
+        t0=_noise_free(measured.noise_free, waits),
         G=_noise_scaling(measured, interval),
         transit=_transit(main, waits),
         size_slope=_size_slope(measured, interval),
@@ -110,11 +117,14 @@ def _change(group: Group) -> Measured | None:
     return Measured(value, value * relative)
 
 
-def _noise_free(group: Group) -> Measured | None:
-    """Crossing time of the noise-free run; infinite where it did not cross up to its limit."""
-    if bool(group["censored"][0]):
-        return Measured(math.inf)
-    return Measured(float(group["time"][0]))
+def _noise_free(group: Group, waits: WaitingTimes) -> Measured | None:
+    """Crossing time of the noise-free run; infinite where it was watched long enough to say so."""
+    if "broken_step" in group and np.isfinite(group["broken_step"][0]):
+        return None
+    if not bool(group["censored"][0]):
+        return Measured(float(group["time"][0]))
+    watched = float(group["time"][0])
+    return Measured(math.inf) if watched > T0_SADDLE * waits.tau else None
 
 
 def _mean_waits(groups, interval: float) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +160,7 @@ def _size_slope(measured: Measurements, interval: float) -> Measured | None:
         return None
     main = measured.waits[measured.temperature]
     table = {measured.size: main, **measured.sizes}
-    sizes = np.array(list(table), dtype=float)
+    sizes = np.array([measured.n_sites(size) for size in table], dtype=float)
     line = size_slope(sizes, *_mean_waits(table.values(), interval))
     return Measured(line.slope, line.slope_error)
 
@@ -172,7 +182,7 @@ def _barriers(measured: Measurements) -> dict[str, Measured | None]:
     if len(known) < 2:
         return {"barrier": main, "barrier_size_slope": None}
     low, high = min(known), max(known)
-    width = high - low
+    width = measured.n_sites(high) - measured.n_sites(low)
     slope = (known[high].value - known[low].value) / width
     error = math.hypot(known[high].error, known[low].error) / width
     return {"barrier": main, "barrier_size_slope": Measured(slope, error)}
@@ -199,10 +209,14 @@ def exact_values(kind: str, parameters, waiting, event, temperature: float,
     if event.hold > 0.0:
         return {}
     fixed_start = waiting.start is not None and waiting.preparation_sweeps == 0
-    if kind == "curie-weiss" and fixed_start and temperature > 0.0:
-        return _exact_curie_weiss(parameters, waiting, event, temperature, size or parameters.N)
-    if kind == "overdamped-1d":
-        return _exact_overdamped(parameters, event, temperature)
+    try:
+        if kind == "curie-weiss" and fixed_start and temperature > 0.0:
+            n = size or parameters.N
+            return _exact_curie_weiss(parameters, waiting, event, temperature, n)
+        if kind == "overdamped-1d":
+            return _exact_overdamped(parameters, event, temperature)
+    except ValueError:  # no exact answer: a level out of reach, a force that does not confine
+        return {}
     return {}
 
 

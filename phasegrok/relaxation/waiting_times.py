@@ -125,7 +125,7 @@ def waiting_times(
     time_i = np.asarray(time_i, dtype=float)
     censored_i = np.zeros(time_i.shape) if censored_i is None else np.asarray(censored_i)
     censored_i = censored_i.astype(bool)
-    if time_i.ndim != 1 or time_i.shape != censored_i.shape or time_i.size == 0:
+    if time_i.ndim != 1 or time_i.shape != censored_i.shape:
         raise ValueError(f"times {time_i.shape} and censored {censored_i.shape} must be (n,)")
     if not (np.isfinite(time_i).all() and (time_i >= 0.0).all()):
         raise ValueError("waiting times must be finite and not negative; mark unseen as censored")
@@ -143,6 +143,7 @@ def waiting_times(
         tau_err = math.hypot(scale / n, scale_err * (1.0 - 1.0 / n))
     else:
         tau, tau_err = float(time_i.mean()), float(time_i.std(ddof=1) / math.sqrt(n))
+    tau_err = math.hypot(tau_err, interval / math.sqrt(12.0))  # a coarse record is no sharper
     p_value = _goodness_of_fit(time_i, censored_i, interval, n_resamples, seed)
     index_bi = np.random.default_rng(seed).integers(0, n, (n_resamples, n))
     cv_b = _coefficient_of_variation(time_i[index_bi], censored_i[index_bi])

@@ -17,7 +17,7 @@ _SAME_LEVEL = 1e-9  # energies nearer than this are one level (rounding of E is 
 class Parameters(BaseModel):
     """Parameters of the Curie-Weiss model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     N: int = Field(ge=2, le=100_000, description="number of spins")
     h: float = Field(0.0, description="field, in units of energy")
     J2: float = Field(0.0, description="two-body coupling, in units of energy")

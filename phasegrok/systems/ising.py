@@ -19,7 +19,7 @@ MAX_CELLS = 200_000
 class Lattice2DParameters(BaseModel):
     """Parameters of the Ising model on the periodic square lattice."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
     J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
     h: float = Field(0.0, description="field, in units of energy")
@@ -42,7 +42,7 @@ class Lattice2DParameters(BaseModel):
 class GraphParameters(BaseModel):
     """Parameters of Ising spins on a graph; the bonds come from the card's data file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     h: float = Field(0.0, description="field, in units of energy")
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -60,6 +60,9 @@ class GraphParameters(BaseModel):
             raise ValueError("a bond joins a site with itself")
         if not np.all(np.isfinite(rows)):
             raise ValueError("a coupling in the bond list is not a finite number")
+        if sites.max() > 100 * (len(rows) + 10):
+            raise ValueError(f"a site has number {sites.max():.0f} with {len(rows)} bonds only: "
+                             "number the sites from 0 without large gaps")
         pairs = np.sort(sites.astype(np.int64), axis=1)
         if len(np.unique(pairs, axis=0)) < len(pairs):
             raise ValueError("a bond appears twice: give each pair of sites once, couplings added")
@@ -117,7 +120,7 @@ class Ising(NamedTuple):
         """Energies of the landscape's cells: all that can occur, equidistant."""
         if self.n_energies > MAX_CELLS:
             raise ValueError(
-                f"{self.n_energies} energy levels: couplings and field have no large common "
+                f"more than {MAX_CELLS} energy levels: couplings and field have no large common "
                 "step; choose them as multiples of a common value, or take h = 0 and --joint"
             )
         return self.energy_start + self.energy_step * np.arange(self.n_energies)
@@ -151,15 +154,30 @@ def square_lattice_bonds(L: int) -> np.ndarray:
 
 
 def common_step(values) -> float:
-    """Largest number of which all ``values`` are integer multiples (0 if all vanish)."""
+    """Largest number of which all ``values`` are integer multiples (0 if all vanish).
+
+    Ratios to the largest value are taken as fractions with denominators up to a million.
+
+    Raises
+    ------
+    ValueError
+        If there is no such number: a value is not a multiple to nine digits.
+    """
+    values = np.abs(np.asarray(values, dtype=float))
+    largest = float(values.max())
+    if largest == 0.0:
+        return 0.0
     step = Fraction(0)
     for value in values:
-        fraction = Fraction(float(value)).limit_denominator(10**6)
+        fraction = Fraction(float(value / largest)).limit_denominator(10**6)
         step = Fraction(
             math.gcd(step.numerator * fraction.denominator, fraction.numerator * step.denominator),
             step.denominator * fraction.denominator,
         )
-    return float(step)
+    multiples = values / (largest * float(step))
+    if np.any(np.abs(multiples - multiples.round()) > 1e-9 * np.maximum(multiples, 1.0)):
+        raise ValueError("couplings and field have no common step")
+    return largest * float(step)
 
 
 def _graph(n_sites, pairs, couplings, h, uniform) -> Ising:
@@ -170,10 +188,13 @@ def _graph(n_sites, pairs, couplings, h, uniform) -> Ising:
     np.cumsum(np.bincount(ends, minlength=n_sites), out=first[1:])
     bound = float(np.abs(couplings).sum())
     # a flip changes the pair energy by twice the local field, which on the square lattice is even
-    step = common_step([4.0 * couplings[0]] if uniform else 2.0 * np.unique(couplings))
-    step = common_step([step, 2.0 * h])
+    changes = [4.0 * couplings[0]] if uniform else 2.0 * np.unique(couplings)
     start = -bound - abs(h) * n_sites
-    count = round(-2.0 * start / step) + 1 if step > 0.0 else 1
+    try:
+        step = common_step([*changes, 2.0 * h])
+        count = round(-2.0 * start / step) + 1 if step > 0.0 else 1
+    except ValueError:
+        step, count = 0.0, MAX_CELLS + 1  # dynamics run; a landscape is refused
     return Ising(
         first=first,
         neighbour=others[order].astype(np.int32),

@@ -18,7 +18,7 @@ from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magneti
 class Parameters(BaseModel):
     """Parameters of the Ising perceptron; teacher and patterns are drawn, or read from a file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     N: int = Field(ge=3, le=10_001, description="number of weights, odd so that no field is zero")
     P: int = Field(ge=1, le=100_000, description="number of patterns")
     disorder_seed: int = Field(1, ge=0, description="seed of the teacher and the patterns")

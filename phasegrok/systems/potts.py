@@ -18,7 +18,7 @@ from phasegrok.systems.ising import square_lattice_bonds
 class Parameters(BaseModel):
     """Parameters of the Potts model on the periodic square lattice."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
     q: int = Field(ge=2, le=100, description="number of colours")
 

@@ -9,13 +9,13 @@ waits for an activated event (exact first-passage times: :mod:`phasegrok.theory.
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Parameters(BaseModel):
     """Parameters of a one-dimensional overdamped system."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     c0: float = Field(0.0, description="constant force")
     c1: float = Field(0.0, description="coefficient of x in the force, 1/time")
     c2: float = Field(0.0, description="coefficient of x^2 in the force")
@@ -23,6 +23,14 @@ class Parameters(BaseModel):
     start: float = Field(description="initial position")
     order_parameter: Literal["x", "abs_x"] = Field("x", description="what the event looks at")
     dt: float = Field(1e-3, gt=0.0, description="time step of the Euler-Maruyama scheme")
+
+    @model_validator(mode="after")
+    def _stable(self):
+        slope = self.c1 + self.start * (2.0 * self.c2 + 3.0 * self.c3 * self.start)
+        if self.dt * abs(slope) >= 1.0:
+            raise ValueError(f"dt = {self.dt:g} is too long a step for a force of slope {slope:g} "
+                             "at the start: take dt below 0.1/slope")
+        return self
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
         """Quenched arrays of the system: none here."""

@@ -45,6 +45,12 @@ class Parameters(BaseModel):
         "float32", description="floating-point type of the weights (the loss is always float64)"
     )
 
+    @field_validator("operation", mode="before")
+    @classmethod
+    def _as_written(cls, operation):
+        spellings = {"x^2+y^2": "x2+y2", "x²+y²": "x2+y2", "x**2+y**2": "x2+y2"}
+        return spellings.get(operation, operation) if isinstance(operation, str) else operation
+
     @field_validator("p")
     @classmethod
     def _p_is_prime(cls, p: int) -> int:

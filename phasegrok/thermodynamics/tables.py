@@ -4,11 +4,14 @@ These put the estimators of this room to work on what a sampler measured, and la
 with coordinates, units and errors.
 """
 
+import math
+
 import numpy as np
 
 from phasegrok.runfile import Group
 from phasegrok.thermodynamics.density_of_states import canonical_with_errors, marginal
 from phasegrok.thermodynamics.effective_potential import (
+    Coexistence,
     barrier,
     coexistence,
     effective_potential_with_errors,
@@ -17,6 +20,8 @@ from phasegrok.thermodynamics.effective_potential import (
 )
 
 RESOLUTION_ERRORS = 3.0  # a well counts when its pass exceeds this many errors of the potential
+_DEPTH = 10.0  # nats above the minimum to which the resolution looks
+_NO_ERRORS = 1e300  # a resolution that accepts the deepest well alone
 _JACKKNIFE = "jackknife over independent walkers"
 
 
@@ -107,7 +112,7 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     rows = density["log_g_jackknife"]
     potential, error = (np.array(x) for x in zip(
         *(effective_potential_with_errors(energy, log_g, rows, T) for T in temperatures)))
-    resolution = _resolution(error)
+    resolution = _resolution(potential, error)
     group = Group()
     group.add("temperature", temperatures, "temperature", "energy", "temperature, k_B = 1")
     group.add("order_parameter", phi, "order_parameter", "1", "order parameter of the card")
@@ -120,18 +125,25 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
                              "complete_reason": density.attributes["complete_reason"],
                              "resolution": resolution,
                              "resolution_rule": f"{RESOLUTION_ERRORS:g} median errors of the "
-                             "potential within 10 nats of its minimum"})
+                             f"potential within {_DEPTH:g} nats of its minimum; without errors no "
+                             "second well is accepted"})
+    if math.isnan(resolution):
+        resolution = _NO_ERRORS
     _add_barriers(group, energy, log_g, rows, resolution)
+    if len(temperatures) < 2:
+        _add_coexistence(group, Coexistence(False, "one temperature only"))
+        _add_spinodals(group, None)
+        return group
     bracket = (float(temperatures[0]), float(temperatures[-1]))
     _add_coexistence(group, coexistence(energy, phi, log_g, bracket, resolution, rows))
     _add_spinodals(group, spinodals(energy, log_g, bracket, resolution, rows))
     return group
 
 
-def _resolution(error: np.ndarray) -> float:
-    """Nats below which a well is noise, from the errors of the potential."""
-    known = error[np.isfinite(error) & (error > 0.0)]
-    return RESOLUTION_ERRORS * float(np.median(known)) if len(known) else 0.0
+def _resolution(potential: np.ndarray, error: np.ndarray) -> float:
+    """Nats below which a well is noise; NaN where no errors are known."""
+    known = np.isfinite(error) & (error > 0.0) & (potential < _DEPTH)
+    return RESOLUTION_ERRORS * float(np.median(error[known])) if known.any() else math.nan
 
 
 def _add_barriers(group: Group, energy, log_g, rows, resolution) -> None:
@@ -183,8 +195,8 @@ def _add_coexistence(group: Group, found) -> None:
 
 def _add_spinodals(group: Group, found) -> None:
     for name, side in (("spinodal_low", "lower"), ("spinodal_high", "upper")):
-        value = getattr(found, side)
+        value = getattr(found, side, None)
         text = f"{side} end of the temperatures with two wells at this size; NaN: none in range"
         group.add(name, np.nan if value is None else value, (), "energy", text)
-        group.add(f"{name}_err", getattr(found, f"{side}_err"), (), "energy",
+        group.add(f"{name}_err", getattr(found, f"{side}_err", np.nan), (), "energy",
                   f"standard error of {name}: {_JACKKNIFE}")
