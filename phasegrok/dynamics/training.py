@@ -6,10 +6,14 @@ recorded, and does not stop the others.
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
-from phasegrok.compiled import n_threads, over_threads
+from phasegrok.compiled import cache_directory, n_threads, over_threads
 from phasegrok.dynamics import adamw
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
@@ -19,6 +23,37 @@ from phasegrok.systems.transformer_compiled import single_threaded_blas
 
 MEMORISED = 0.99  # train accuracy
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+
+
+_ready: set[str] = set()  # precisions whose kernels this process loads from the cache
+_COMPILE = """
+import sys
+from phasegrok.dynamics import adamw
+from phasegrok.rng import streams
+from phasegrok.systems.transformer import Parameters
+print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
+system = Parameters(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2, mlp=8,
+                    precision=sys.argv[1]).build()
+settings = adamw.Settings(temperature=1e-3)
+adamw.advance(system, settings, adamw.init(system, settings, streams(1, [], 1)[0]), 2)
+"""
+
+
+def compile_apart(system: ModularTransformer) -> None:
+    """Compile the training kernels in a process of their own, where they are not cached yet.
+
+    The process that compiles these kernels gives other last digits than those that load them from
+    the cache; a run that began in it could not be resumed bit for bit.
+    """
+    precision = system.parameters.precision
+    marker = cache_directory() / f"training-{precision}.ready"
+    if precision not in _ready and not marker.exists():
+        root = str(Path(adamw.__file__).resolve().parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        subprocess.run([sys.executable, "-c", _COMPILE, precision], check=True,
+                       env=os.environ | {"PYTHONPATH": path})
+        marker.touch()
+    _ready.add(precision)
 
 
 @dataclasses.dataclass
@@ -101,6 +136,7 @@ class _Ensemble:
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
+        compile_apart(self.system)
         active = self._active(state)
         groups = np.array_split(active, min(len(active), n_threads()))
 
@@ -157,6 +193,7 @@ class Training(_Ensemble):
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
+        compile_apart(self.system)
         rng = streams(seed, ["training"], self.replicas)
         firsts = [adamw.init(self.system, self.settings, row)
                   for row in rng]
@@ -237,6 +274,7 @@ class NetworkClones(_Ensemble):
         """
         quiet = self.settings.model_copy(update={"temperature": 0.0})
         rng = streams(seed, ["training"], 1)[0]
+        compile_apart(self.system)
         state = adamw.init(self.system, quiet, rng)
         room = adamw.scratch(self.system)
         with single_threaded_blas():
