@@ -175,7 +175,7 @@ def test_a_split_without_a_train_set_is_refused():
     (["L"], "give it as key=value"), (["=3"], "give it as key=value"),
     (["L=eight"], "parameters.L: input should be a valid integer"),
     (["L="], "parameters.L: input should be a valid integer"),
-    (["kind=ising3d"], "there is no kind 'ising3d'; did you mean ising-2d"),
+    (["kind=ising3d"], "there is no kind 'ising3d'; did you mean ising-3d"),
 ])
 def test_mistakes_of_set(texts, words):
     found = messages(lambda: load("ising-2d", cards.parse_assignments(texts)))

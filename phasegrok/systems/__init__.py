@@ -9,7 +9,10 @@ a force.
 import importlib
 
 KINDS = {
+    "ising-chain": "phasegrok.systems.ising:ChainParameters",
     "ising-2d": "phasegrok.systems.ising:Lattice2DParameters",
+    "ising-3d": "phasegrok.systems.ising:Lattice3DParameters",
+    "edwards-anderson": "phasegrok.systems.ising:EdwardsAndersonParameters",
     "ising-graph": "phasegrok.systems.ising:GraphParameters",
     "potts-2d": "phasegrok.systems.potts:Parameters",
     "curie-weiss": "phasegrok.systems.curie_weiss:Parameters",
@@ -19,7 +22,10 @@ KINDS = {
 }
 
 FAMILY = {
+    "ising-chain": "discrete",
     "ising-2d": "discrete",
+    "ising-3d": "discrete",
+    "edwards-anderson": "discrete",
     "ising-graph": "discrete",
     "potts-2d": "discrete",
     "curie-weiss": "discrete",

@@ -1,12 +1,14 @@
-"""Ising spins: the periodic square lattice, and any graph given as a list of bonds.
+"""Ising spins: periodic lattices, spin glasses, and any graph given as a list of bonds.
 
-E = -J sum_<ij> s_i s_j - h sum_i s_i (lattice), E = -sum_ij J_ij s_i s_j - h sum_i s_i (graph);
-the order parameter is the magnetisation M = sum_i s_i.
+E = -sum_ij J_ij s_i s_j - h sum_i s_i over the bonds, and the order parameter is the magnetisation
+M = sum_i s_i.  The chain, the square and the simple cubic lattice have one coupling J between
+nearest neighbours and, but for the chain, one coupling J2 between next-nearest ones; the couplings
+of the Edwards-Anderson model (J. Phys. F 5 (1975) 965) are drawn, and are quenched.
 """
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,13 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magnetisation
 
 MAX_CELLS = 200_000
+_MOST_STRENGTHS = 64  # with more different couplings, energies have no large common step
 
 
-class Lattice2DParameters(BaseModel):
-    """Parameters of the Ising model on the periodic square lattice."""
-
+class _Lattice(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
     J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
     h: float = Field(0.0, description="field, in units of energy")
 
@@ -28,15 +28,87 @@ class Lattice2DParameters(BaseModel):
         """Quenched arrays of the system: none here."""
         return {}
 
+
+class ChainParameters(_Lattice):
+    """Parameters of the periodic Ising chain; with heat bath, Glauber's chain."""
+
+    N: int = Field(ge=3, le=2**24, description="number of spins")
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """Number of spins N."""
+        return self.N
+
+    def build(self, arrays: dict[str, np.ndarray]) -> "Ising":
+        """The system on which kernels run."""
+        bonds = lattice_bonds(self.N, 1)
+        return _graph(self.N, bonds, np.full(self.N, self.J), self.h, self.N, 1)
+
+
+class Lattice2DParameters(_Lattice):
+    """Parameters of the Ising model on the periodic square lattice."""
+
+    L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
+    J2: float = Field(0.0, description="coupling along the diagonals, in units of energy")
+
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Linear size L."""
         return self.L
 
     def build(self, arrays: dict[str, np.ndarray]) -> "Ising":
         """The system on which kernels run."""
-        bonds = square_lattice_bonds(self.L)
-        couplings = np.full(len(bonds), self.J)
-        return _graph(self.L * self.L, bonds, couplings, self.h, uniform=True)
+        return _lattice(self, 2)
+
+
+class Lattice3DParameters(_Lattice):
+    """Parameters of the Ising model on the periodic simple cubic lattice."""
+
+    L: int = Field(ge=3, le=512, description="linear size in sites; L = 2 would double the bonds")
+    J2: float = Field(0.0, description="coupling along the face diagonals, in units of energy")
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """Linear size L."""
+        return self.L
+
+    def build(self, arrays: dict[str, np.ndarray]) -> "Ising":
+        """The system on which kernels run."""
+        return _lattice(self, 3)
+
+
+class EdwardsAndersonParameters(BaseModel):
+    """Parameters of the Edwards-Anderson spin glass; its couplings are drawn, or read from a file.
+
+    A file has rows ``site_a, site_b, J`` with every bond of the lattice once; the number of a site
+    is x + L y (+ L^2 z).
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
+    dimension: Literal[2, 3] = Field(description="2: square lattice, 3: simple cubic lattice")
+    couplings: Literal["binary", "gaussian"] = Field(
+        "binary", description="J_ij = +-J with equal chance, or normal with variance J^2")
+    J: float = Field(1.0, gt=0.0, description="scale of the couplings, in units of energy")
+    h: float = Field(0.0, description="field, in units of energy")
+    disorder_seed: int = Field(1, ge=0, description="seed of the couplings")
+
+    def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Couplings in the order of :func:`lattice_bonds`, shape (dimension N,)."""
+        bonds = lattice_bonds(self.L, self.dimension)
+        if rows is not None:
+            return {"couplings": _couplings_of(_checked_bonds(rows), bonds)}
+        rng = np.random.default_rng(np.random.SeedSequence(self.disorder_seed))
+        if self.couplings == "gaussian":
+            return {"couplings": self.J * rng.standard_normal(len(bonds))}
+        return {"couplings": self.J * (2.0 * rng.integers(0, 2, len(bonds)) - 1.0)}
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """Linear size L."""
+        return self.L
+
+    def build(self, arrays: dict[str, np.ndarray]) -> "Ising":
+        """The system on which kernels run."""
+        bonds = lattice_bonds(self.L, self.dimension)
+        return _graph(self.L**self.dimension, bonds, arrays["couplings"], self.h,
+                      self.L, self.dimension)
 
 
 class GraphParameters(BaseModel):
@@ -49,24 +121,7 @@ class GraphParameters(BaseModel):
         """The bond list ``site_a, site_b, J`` as read from the data file, checked."""
         if rows is None:
             raise ValueError('needs [data] file = "..." with rows site_a, site_b, J')
-        if rows.ndim != 2 or rows.shape[1] != 3:
-            raise ValueError(
-                f"a bond list has three columns site_a, site_b, J, not shape {rows.shape}"
-            )
-        sites = rows[:, :2]
-        if np.any(sites != np.floor(sites)) or np.any(sites < 0):
-            raise ValueError("site numbers in a bond list are integers from 0")
-        if np.any(sites[:, 0] == sites[:, 1]):
-            raise ValueError("a bond joins a site with itself")
-        if not np.all(np.isfinite(rows)):
-            raise ValueError("a coupling in the bond list is not a finite number")
-        if sites.max() > 100 * (len(rows) + 10):
-            raise ValueError(f"a site has number {sites.max():.0f} with {len(rows)} bonds only: "
-                             "number the sites from 0 without large gaps")
-        pairs = np.sort(sites.astype(np.int64), axis=1)
-        if len(np.unique(pairs, axis=0)) < len(pairs):
-            raise ValueError("a bond appears twice: give each pair of sites once, couplings added")
-        return {"bonds": rows.astype(float)}
+        return {"bonds": _checked_bonds(rows)}
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Number of sites."""
@@ -76,11 +131,14 @@ class GraphParameters(BaseModel):
         """The system on which kernels run."""
         bonds = arrays["bonds"]
         pairs = bonds[:, :2].astype(np.int64)
-        return _graph(self.size(arrays), pairs, bonds[:, 2].copy(), self.h, uniform=False)
+        return _graph(self.size(arrays), pairs, bonds[:, 2].copy(), self.h, 0, 0)
 
 
 class Ising(NamedTuple):
-    """Ising spins: neighbours and couplings of site i at ``first[i]:first[i+1]``."""
+    """Ising spins: neighbours and couplings of site i at ``first[i]:first[i+1]``.
+
+    Site x + L y + L^2 z of a periodic lattice of ``dimension`` 1, 2 or 3; both are 0 for a graph.
+    """
 
     first: np.ndarray
     neighbour: np.ndarray
@@ -90,6 +148,8 @@ class Ising(NamedTuple):
     energy_step: float
     n_energies: int
     ferromagnet: bool
+    L: int
+    dimension: int
 
     @property
     def n_sites(self) -> int:
@@ -144,13 +204,77 @@ class Ising(NamedTuple):
         return spins_with_magnetisation(self.n_sites, phi, rng)
 
 
-def square_lattice_bonds(L: int) -> np.ndarray:
-    """Bonds (right, down) of the periodic square lattice, site y L + x; shape (2 L^2, 2)."""
-    y, x = np.divmod(np.arange(L * L), L)
-    right = y * L + (x + 1) % L
-    down = ((y + 1) % L) * L + x
-    here = np.arange(L * L)
-    return np.stack([np.stack([here, right], 1), np.stack([here, down], 1)], 1).reshape(-1, 2)
+def lattice_bonds(L: int, dimension: int) -> np.ndarray:
+    """Nearest-neighbour bonds of the periodic lattice of L^dimension sites, shape (dimension N, 2).
+
+    Site x + L y + L^2 z has its bonds towards +x, +y and +z at rows dimension * site + 0, 1, 2.
+    """
+    here = np.arange(L**dimension)
+    ends = [_shifted(here, L, [int(k == axis) for k in range(dimension)])
+            for axis in range(dimension)]
+    return np.stack([np.stack([here, there], 1) for there in ends], 1).reshape(-1, 2)
+
+
+def diagonal_bonds(L: int, dimension: int) -> np.ndarray:
+    """Next-nearest-neighbour bonds (distance sqrt 2): 2 a site in two dimensions, 6 in three."""
+    here = np.arange(L**dimension)
+    steps = [[0] * dimension for _ in range(dimension * (dimension - 1))]
+    pairs = [(a, b) for a in range(dimension) for b in range(a + 1, dimension)]
+    for k, (a, b) in enumerate(pairs):
+        for sign, step in ((1, steps[2 * k]), (-1, steps[2 * k + 1])):
+            step[a], step[b] = 1, sign
+    return np.concatenate([np.stack([here, _shifted(here, L, step)], 1) for step in steps])
+
+
+def _shifted(site: np.ndarray, L: int, step: list[int]) -> np.ndarray:
+    """Number of the site that lies ``step`` away along each axis, with periodic ends."""
+    there = np.zeros_like(site)
+    for axis, by in enumerate(step):
+        there += (site // L**axis + by) % L * L**axis
+    return there
+
+
+def _checked_bonds(rows: np.ndarray) -> np.ndarray:
+    """Rows ``site_a, site_b, J`` of a data file, as floats."""
+    if rows.ndim != 2 or rows.shape[1] != 3:
+        raise ValueError(
+            f"a bond list has three columns site_a, site_b, J, not shape {rows.shape}"
+        )
+    sites = rows[:, :2]
+    if np.any(sites != np.floor(sites)) or np.any(sites < 0):
+        raise ValueError("site numbers in a bond list are integers from 0")
+    if np.any(sites[:, 0] == sites[:, 1]):
+        raise ValueError("a bond joins a site with itself")
+    if not np.all(np.isfinite(rows)):
+        raise ValueError("a coupling in the bond list is not a finite number")
+    if sites.max() > 100 * (len(rows) + 10):
+        raise ValueError(f"a site has number {sites.max():.0f} with {len(rows)} bonds only: "
+                         "number the sites from 0 without large gaps")
+    pairs = np.sort(sites.astype(np.int64), axis=1)
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        raise ValueError("a bond appears twice: give each pair of sites once, couplings added")
+    return rows.astype(float)
+
+
+def _couplings_of(rows: np.ndarray, bonds: np.ndarray) -> np.ndarray:
+    """The couplings in ``rows`` in the order of the lattice's ``bonds``."""
+    n_sites = int(bonds.max()) + 1
+    if rows[:, :2].max() >= n_sites or len(rows) != len(bonds):
+        raise ValueError(f"the lattice has {len(bonds)} bonds between {n_sites} sites; the bond "
+                         f"list has {len(rows)} bonds between {int(rows[:, :2].max()) + 1}")
+
+    def key(pairs):
+        low, high = np.sort(pairs.astype(np.int64), axis=1).T
+        return low * n_sites + high
+
+    given = key(rows[:, :2])
+    order = np.argsort(given)
+    place = np.minimum(np.searchsorted(given[order], key(bonds)), len(bonds) - 1)
+    missing = given[order][place] != key(bonds)
+    if missing.any():
+        a, b = bonds[missing][0]
+        raise ValueError(f"the bond list has no bond between the neighbours {a} and {b}")
+    return rows[order[place], 2]
 
 
 def common_step(values) -> float:
@@ -180,19 +304,44 @@ def common_step(values) -> float:
     return largest * float(step)
 
 
-def _graph(n_sites, pairs, couplings, h, uniform) -> Ising:
+def _lattice(parameters, dimension: int) -> Ising:
+    """Uniform J between nearest and J2 between next-nearest neighbours of a periodic lattice."""
+    L = parameters.L
+    bonds = lattice_bonds(L, dimension)
+    couplings = np.full(len(bonds), parameters.J)
+    if parameters.J2 != 0.0:
+        diagonals = diagonal_bonds(L, dimension)
+        bonds = np.concatenate([bonds, diagonals])
+        couplings = np.concatenate([couplings, np.full(len(diagonals), parameters.J2)])
+    return _graph(L**dimension, bonds, couplings, parameters.h, L, dimension)
+
+
+def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
     ends = np.concatenate([pairs[:, 0], pairs[:, 1]])
     others = np.concatenate([pairs[:, 1], pairs[:, 0]])
     order = np.argsort(ends, kind="stable")
     first = np.zeros(n_sites + 1, dtype=np.int64)
     np.cumsum(np.bincount(ends, minlength=n_sites), out=first[1:])
     bound = float(np.abs(couplings).sum())
-    # a flip changes the pair energy by twice the local field, which on the square lattice is even
-    changes = [4.0 * couplings[0]] if uniform else 2.0 * np.unique(couplings)
-    start = -bound - abs(h) * n_sites
+    # a flip changes the pair energy by twice the local field, in which each strength |J| counts an
+    # even number of times where every site has an even number of such bonds, as on a lattice
+    strengths, which = np.unique(np.abs(couplings), return_inverse=True)
+    changes = [2.0 * h]
+    for k, strength in enumerate(strengths[:_MOST_STRENGTHS]):
+        degree = np.bincount(pairs[which == k].ravel(), minlength=n_sites)
+        changes.append((4.0 if np.all(degree % 2 == 0) else 2.0) * strength)
+    largest = bound + abs(h) * n_sites
+    start = -largest
     try:
-        step = common_step([*changes, 2.0 * h])
-        count = round(-2.0 * start / step) + 1 if step > 0.0 else 1
+        if len(strengths) > _MOST_STRENGTHS:
+            raise ValueError(f"more than {_MOST_STRENGTHS} different couplings")
+        step = common_step(changes)
+        if step > 0.0:  # every energy is that of parallel spins plus a multiple of the step
+            parallel = -float(couplings.sum()) - h * n_sites
+            start = parallel - step * math.floor((parallel + largest) / step + 1e-9)
+            count = math.floor((largest - start) / step + 1e-9) + 1
+        else:
+            count = 1
     except ValueError:
         step, count = 0.0, MAX_CELLS + 1  # dynamics run; a landscape is refused
     return Ising(
@@ -204,6 +353,8 @@ def _graph(n_sites, pairs, couplings, h, uniform) -> Ising:
         energy_step=step if step > 0.0 else 1.0,
         n_energies=count,
         ferromagnet=bool(np.all(couplings >= 0.0)),
+        L=L,
+        dimension=dimension,
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.rng import below
 from phasegrok.systems.discrete import behaviour
-from phasegrok.systems.ising import square_lattice_bonds
+from phasegrok.systems.ising import lattice_bonds
 
 
 class Parameters(BaseModel):
@@ -32,7 +32,7 @@ class Parameters(BaseModel):
 
     def build(self, arrays: dict[str, np.ndarray]) -> "Potts2D":
         """The system on which kernels run."""
-        bonds = square_lattice_bonds(self.L)
+        bonds = lattice_bonds(self.L, 2)
         ends = np.concatenate([bonds[:, 0], bonds[:, 1]])
         others = np.concatenate([bonds[:, 1], bonds[:, 0]])
         order = np.argsort(ends, kind="stable")
