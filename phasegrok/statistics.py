@@ -212,6 +212,37 @@ def jackknife_error(leave_one_out: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.sqrt(squares * (n_walkers - 1) / n_walkers)
 
 
+def over_samples(x_r: np.ndarray, n_samples: int = 1):
+    r"""Mean over replicas with its error; with disorder, errors over samples and thermal ones.
+
+    Parameters
+    ----------
+    x_r : array_like, shape (R, ...)
+        A value of every replica; replicas of one sample of the disorder stand together.
+    n_samples : int
+        S samples of R / S replicas each.
+
+    Returns
+    -------
+    mean, error, thermal_error : ndarray, shape (...)
+        For one sample, the scatter of replicas gives the error, and the thermal one is the same.
+        For several, the scatter of their means gives the error, of which the thermal one is the
+        part that more replicas would remove (NaN with one replica a sample).
+    """
+    x_r = np.asarray(x_r, dtype=float)
+    if x_r.shape[0] == 0:
+        nothing = np.full(x_r.shape[1:], math.nan)
+        return nothing, nothing, nothing
+    x_sr = x_r.reshape(n_samples, -1, *x_r.shape[1:])
+    thermal = np.full(x_r.shape[1:], math.nan)
+    if x_sr.shape[1] > 1:
+        thermal = np.sqrt((x_sr.var(axis=1, ddof=1) / x_sr.shape[1]).sum(axis=0)) / n_samples
+    mean_s = x_sr.mean(axis=1)
+    if n_samples == 1:
+        return mean_s[0], thermal, thermal
+    return mean_s.mean(axis=0), mean_s.std(axis=0, ddof=1) / math.sqrt(n_samples), thermal
+
+
 def bootstrap(
     samples: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
