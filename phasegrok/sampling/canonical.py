@@ -22,6 +22,7 @@ from scipy.special import erfcinv
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.rng import streams, uniform
+from phasegrok.runfile import Group
 from phasegrok.systems.discrete import energy_cell
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
@@ -323,3 +324,74 @@ class Canonical:
         elif self.exchange:
             text += f", {state.round_trips.sum()} round trips"
         return text
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Groups ``averages``, ``equilibration``, and where they apply ``overlap`` and
+        ``replica_exchange``."""
+        from phasegrok.thermodynamics.averages import averages, equilibration
+
+        measured = state.sweeps - self._equilibration()
+        blocks = max(0, measured) // state.block_length
+        groups: dict[str, Group] = {}
+        if blocks >= 4:  # fewer give no errors
+            n_samples = len(self.engine.systems)
+            moments = state.moments[:, :, :blocks] / state.block_length
+            overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
+            if self.replicas // n_samples < 2:
+                overlaps = overlaps[:, :0]
+            group = averages(state.temperatures.copy(), moments, overlaps, state.block_length,
+                             self.system.n_sites, n_samples)
+            within = np.arange(self.replicas) % (self.replicas // n_samples)
+            groups["averages"] = group
+            groups["equilibration"] = equilibration(
+                group, moments, state.block_length, within // 2 % 2 == 1,
+                *self._log_means(state), self.system.n_sites)
+            group.attributes.update(self._attributes(state))
+            if overlaps.shape[1]:
+                groups["overlap"] = self._overlap_group(state)
+        if self.exchange:
+            groups["replica_exchange"] = self._exchange_group(state)
+        return groups
+
+    def _attributes(self, state: State) -> dict[str, Any]:
+        return {"dynamics": self.engine.name, "replicas": self.replicas, "sweeps": state.sweeps,
+                "equilibration_sweeps": self._equilibration(), "n_sites": self.system.n_sites,
+                "replica_exchange": self.exchange}
+
+    def _log_means(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """E and |Phi| of every replica in the bins of log time that are full."""
+        n = (state.sweeps + 1).bit_length() - 1
+        means = state.log_time[:, :, :n] / 2.0 ** np.arange(n)[:, None]
+        return means[..., 0], means[..., 1]
+
+    def _overlap_group(self, state: State) -> Group:
+        counts = state.overlap_counts
+        bins = counts.shape[2]
+        group = Group()
+        group.add("temperature", state.temperatures, "temperature", "energy", "temperature")
+        group.add("overlap", np.linspace(-1.0, 1.0, bins), "overlap", "1",
+                  "overlap q of two replicas")
+        group.add("sample", np.arange(counts.shape[1]), "sample", "1", "sample of the disorder")
+        width = 2.0 / (bins - 1)
+        total = np.maximum(counts.sum(axis=2, keepdims=True), 1)
+        group.add("density", counts / total / width, ("temperature", "sample", "overlap"), "1",
+                  "probability density of the overlap of each sample")
+        mean = (counts / total / width).mean(axis=1)
+        group.add("mean_density", mean, ("temperature", "overlap"), "1",
+                  "mean over samples of the probability density of the overlap")
+        return group
+
+    def _exchange_group(self, state: State) -> Group:
+        group = Group()
+        group.add("temperature", state.temperatures, "temperature", "energy", "temperature")
+        middle = np.sqrt(state.temperatures[1:] * state.temperatures[:-1])
+        group.add("pair", middle, "pair", "energy", "geometric mean of neighbouring temperatures")
+        attempts = np.maximum(state.attempts, 0)
+        rate = attempts[:, 1] / np.maximum(attempts[:, 0], 1)
+        group.add("acceptance", rate, "pair", "1", "share of accepted exchanges")
+        group.add("ladder", np.arange(self.replicas), "ladder", "1", "independent ladder")
+        group.add("round_trips", state.round_trips, "ladder", "1",
+                  "round trips between the coldest and the hottest temperature, of all walkers")
+        group.attributes.update({"attempted_every": STRIDE, "tuned": self.tune,
+                                 "round_trips": int(state.round_trips.sum())})
+        return group

@@ -1,0 +1,290 @@
+r"""Canonical averages of a Monte Carlo run, with errors and the evidence of equilibration.
+
+Arrays in, groups of a run file out.  With M = N Phi for an order parameter Phi a site,
+
+.. math:: C = \frac{\langle E^2\rangle - \langle E\rangle^2}{N T^2}, \quad
+   \chi = \frac{N}{T} (\langle\Phi^2\rangle - \langle|\Phi|\rangle^2), \quad
+   U = 1 - \frac{\langle\Phi^4\rangle}{3 \langle\Phi^2\rangle^2}
+
+(Binder, Z. Phys. B 43 (1981) 119), and for the overlap q of two replicas
+:math:`g = (3 - \langle q^4\rangle / \langle q^2\rangle^2) / 2`.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+from phasegrok.runfile import Group
+from phasegrok.statistics import jackknife_error, mean_with_error, over_samples, r_hat
+
+_INDEPENDENT = 20.0  # autocorrelation times in a stretch of the jackknife
+_MOST_STRETCHES = 128
+_R_HAT = 1.05  # hot and cold starts sample the same; larger values mean that they do not
+_P_STARTS = 1e-3  # chance that starts which sample the same differ so much at any temperature
+_MANY_TAU = 50.0  # autocorrelation times of a run, below which tau itself is not known
+
+UNITS = {
+    "energy": ("energy per site", "mean energy a site"),
+    "heat_capacity": ("1 per site", "heat capacity a site"),
+    "order_parameter": ("1", "mean order parameter"),
+    "order_parameter_abs": ("1", "mean modulus of the order parameter"),
+    "susceptibility": ("1 per energy", "susceptibility of the modulus of the order parameter"),
+    "binder": ("1", "Binder cumulant of the order parameter"),
+    "overlap_squared": ("1", "mean square of the overlap of two replicas"),
+    "overlap_binder": ("1", "Binder ratio of the overlap"),
+    "tau_energy": ("sweeps", "integrated autocorrelation time of the energy"),
+    "tau_order_parameter": ("sweeps", "the same of the modulus of the order parameter"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """Measurements at one temperature on the replicas of one sample, as means over blocks.
+
+    Attributes
+    ----------
+    moments : ndarray, shape (R, B, 6)
+        Block means of E, E^2, Phi, |Phi|, Phi^2 and Phi^4; E of the whole system.
+    overlaps : ndarray, shape (R // 2, B, 2)
+        Block means of q^2 and q^4 of pairs of replicas; R // 2 = 0: none.
+    length : int
+        Sweeps a block.
+    temperature : float
+        T in units of energy.
+    n_sites : int
+        N.
+    """
+
+    moments: np.ndarray
+    overlaps: np.ndarray
+    length: int
+    temperature: float
+    n_sites: int
+
+    def estimate(self, column: int, square: int):
+        """Mean with error of one moment, and tau in sweeps from it and its mean square.
+
+        tau = n error^2 / (2 variance) holds below the length of a block too.
+        """
+        found = mean_with_error(self.moments[..., column])
+        variance = float(self.moments[..., square].mean()) - found.value**2
+        n = self.moments[..., column].size * self.length
+        if math.isnan(found.tau) or variance <= 0.0:
+            return found, math.nan, math.nan
+        tau = n * found.error**2 / (2.0 * variance)
+        return found, tau, tau * found.tau_error / found.tau
+
+    def functions(self) -> dict[str, tuple[float, float]]:
+        """C, chi, U and the overlap's, each with its jackknife error over stretches of the run."""
+        tau = np.nan_to_num([self.estimate(0, 1)[1], self.estimate(3, 4)[1]]).max()
+        n_blocks = self.moments.shape[1]
+        per_stretch = min(n_blocks, max(1, math.ceil(_INDEPENDENT * tau / self.length)))
+        n = max(1, min(n_blocks // per_stretch, _MOST_STRETCHES // len(self.moments)))
+        means = _stretches(self.moments, n)
+        values = _jackknife(means, self._of_moments)
+        if len(self.overlaps):
+            values |= _jackknife(_stretches(self.overlaps, n), self._of_overlaps)
+        return values
+
+    def _of_moments(self, m: np.ndarray) -> dict[str, np.ndarray]:
+        e, e2, _, size, square, fourth = np.moveaxis(m, -1, 0)
+        t, n = self.temperature, self.n_sites
+        with np.errstate(divide="ignore", invalid="ignore"):  # an order parameter that is zero
+            return {"heat_capacity": (e2 - e**2) / (n * t**2),
+                    "susceptibility": n * (square - size**2) / t,
+                    "binder": 1.0 - fourth / (3.0 * square**2)}
+
+    @staticmethod
+    def _of_overlaps(m: np.ndarray) -> dict[str, np.ndarray]:
+        square, fourth = np.moveaxis(m, -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"overlap_squared": square, "overlap_binder": 1.5 - fourth / (2.0 * square**2)}
+
+
+def _stretches(x_rbm: np.ndarray, n: int) -> np.ndarray:
+    """Means over ``n`` equal stretches of every replica's blocks, shape (R n, moments)."""
+    r, blocks, m = x_rbm.shape
+    used = blocks // n * n  # the first blocks are left out where they do not divide
+    return x_rbm[:, blocks - used :].reshape(r * n, used // n, m).mean(axis=1)
+
+
+def _jackknife(means: np.ndarray, functions) -> dict[str, tuple[float, float]]:
+    """Functions of the mean over independent stretches, bias-corrected, with errors."""
+    n = len(means)
+    total = functions(means.mean(axis=0))
+    if n < 2:
+        return {name: (float(value), math.nan) for name, value in total.items()}
+    left_out = functions((means.sum(axis=0) - means) / (n - 1))
+    return {name: (float(n * value - (n - 1) * left_out[name].mean()),
+                   float(jackknife_error(left_out[name]))) for name, value in total.items()}
+
+
+def averages_of(blocks: Blocks) -> dict[str, tuple[float, float]]:
+    """Every average of one sample at one temperature, with its thermal error."""
+    energy, tau_energy, tau_energy_error = blocks.estimate(0, 1)
+    order, tau_order, tau_order_error = blocks.estimate(3, 4)
+    signed = mean_with_error(blocks.moments[..., 2])
+    n = blocks.n_sites
+    return {
+        "energy": (energy.value / n, energy.error / n),
+        "order_parameter": (signed.value, signed.error),
+        "order_parameter_abs": (order.value, order.error),
+        "tau_energy": (tau_energy, tau_energy_error),
+        "tau_order_parameter": (tau_order, tau_order_error),
+        **blocks.functions(),
+    }
+
+
+def averages(temperatures: np.ndarray, moments: np.ndarray, overlaps: np.ndarray, length: int,
+             n_sites: int, n_samples: int) -> Group:
+    """Group ``averages``: every average against temperature, with its error.
+
+    Parameters
+    ----------
+    temperatures : ndarray, shape (K,)
+        T in units of energy.
+    moments : ndarray, shape (K, R, B, 6)
+        Block means; see :class:`Blocks`.
+    overlaps : ndarray, shape (K, R // 2, B, 2)
+        Block means of the overlap's moments.
+    length : int
+        Sweeps a block.
+    n_sites : int
+        N.
+    n_samples : int
+        Disorder samples; replicas of one stand together.
+
+    Returns
+    -------
+    Group
+        With one sample ``x_err`` is the thermal error; with several it is the scatter of samples,
+        ``x_thermal_err`` its thermal part, and ``x_samples`` the value of each.
+    """
+    group = Group()
+    group.add("temperature", temperatures, "temperature", "energy", "temperature")
+    table: dict[str, np.ndarray] = {}
+    for k, temperature in enumerate(temperatures):
+        for s in range(n_samples):
+            mine = np.split(moments[k], n_samples)[s]
+            pairs = np.array_split(overlaps[k], n_samples)[s]
+            found = averages_of(Blocks(mine, pairs, length, float(temperature), n_sites))
+            for name, pair in found.items():
+                room = np.full((2, n_samples, len(temperatures)), math.nan)
+                table.setdefault(name, room)[:, s, k] = pair
+    if n_samples > 1:
+        group.add("sample", np.arange(n_samples), "sample", "1", "sample of the disorder")
+    for name, (value, error) in table.items():
+        _add(group, name, value, error)
+    group.attributes["block_sweeps"] = length
+    group.attributes["samples"] = n_samples
+    return group
+
+
+def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray) -> None:
+    units, text = UNITS[name]
+    n_samples = len(value)
+    if n_samples == 1:
+        group.add(name, value[0], "temperature", units, text)
+        group.add(f"{name}_err", error[0], "temperature", units, f"standard error of {name}")
+        return
+    mean, scatter, _ = over_samples(value, n_samples)
+    group.add(name, mean, "temperature", units, f"{text}, mean over samples of the disorder")
+    group.add(f"{name}_err", scatter, "temperature", units,
+              f"standard error of {name}: scatter of samples")
+    group.add(f"{name}_thermal_err", np.sqrt((error**2).sum(axis=0)) / n_samples, "temperature",
+              units, f"thermal part of {name}_err")
+    group.add(f"{name}_samples", value, ("sample", "temperature"), units, f"{text} of each sample")
+    group.add(f"{name}_samples_err", error, ("sample", "temperature"), units,
+              f"thermal error of {name}_samples")
+
+
+# --- equilibration --------------------------------------------------------------------------------
+
+
+def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.ndarray,
+                  energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int) -> Group:
+    """Group ``equilibration``, and the evidence per temperature in the group of averages.
+
+    Parameters
+    ----------
+    group : Group
+        Of :func:`averages`; gets ``r_hat``, ``start_p`` and ``equilibrated``.
+    moments : ndarray, shape (K, R, B, 6)
+        Block means.
+    length : int
+        Sweeps a block.
+    ordered_r : ndarray of bool, shape (R,)
+        Which replicas began ordered.
+    energy_krj, order_krj : ndarray, shape (K, R, J)
+        E and |Phi| averaged over sweeps 2^j .. 2^(j+1) - 1 since the start.
+    n_sites : int
+        N.
+    """
+    temperatures = group["temperature"]
+    shown = Group()
+    shown.add("temperature", temperatures, "temperature", "energy", "temperature")
+    shown.add("time", 2.0 ** np.arange(energy_krj.shape[2]), "time", "sweeps",
+              "first sweep of the bin; bins double in length")
+    dims = ("temperature", "time")
+    for name, x_krj, units in (("energy", energy_krj / n_sites, "energy per site"),
+                               ("order_parameter", order_krj, "1")):
+        for start, which in (("random", ~ordered_r), ("ordered", ordered_r)):
+            mean, error, _ = over_samples(np.moveaxis(x_krj[:, which], 1, 0))
+            text = f"{name} in bins of log time, replicas begun {start}"
+            shown.add(f"{name}_{start}", mean, dims, units, text)
+            shown.add(f"{name}_{start}_err", error, dims, units,
+                      f"standard error of {name}_{start}")
+    hat = np.full((2, len(temperatures)), math.nan)
+    p = hat.copy()
+    for k in range(len(temperatures)):
+        for i, column in enumerate((0, 3)):
+            hat[i, k] = r_hat(moments[k, ..., column])
+            p[i, k] = _start_p(moments[k, ..., column].mean(axis=1), ordered_r)
+    tau = np.fmax(group["tau_energy"], group["tau_order_parameter"])
+    enough = ~(moments.shape[2] * length < _MANY_TAU * tau)
+    same = ~(np.fmin(*p) < _P_STARTS / p.size)
+    mixed = ~(np.fmax(*hat) > _R_HAT)
+    group.add("r_hat", np.fmax(*hat), "temperature", "1",
+              "split R-hat over replicas of E and |Phi|, the larger; 1: all sample the same")
+    group.add("start_p", np.fmin(*p), "temperature", "1",
+              "p of equal means of replicas begun ordered and at random, the smaller of E and |Phi|")
+    group.add("equilibrated", enough & same & mixed, "temperature", "1",
+              "no evidence against equilibrium")
+    group.attributes.update(_in_words(temperatures, enough, same, mixed, tau, length, moments))
+    return shown
+
+
+def _start_p(mean_r: np.ndarray, ordered_r: np.ndarray) -> float:
+    """Chance of so large a difference between both kinds of starts (Welch's t test)."""
+    cold, hot = mean_r[ordered_r], mean_r[~ordered_r]
+    if min(len(cold), len(hot)) < 2 or np.ptp(mean_r) == 0.0:
+        return math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(stats.ttest_ind(cold, hot, equal_var=False).pvalue)
+
+
+def _in_words(temperatures, enough, same, mixed, tau, length, moments) -> dict:
+    """Whether the averages are converged, and what is missing where they are not."""
+    if moments.shape[1] < 4:
+        return {"converged": False, "converged_reason": "fewer than four replicas: ordered and "
+                "random starts cannot be compared"}
+    why = []
+    for flag, text in ((mixed, "replicas sample different parts of phase space (R-hat above "
+                        f"{_R_HAT:g})"), (same, "ordered and random starts disagree")):
+        if not np.all(flag):
+            why.append(f"{text} at T = {_listed(temperatures[~flag])}")
+    if not np.all(enough):
+        more = int(_MANY_TAU * np.nanmax(tau[~enough]) - moments.shape[2] * length)
+        why.append(f"fewer than {_MANY_TAU:.0f} autocorrelation times at T = "
+                   f"{_listed(temperatures[~enough])}: at least {more} more sweeps")
+    return {"converged": not why, "converged_reason": "; ".join(why) if why else
+            "ordered and random starts agree, R-hat is below "
+            f"{_R_HAT:g}, and the run has more than {_MANY_TAU:.0f} autocorrelation times"}
+
+
+def _listed(temperatures: np.ndarray) -> str:
+    shown = [f"{t:.4g}" for t in temperatures[:4]]
+    return ", ".join(shown) + (f" and {len(temperatures) - 4} more" if len(temperatures) > 4
+                               else "")
