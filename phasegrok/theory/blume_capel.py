@@ -186,11 +186,11 @@ def _own_counts(row: np.ndarray) -> tuple[int, int]:
 
 def _row_classes(rows: np.ndarray) -> Counter:
     """Rows that differ by a rotation or by the sign of all spins, one of them with their number."""
-    turned = [
-        max(tuple(int(v) for v in sign * np.roll(row, k)) for k in range(row.size) for sign in (1, -1))
-        for row in rows
-    ]
-    return Counter(turned)
+    def first(row: np.ndarray) -> tuple[int, ...]:
+        turned = [np.roll(row, k) for k in range(row.size)]
+        return max(tuple(image.tolist()) for turn in turned for image in (turn, -turn))
+
+    return Counter(first(row) for row in rows)
 
 
 def _add_row(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def _updates(t: float, N: int) -> int:
 
 
 def magnetisation_decay(t, temperature: float, J: float = 1.0, n_spins: int | None = None):
-    """Decay M(t)/M(0) of the magnetisation, exp[-(1 - gamma) t] (Glauber 1963, eq. 38).
+    """Decay M(t)/M(0) of the magnetisation, exp[-(1 - gamma) t] (Glauber 1963).
 
     On the ring [1 - (1 - gamma)/N]^(N t).  Not the autocorrelation of one spin, which decays
     faster at first: ``autocorrelation``.
@@ -89,8 +89,8 @@ def autocorrelation(
     """Equilibrium correlation <s_i(0) s_(i+r)(t)>, the autocorrelation of a spin for r = 0.
 
     exp(-t) sum_l eta^|l| I_(r-l)(gamma t): the mean of a spin obeys ds_i/dt = -s_i + (gamma/2)
-    (s_(i-1) + s_(i+1)) whatever the start, and the start has correlations eta^|l| (Glauber 1963,
-    eqs. 33 and 68).  At T = 0, where equilibrium is all up or all down, it is 1.
+    (s_(i-1) + s_(i+1)) whatever the start, and the start has correlations eta^|l| (Glauber
+    1963).  At T = 0, where equilibrium is all up or all down, it is 1.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def quench_correlation(
 ) -> np.ndarray:
     """Correlation <s_i(t) s_(i+r)(t)> at equal times, t after a quench from random spins.
 
-    eta^r - exp(-2t) sum_{l>=1} eta^l [I_(r-l)(2 gamma t) - I_(r+l)(2 gamma t)] (Glauber 1963, eq.
-    63 with no correlations at t = 0).
+    eta^r - exp(-2t) sum_{l>=1} eta^l [I_(r-l)(2 gamma t) - I_(r+l)(2 gamma t)] (Glauber 1963,
+    with no correlations at t = 0).
 
     Parameters
     ----------

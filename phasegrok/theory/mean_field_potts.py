@@ -173,7 +173,8 @@ def mean_field_potential(Phi, q: int, temperature: float, J: float = 1.0) -> np.
     """Potential per site of the limit, where the other q - 1 colours are equally common.
 
     phi(Phi) = -(J/(2T)) [Phi^2 + (1 - Phi)^2/(q - 1)] + Phi ln Phi + (1 - Phi) ln[(1 - Phi)/(q -
-    1)], in nats per site and not shifted: its minimum is -lim ln Z/N.  Equal fractions of the others are the most likely ones where 1 - Phi < (q - 1) T/J.
+    1)], in nats per site and not shifted: its minimum is -lim ln Z/N.  Equal fractions of the
+    others are the most likely ones where 1 - Phi < (q - 1) T/J.
 
     Parameters
     ----------

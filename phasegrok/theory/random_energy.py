@@ -93,7 +93,7 @@ def quenched_averages(N: int, temperature: float, J: float = 1.0) -> Quenched:
     """Exact disorder averages over 2^N levels: <ln Z>, <E> and <sum_i w_i^2>.
 
     ln Z = int (dt/t) [exp(-t) - exp(-t Z)] and 1/Z^k = int dt t^(k - 1) exp(-t Z)/(k - 1)!, whose
-    averages factorise over the levels (Derrida 1981, section IV): with t = exp u, s = J sqrt(N/2)/T
+    averages factorise over the levels (Derrida 1981): with t = exp u, s = J sqrt(N/2)/T
     and z a standard Gaussian, everything follows from phi(u) = <exp(-exp(u + s z))>.  Trapezoidal
     sums, which converge exponentially here; relative error about 1e-12.
 

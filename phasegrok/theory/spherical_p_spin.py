@@ -61,7 +61,7 @@ def _breaking_ratio(p: int) -> float:
     def condition(y: float) -> float:
         return (1.0 - y) ** 2 / (p * y) + math.log(y) + 1.0 - y
 
-    # 1 - y = O(1) for p >= 3; y = 1 is a trivial root, approached from below as (1/p - 1/2)(1 - y)^2
+    # y = 1 is a trivial root, where the condition goes as (1/p - 1/2) (1 - y)^2
     return optimize.brentq(condition, 1e-9, 1.0 - 1e-3, xtol=1e-16, rtol=1e-14)
 
 
@@ -69,7 +69,7 @@ def static_temperature(p: int = 3) -> float:
     """T_K of the static (1RSB) transition, where the complexity of the paramagnet vanishes.
 
     T_K^2 = (p/2) (1 - y)^(p - 2) y with y of the stationarity in q and m at m = 1; there the
-    overlap jumps to 1 - y.  0.58606 for p = 3 (Crisanti and Sommers 1992, section 4).  Raises
+    overlap jumps to 1 - y.  0.58606 for p = 3 (Crisanti and Sommers 1992).  Raises
     ValueError if p < 3.
     """
     _check(p)
@@ -81,8 +81,8 @@ def statics(temperature: float, p: int = 3) -> Statics:
     """Equilibrium in the limit N -> infinity: -1/(4T) above T_K, 1RSB below.
 
     f = -(T/2) {[1 - (1 - m) q^p]/(2T^2) + ((m - 1)/m) ln(1 - q) + (1/m) ln[1 - (1 - m) q]} with f
-    stationary in q and m, e = -[1 - (1 - m) q^p]/(2T) (Crisanti and Sommers 1992, eqs. 4.8-4.10,
-    without their entropy of the sphere).
+    stationary in q and m, e = -[1 - (1 - m) q^p]/(2T) (Crisanti and Sommers 1992, without
+    their entropy of the sphere).
 
     Raises
     ------
@@ -132,7 +132,7 @@ def complexity(energy, p: int = 3) -> np.ndarray:
 
     (1/2) {(2 - p)/p - ln(p z^2/2) + (p - 1) z^2/2 - 2/(p^2 z^2)}, z = [-e - sqrt(e^2 -
     e_th^2)]/(p - 1): zero at the ground state and largest at the threshold (Crisanti and Sommers,
-    J. Phys. I France 5 (1995) 805; Castellani and Cavagna 2005, eq. 83).
+    J. Phys. I France 5 (1995) 805; Castellani and Cavagna 2005).
 
     Parameters
     ----------
@@ -183,12 +183,18 @@ def plateau(temperature: float, p: int = 3) -> float:
 def franz_parisi_potential(q, temperature: float, p: int = 3) -> np.ndarray:
     """Free energy per spin to hold overlap q with a reference configuration, both at T >= T_K.
 
-    V(q) = -(2 q^p - q1^p)/(4T) - (T/2) [ln(1 - q1) + (q1 - q^2)/(1 - q1)], replica-symmetric in the
-    second configuration, whose own overlap q1 solves (p/(2T^2)) q1^(p-1) (1 - q1)^2 = q1 - q^2
-    (Franz and Parisi, J. Phys. I France 5 (1995) 1401; here from the replicated partition function
-    with n copies tied to an annealed reference, n -> 0).  Extrema have q1 = q.  V(0) = 0; a second
-    minimum appears at T_d, at q = (p - 2)/(p - 1), its height is T times the complexity of the
-    paramagnet, and it reaches zero at T_K.
+    With overlaps q0 <= q1 among copies of the held configuration, in groups of m (1RSB),
+
+    V = -[2 q^p - (1 - m) q1^p - m q0^p]/(4T) - (T/2) {((m - 1)/m) ln(1 - q1) + (1/m) ln A + (q0 -
+    q^2)/A},  A = 1 - q1 + m (q1 - q0),
+
+    at its maximum over q0, q1 and m (Franz and Parisi, J. Phys. I France 5 (1995) 1401; here from
+    the replicated partition function with n copies tied to an annealed reference, n -> 0).  One
+    step is enough, because what is held is a mixed spherical model whose (second derivative)^(-1/2)
+    is convex.  At the extrema of V it is replica-symmetric with q0 = q; at intermediate q it is
+    not, where the symmetric expression has spurious minima.  V(0) = 0; a second minimum appears at
+    T_d, at q = (p - 2)/(p - 1), its height is T times the complexity of the paramagnet, and it
+    reaches zero at T_K.
 
     Parameters
     ----------
@@ -206,18 +212,66 @@ def franz_parisi_potential(q, temperature: float, p: int = 3) -> np.ndarray:
     q = np.asarray(q, dtype=float)
     if np.any(q < 0.0) or np.any(q >= 1.0):
         raise ValueError("0 <= q < 1 is required")
-    T = temperature
-    factor = 0.5 * p / T**2
+    T, shape, q = temperature, q.shape, q.ravel()
 
-    def own_overlap(value: float) -> float:
-        def condition(q1: float) -> float:
-            return q1 - value**2 - factor * q1 ** (p - 1) * (1.0 - q1) ** 2
+    def symmetric_overlap(value: float) -> float:
+        def condition(q0: float) -> float:
+            return q0 - value**2 - 0.5 * p / T**2 * q0 ** (p - 1) * (1.0 - q0) ** 2
 
         return optimize.brentq(condition, value**2, 1.0, xtol=1e-15) if value > 0.0 else 0.0
 
-    q1 = np.array([own_overlap(float(value)) for value in q.ravel()]).reshape(q.shape)
-    entropic = np.log1p(-q1) + (q1 - q**2) / (1.0 - q1)
-    return -(2.0 * q**p - q1**p) / (4.0 * T) - 0.5 * T * entropic
+    q0 = np.array([symmetric_overlap(float(value)) for value in q])
+    q1, m = q0.copy(), np.ones_like(q0)
+    branch = _broken_branch(T, p)
+    if branch is not None:
+        values = branch(q)  # NaN beyond its ends
+        broken = values[:, 2] < 1.0
+        q0[broken], q1[broken], m[broken] = values[broken].T
+    A = 1.0 - q1 + m * (q1 - q0)
+    energetic = 2.0 * q**p - (1.0 - m) * q1**p - m * q0**p
+    entropic = (m - 1.0) / m * np.log1p(-q1) + np.log(A) / m + (q0 - q**2) / A
+    return (-energetic / (4.0 * T) - 0.5 * T * entropic).reshape(shape)
+
+
+def _broken_branch(T: float, p: int) -> interpolate.CubicSpline | None:
+    """(q0, q1, m) of the 1RSB solutions against q, or None where there are none.
+
+    Stationarity in q0 and q1 gives m and q for each pair (q0, q1); the one in m then selects q1.
+    The branch ends where q1 = q0 loses its instability and, at smaller q, at m = 1.  V is
+    stationary, so that interpolation costs only the square of its error.
+    """
+    factor = 0.5 * p / T**2
+
+    def replicon(q0: float) -> float:
+        return factor * (p - 1) * q0 ** (p - 2) * (1.0 - q0) ** 2 - 1.0
+
+    if replicon((p - 2) / p) <= 0.0:
+        return None
+    end = optimize.brentq(replicon, (p - 2) / p, 1.0)
+    q0 = np.linspace(0.0, end, 402)[1:-1, None]
+
+    def solve(q1):
+        A = (q1 - q0) / ((1.0 - q1) * factor * (q1 ** (p - 1) - q0 ** (p - 1)))
+        m = (A - (1.0 - q1)) / (q1 - q0)
+        force = np.log((1.0 - q1) / A) / m**2 + (q1 - q0) / (m * A)
+        force += (q1**p - q0**p) / (2.0 * T * T) - factor * q0 ** (p - 1) * (q1 - q0)
+        return m, q0 - factor * q0 ** (p - 1) * A * A, force / (q1 - q0) ** 3
+
+    q1 = q0 + (1.0 - q0) * np.linspace(2e-3, 0.999, 1000)
+    m, q_squared, force = solve(q1)
+    root = (force[:, 1:] * force[:, :-1] < 0.0) & (m[:, 1:] > 0.0) & (m[:, 1:] < 1.05)
+    root &= q_squared[:, 1:] > 0.0
+    rows = np.flatnonzero(root.any(axis=1))
+    if rows.size < 4:
+        return None
+    left = root[rows].argmax(axis=1)
+    f = np.array([force[rows, left], force[rows, left + 1]])
+    x = np.array([q1[rows, left], q1[rows, left + 1]])
+    q0, found = q0[rows], ((f[1] * x[0] - f[0] * x[1]) / (f[1] - f[0]))[:, None]
+    m, q_squared, _ = solve(found)
+    return interpolate.CubicSpline(
+        np.sqrt(q_squared[:, 0]), np.hstack([q0, found, m]), extrapolate=False
+    )
 
 
 # --- equilibrium dynamics ------------------------------------------------------------------------
