@@ -636,6 +636,9 @@ def test_blume_capel_is_ising_without_vacancies():
     found = blume_capel.strip(L, T, -60.0)
     assert 1 / found.correlation_length == pytest.approx(exact, rel=1e-9)
     assert found.s2 == pytest.approx(1.0, abs=1e-9)
+    frozen = blume_capel.strip(L, 0.05, -1.0, length=6)  # two ground states, -2 - 1 a site
+    assert frozen[:3] == pytest.approx((3 / 0.05 + math.log(2) / 24, -3.0, 1.0), rel=1e-12)
+    assert frozen.correlation_length > 1e12
 
 
 def test_blume_capel_tricritical_point():

@@ -21,7 +21,8 @@ _VALUES = np.array([-1, 0, 1])
 class Thermodynamics(NamedTuple):
     """Per site: ln Z, energy E, <s^2> and <s>; and the correlation length along the strip.
 
-    The correlation length is 1/ln(lambda_0/lambda_1) in lattice spacings.
+    The correlation length is 1/ln(lambda_0/lambda_1) in lattice spacings, infinite where the two are
+    equal in double precision.
     """
 
     ln_Z: float
@@ -127,6 +128,7 @@ def strip(
     weight, ratio, vector = weight[used], ratio[used], vector[:, used]
     # sum_k w_k <k| E T |k>/lambda_k is the mean energy of a row and its bonds
     energy = np.einsum("ak,ak,k->", vector, (E_ab * T_ab) @ vector, weight / (ratio * first))
+    gap = -math.log(eigenvalue[-2] / first)  # rounds to 0 where two phases are degenerate
     s = _rows(L)
     p_a = vector**2 @ weight
     return Thermodynamics(
@@ -134,7 +136,7 @@ def strip(
         float(energy) / L,
         float(p_a @ (s**2).sum(1)) / L,
         float(p_a @ s.sum(1)) / L,
-        -1.0 / math.log(eigenvalue[-2] / first),
+        1.0 / gap if gap > 0.0 else math.inf,
     )
 
 

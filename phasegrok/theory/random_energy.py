@@ -119,17 +119,20 @@ def quenched_averages(N: int, temperature: float, J: float = 1.0) -> Quenched:
     s = width / temperature
     extreme = math.sqrt(2.0 * (log_levels + 40.0))  # no level lies beyond, up to exp(-40)
     low = min(log_levels + 0.5 * s * s, log_levels + s * extreme)
-    step_u, step_z = 0.2, min(0.1, 0.2 / s)
-    u = np.arange(-low - 40.0, 5.0 + 9.0 * s, step_u)[:, None]
+    most = min(9.0, special.ndtri(min(200.0 / levels, 1.0)))  # u/s at which no exp(-t Z) is left
+    step_u, step_z = 0.25, min(0.1, 0.25 / s)
+    u = np.arange(-low - 40.0, 5.0 + max(s * most, 0.0), step_u)
     z = np.arange(-9.0, extreme, step_z)
     weight = step_z * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-    t_w = np.exp(np.minimum(u + s * z, 700.0))
-    absent = -np.expm1(-t_w) @ weight  # 1 - phi(u)
-    with np.errstate(divide="ignore"):
-        log_phi = np.log1p(-np.minimum(absent, 1.0))
-    others = levels * np.exp((levels - 1.0) * log_phi) * step_u
-    decay = np.exp(-t_w)
-    ln_Z = float(np.sum(np.exp(-np.exp(u[:, 0])) - np.exp(levels * log_phi))) * step_u
-    mean = -width * float(others @ ((t_w * decay) @ (weight * z)))
-    square = float(others @ ((t_w * np.where(t_w < 700.0, t_w, 0.0) * decay) @ weight))
-    return Quenched(ln_Z, mean, square)
+    ln_Z = mean = square = 0.0
+    for part in np.array_split(u, 1 + u.size * z.size // 1_000_000):
+        t_w = np.exp(np.minimum(part[:, None] + s * z, 300.0))
+        decay = np.exp(-t_w)
+        absent = np.minimum(-np.expm1(-t_w) @ weight, 1.0)
+        with np.errstate(divide="ignore"):
+            log_phi = np.log1p(-absent)  # of phi(u), with all digits where it is close to 1
+        others = levels * np.exp((levels - 1.0) * log_phi)
+        ln_Z += float(np.sum(np.exp(-np.exp(part)) - np.exp(levels * log_phi)))
+        mean -= width * float(others @ ((t_w * decay) @ (weight * z)))
+        square += float(others @ ((t_w * t_w * decay) @ weight))
+    return Quenched(ln_Z * step_u, mean * step_u, square * step_u)
