@@ -81,7 +81,8 @@ def random_graph(signs):
     pairs = np.array(list(itertools.combinations(range(10), 2)))
     ring = pairs[:, 1] - pairs[:, 0] == 1
     pairs = np.concatenate([pairs[ring], rng.permutation(pairs[~ring])[:11]])
-    J = 0.01 * rng.integers(10, 100, len(pairs)) * (rng.choice([-1, 1], len(pairs)) if signs else 1.0)
+    J = 0.01 * rng.integers(10, 100, len(pairs))
+    J = J * rng.choice([-1, 1], len(pairs)) if signs else J
     states = np.array(list(itertools.product([-1, 1], repeat=10)))
     energy = -(states[:, pairs[:, 0]] * states[:, pairs[:, 1]]) @ J
     return np.column_stack([pairs, J]), energy, states.sum(axis=1)
