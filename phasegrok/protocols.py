@@ -132,6 +132,19 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
                      s.equilibration, s.exchange, s.tune)
 
 
+def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
+    """Groups of canonical sampling, with exact values beside them where the model is solved."""
+    from phasegrok.theory.solved import exact_averages
+
+    groups = protocol.result(state)
+    averages = groups["averages"]
+    exact = exact_averages(card.model.kind, card.parameters, averages["temperature"])
+    for name, value in exact.items():
+        variable = averages.variables[name]
+        averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
+    return groups | samples_group(card, len(protocol.engine.systems))
+
+
 def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
                sweeps: int | None = None, samples: int = 1):
     """Quench, or ramps, of a discrete card; settings that are None are the card's.
