@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize, special
+from scipy import integrate, linalg, optimize, special
 
 from phasegrok.theory import (
     blume_capel,
@@ -642,14 +642,25 @@ def test_blume_capel_is_ising_without_vacancies():
 
 
 def test_blume_capel_tricritical_point():
-    # tricritical Ising: L/(2 pi xi) -> 3/40 for spins and 1/5 for the energy, corrections L^-3
-    T, D = blume_capel.TRICRITICAL_POINT_2D
-    sizes, scaled = np.array([4, 5, 6]), []
-    for L in sizes:
-        strip = blume_capel.strip(int(L), T, D)
-        scaled.append(L / (2 * math.pi * strip.correlation_length))
-    fit = np.polyfit(sizes**-2.0, scaled, 1)
-    assert fit[1] == pytest.approx(3 / 40, rel=0.01)
+    # the T and D at which the gaps of a strip are those of tricritical Ising, scaling dimensions
+    # 3/40 and 1/5, extrapolated by a power of L from three widths
+    def mismatch(x, L):
+        E = blume_capel.transfer_energies(L, x[1])
+        top = linalg.eigvalsh(np.exp(-E / x[0]), subset_by_index=[3**L - 3, 3**L - 1])
+        return L * np.log(top[2] / top[1::-1]) / (2 * math.pi) - [3 / 40, 1 / 5]
+
+    found = np.array([optimize.root(mismatch, [0.607, 1.966], args=(L,)).x for L in (4, 5, 6)])
+    for values, exact in zip(found.T, blume_capel.TRICRITICAL_POINT_2D):
+        ratio = (values[2] - values[1]) / (values[1] - values[0])
+
+        def steps(x, ratio=ratio):
+            return (6**-x - 5**-x) / (5**-x - 4**-x) - ratio
+
+        x = optimize.brentq(steps, 0.5, 10.0)
+        limit = values[2] - (values[2] - values[1]) * 6**-x / (6**-x - 5**-x)
+        assert limit == pytest.approx(exact, rel=3e-4)
+    strip = blume_capel.strip(6, *found[2])
+    assert 6 / (2 * math.pi * strip.correlation_length) == pytest.approx(3 / 40, rel=1e-6)
 
 
 def test_blume_capel_mean_field():

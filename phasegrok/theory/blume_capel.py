@@ -21,8 +21,8 @@ _VALUES = np.array([-1, 0, 1])
 class Thermodynamics(NamedTuple):
     """Per site: ln Z, energy E, <s^2> and <s>; and the correlation length along the strip.
 
-    The correlation length is 1/ln(lambda_0/lambda_1) in lattice spacings, infinite where the two are
-    equal in double precision.
+    The correlation length is 1/ln(lambda_0/lambda_1) in lattice spacings, infinite where the two
+    are equal in double precision.
     """
 
     ln_Z: float
