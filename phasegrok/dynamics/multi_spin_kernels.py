@@ -1,0 +1,448 @@
+"""Kernels of multi-spin coding: the same site of 64 lattices in the bits of one word.
+
+Bits are spins (set: up), and all lanes of a word are updated by the same logical operations: the
+number n of unsatisfied bonds of a site is added up bit by bit in three words, and selects for each
+lane one of the words of Bernoulli variates that were made for every n.
+
+Two orders of updates, with a layout of the words each:
+
+random-site
+    Site x + L y + L^2 z at place x + L y + L^2 z.
+checkerboard
+    The sublattice of even x + y + z, then the odd one; a row of either holds its sites of equal
+    y and z in the order of x, at place x // 2 + (L/2) (y + L z).
+
+With stripes the lanes are 64 slabs of one lattice, cut across its last axis; a slab's first and
+last rows have their neighbours in the lanes beside, so those words are seen turned by one bit.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from phasegrok.compiled import kernel
+from phasegrok.dynamics.multi_spin_random import (
+    BLOCK,
+    LANES,
+    WORDS,
+    fill_below,
+    fill_bernoulli,
+)
+
+ROWS = 16  # of the table of variates: n = 0..7 unsatisfied bonds of a spin up, then down
+_ONES, _TWOS, _FOURS, _OWN, _OTHER, _STAGE_A, _STAGE_B = range(7)  # rows of the room to work in
+ROOM = 7 * BLOCK + WORDS
+_SPARE = 7  # planes of a tally beyond those that its columns fill: log2(LANES) + 1
+_NONE = np.uint64(0)
+_BIT = np.uint64(1)
+
+
+class Lattice(NamedTuple):
+    """Rows of words along x; in checkerboard order, those of one sublattice."""
+
+    length: int  # words a row
+    beside: np.ndarray  # (rows, 2 dimension - 2) int64: rows at -y, +y, -z, +z
+    turn: np.ndarray  # the same shape, int64: 1, -1 where that row is in the next, previous lane
+    odd: np.ndarray  # (rows,) int64: parity of y + z
+    neighbour: np.ndarray  # (N 2 dimension,) int32: sites at -x, +x, -y, ...; random-site order
+
+
+@kernel(inline="always", allocates=False)
+def _majority(a, b, c):
+    return (a & b) | (c & (a | b))
+
+
+@kernel(inline="always", allocates=False)
+def _select(which, one, zero):
+    return zero ^ (which & (zero ^ one))
+
+
+@kernel(inline="always", allocates=False)
+def _by_count(ones, twos, fours, t0, t1, t2, t3, t4, t5, t6):
+    """Of the words t_n, in each lane that of n = ones + 2 twos + 4 fours."""
+    low = _select(twos, _select(ones, t3, t2), _select(ones, t1, t0))
+    high = _select(twos, t6, _select(ones, t5, t4))
+    return _select(fours, high, low)
+
+
+@kernel(allocates=False)
+def _flip(own, counts, table, field):
+    """Flip the spins whose variate says so; in a field it depends on the spin too."""
+    for j in range(own.shape[0]):
+        ones, twos, fours = counts[j], counts[BLOCK + j], counts[2 * BLOCK + j]
+        flips = _by_count(
+            ones, twos, fours, table[j], table[BLOCK + j], table[2 * BLOCK + j],
+            table[3 * BLOCK + j], table[4 * BLOCK + j], table[5 * BLOCK + j], table[6 * BLOCK + j],
+        )  # fmt: skip
+        if field:
+            down = _by_count(
+                ones, twos, fours, table[8 * BLOCK + j], table[9 * BLOCK + j],
+                table[10 * BLOCK + j], table[11 * BLOCK + j], table[12 * BLOCK + j],
+                table[13 * BLOCK + j], table[14 * BLOCK + j],
+            )  # fmt: skip
+            flips = _select(own[j], flips, down)
+        own[j] ^= flips
+
+
+@kernel(allocates=False)
+def _count_first(own, x, y, counts):
+    for j in range(own.shape[0]):
+        a, b = own[j] ^ x[j], own[j] ^ y[j]
+        counts[j] = a ^ b
+        counts[BLOCK + j] = a & b
+        counts[2 * BLOCK + j] = _NONE
+
+
+@kernel(allocates=False)
+def _count_next(own, x, y, counts):
+    for j in range(own.shape[0]):
+        a, b = own[j] ^ x[j], own[j] ^ y[j]
+        ones, twos = counts[j], counts[BLOCK + j]
+        carry = _majority(a, b, ones)
+        counts[j] = a ^ b ^ ones
+        counts[BLOCK + j] = twos ^ carry
+        counts[2 * BLOCK + j] |= twos & carry
+
+
+@kernel(allocates=False)
+def _turned(x, turn, out):
+    """The words ``x``, each lane that of the next (turn 1) or the previous lane (turn -1)."""
+    if turn > 0:
+        for j in range(x.shape[0]):
+            out[j] = (x[j] >> np.uint64(1)) | (x[j] << np.uint64(63))
+    else:
+        for j in range(x.shape[0]):
+            out[j] = (x[j] << np.uint64(1)) | (x[j] >> np.uint64(63))
+
+
+@kernel(allocates=False)
+def _signed(x, signs, out):
+    for j in range(x.shape[0]):
+        out[j] = x[j] ^ signs[j]
+
+
+@kernel(allocates=False)
+def _shifted(row, begin, step, out):
+    """``out[j] = row[begin + j + step]`` with periodic ends, step 1 or -1."""
+    n, length = out.shape[0], row.shape[0]
+    if step > 0:
+        inner = min(n, length - 1 - begin)
+        source = row[begin + 1 :]
+        for j in range(inner):
+            out[j] = source[j]
+        if inner < n:
+            out[n - 1] = row[0]
+    else:
+        out[0] = row[begin - 1] if begin > 0 else row[length - 1]
+        source, rest = row[begin:], out[1:]
+        for j in range(n - 1):
+            rest[j] = source[j]
+
+
+@kernel(allocates=False)
+def _pair(own, other, parity, lattice, signs, r, begin, axis, room):
+    """The two neighbours along ``axis`` of the words ``begin...`` of row r of a sublattice."""
+    n, length = own.shape[0], lattice.length
+    stage_a = room[_STAGE_A * BLOCK : _STAGE_A * BLOCK + n]
+    stage_b = room[_STAGE_B * BLOCK : _STAGE_B * BLOCK + n]
+    here = r * length + begin
+    if axis == 0:
+        x = other[here : here + n]
+        step = 1 if (lattice.odd[r] + parity) % 2 else -1
+        _shifted(other[r * length : (r + 1) * length], begin, step, stage_b)
+        y = stage_b
+    else:
+        row_x, row_y = lattice.beside[r, 2 * axis - 2], lattice.beside[r, 2 * axis - 1]
+        x = other[row_x * length + begin : row_x * length + begin + n]
+        y = other[row_y * length + begin : row_y * length + begin + n]
+        if lattice.turn[r, 2 * axis - 2] != 0:
+            _turned(x, lattice.turn[r, 2 * axis - 2], stage_a)
+            x = stage_a
+        if lattice.turn[r, 2 * axis - 1] != 0:
+            _turned(y, lattice.turn[r, 2 * axis - 1], stage_b)
+            y = stage_b
+    if signs.shape[2] > 0:
+        _signed(x, signs[parity, 2 * axis, here : here + n], stage_a)
+        _signed(y, signs[parity, 2 * axis + 1, here : here + n], stage_b)
+        x, y = stage_a, stage_b
+    return x, y
+
+
+@kernel(allocates=False)
+def _count(own, other, parity, lattice, signs, r, begin, counts, room):
+    """Unsatisfied bonds of the words ``own``, which begin at word ``begin`` of row r."""
+    x, y = _pair(own, other, parity, lattice, signs, r, begin, 0, room)
+    _count_first(own, x, y, counts)
+    for axis in range(1, lattice.beside.shape[1] // 2 + 1):
+        x, y = _pair(own, other, parity, lattice, signs, r, begin, axis, room)
+        _count_next(own, x, y, counts)
+
+
+@kernel(allocates=False)
+def _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field):
+    """One attempted update of every site of a sublattice."""
+    n = words.shape[0] // 2
+    mine, other = words[parity * n : (parity + 1) * n], words[(1 - parity) * n : (2 - parity) * n]
+    place, end = 0, 0
+    while place < n:
+        if place == end:
+            end = min(n, place + BLOCK)
+            fill_bernoulli(state, rates, table, room[7 * BLOCK :], end - place)
+            first = place
+        r, begin = place // lattice.length, place % lattice.length
+        m = min(lattice.length - begin, end - place)
+        own = mine[place : place + m]
+        _count(own, other, parity, lattice, signs, r, begin, room, room)
+        _flip(own, room, table[place - first :], field)
+        place += m
+
+
+@kernel(allocates=False)
+def _tally(planes, depth, words):
+    """Add the bits of ``BLOCK`` words to counters, bit p of column j and each lane in planes[p, j].
+
+    Eight words at a time go through carry-save adders, and what they carry through all planes.
+    """
+    for j in range(LANES):
+        ones, twos, fours = planes[j], planes[LANES + j], planes[2 * LANES + j]
+        a, b = words[j], words[LANES + j]
+        t1 = _majority(ones, a, b)
+        ones ^= a ^ b
+        a, b = words[2 * LANES + j], words[3 * LANES + j]
+        t2 = _majority(ones, a, b)
+        ones ^= a ^ b
+        f1 = _majority(twos, t1, t2)
+        twos ^= t1 ^ t2
+        a, b = words[4 * LANES + j], words[5 * LANES + j]
+        t1 = _majority(ones, a, b)
+        ones ^= a ^ b
+        a, b = words[6 * LANES + j], words[7 * LANES + j]
+        t2 = _majority(ones, a, b)
+        ones ^= a ^ b
+        f2 = _majority(twos, t1, t2)
+        twos ^= t1 ^ t2
+        planes[depth * LANES + j] = _majority(fours, f1, f2)
+        planes[j], planes[LANES + j], planes[2 * LANES + j] = ones, twos, fours ^ f1 ^ f2
+    for p in range(3, depth):
+        for j in range(LANES):
+            carry, plane = planes[depth * LANES + j], planes[p * LANES + j]
+            planes[p * LANES + j] = plane ^ carry
+            planes[depth * LANES + j] = plane & carry
+
+
+@kernel(allocates=False)
+def _lane_counts(planes, depth, weight, counts):
+    """Add ``weight`` times the counters, summed over columns, to the count of each lane."""
+    half = LANES // 2
+    while half > 0:
+        for j in range(half):
+            planes[depth * LANES + j] = _NONE  # what is carried; becomes the highest plane
+        for p in range(depth):
+            for j in range(half):
+                x, y = planes[p * LANES + j], planes[p * LANES + half + j]
+                carry = planes[depth * LANES + j]
+                planes[p * LANES + j] = x ^ y ^ carry
+                planes[depth * LANES + j] = _majority(x, y, carry)
+        depth += 1
+        half //= 2
+    for p in range(depth):
+        plane = planes[p * LANES]
+        for lane in range(counts.shape[0]):
+            bit = np.int64((plane >> np.uint64(lane)) & _BIT)
+            counts[lane] += (bit << p) * weight
+
+
+@kernel(allocates=False)
+def _tally_rows(tally, rows, room, filled):
+    """Tally the first rows of the room, each with words up to ``filled``."""
+    depth = tally.shape[1] // LANES - _SPARE
+    for q in range(rows):
+        words = room[q * BLOCK : (q + 1) * BLOCK]
+        words[filled:] = _NONE
+        _tally(tally[q], depth, words)
+
+
+@kernel(allocates=False)
+def _sum_up(tally, weights, up, unsatisfied):
+    """Spins up and unsatisfied bonds of each lane from the tallies: ones, twos, fours, spins..."""
+    depth = tally.shape[1] // LANES - _SPARE
+    up[:] = 0
+    unsatisfied[:] = 0
+    for q in range(tally.shape[0]):
+        _lane_counts(tally[q], depth, weights[q], unsatisfied if q < _OWN else up)
+
+
+@kernel(allocates=False)
+def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
+    """Spins up and unsatisfied bonds of each lane: every bond has one end in the odd sublattice."""
+    n = words.shape[0] // 2
+    even, odd = words[:n], words[n:]
+    tally[:] = _NONE
+    place, filled = 0, 0
+    while place < n:
+        r, begin = place // lattice.length, place % lattice.length
+        m = min(lattice.length - begin, BLOCK - filled)
+        own = odd[place : place + m]
+        _count(own, even, 1, lattice, signs, r, begin, room[filled:], room)
+        _copy(own, room[_OWN * BLOCK + filled :])
+        _copy(even[place : place + m], room[_OTHER * BLOCK + filled :])
+        place += m
+        filled += m
+        if filled == BLOCK or place == n:
+            _tally_rows(tally, 5, room, filled)
+            filled = 0
+    _sum_up(tally, (1, 2, 4, 1, 1), up, unsatisfied)
+
+
+@kernel(allocates=False)
+def _copy(source, out):
+    for j in range(source.shape[0]):
+        out[j] = source[j]
+
+
+@kernel(allocates=False)
+def checkerboard(words, lattice, signs, state, rates, table, field, tally, room, n_sweeps, counts):
+    """Advance 64 lanes by sweeps of one attempted update of every site, even sublattice first.
+
+    Parameters
+    ----------
+    words : (n,) uint64
+        Configuration in checkerboard order, changed in place.
+    lattice : Lattice
+    signs : (2, 2 dimension, n/2) uint64, or (2, 2 dimension, 0)
+        Lanes in which the bond to each neighbour of each site of a sublattice is negative.
+    state : (STATE,) uint64
+        Generators, changed in place.
+    rates, table : Rates and (ROWS BLOCK,) uint64
+        Of the flip probabilities.
+    field : bool
+        Whether those depend on the spin.
+    tally, room : uint64 arrays
+        To work in.
+    n_sweeps : int
+    counts : (rows, 2, 64) int64
+        Spins up and unsatisfied bonds after the last ``rows`` of the sweeps, filled.
+    """
+    for t in range(n_sweeps):
+        for parity in range(2):
+            _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field)
+        record = t - n_sweeps + counts.shape[0]
+        if record >= 0:
+            measure_sublattices(
+                words, lattice, signs, tally, room, counts[record, 0], counts[record, 1]
+            )
+
+
+@kernel(allocates=False)
+def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
+    """The same for words in the order of sites: every site has a bond along each axis."""
+    n, axes = words.shape[0], lattice.beside.shape[1] // 2 + 1
+    tally[:] = _NONE
+    place, filled = 0, 0
+    while place < n:
+        r, begin = place // lattice.length, place % lattice.length
+        m = min(lattice.length - begin, BLOCK - filled)
+        own = words[place : place + m]
+        stage = room[_STAGE_A * BLOCK : _STAGE_A * BLOCK + m]
+        counts = room[filled:]
+        counts[:m] = _NONE
+        counts[BLOCK : BLOCK + m] = _NONE
+        for axis in range(axes):
+            if axis == 0:
+                _shifted(words[r * lattice.length : (r + 1) * lattice.length], begin, 1, stage)
+            else:
+                there = lattice.beside[r, 2 * axis - 1] * lattice.length + begin
+                _copy(words[there : there + m], stage)
+            if signs.shape[0] > 0:
+                for j in range(m):
+                    stage[j] ^= signs[2 * axes * (place + j) + 2 * axis + 1]
+            _count_one(own, stage, counts)
+        _copy(own, room[_OWN * BLOCK + filled :])
+        place += m
+        filled += m
+        if filled == BLOCK or place == n:
+            room[_FOURS * BLOCK : (_FOURS + 1) * BLOCK] = _NONE
+            _tally_rows(tally, 4, room, filled)
+            filled = 0
+    _sum_up(tally, (1, 2, 4, 1, 0), up, unsatisfied)
+
+
+@kernel(allocates=False)
+def _count_one(own, x, counts):
+    for j in range(own.shape[0]):
+        a, ones = own[j] ^ x[j], counts[j]
+        counts[j] = a ^ ones
+        counts[BLOCK + j] |= a & ones
+
+
+@kernel(allocates=False)
+def _update_sites(words, sites, neighbour, signs, z, table, field, n):
+    """Attempted updates of ``sites[:n]``, one after the other."""
+    for u in range(n):
+        site = sites[u]
+        own = words[site]
+        ones, twos, fours = _NONE, _NONE, _NONE
+        for k in range(z * site, z * site + z):
+            x = own ^ words[neighbour[k]]
+            if signs.shape[0] > 0:
+                x ^= signs[k]
+            carry = ones & x
+            ones ^= x
+            fours |= twos & carry
+            twos ^= carry
+        flips = _by_count(
+            ones, twos, fours, table[u], table[BLOCK + u], table[2 * BLOCK + u],
+            table[3 * BLOCK + u], table[4 * BLOCK + u], table[5 * BLOCK + u], table[6 * BLOCK + u],
+        )  # fmt: skip
+        if field:
+            down = _by_count(
+                ones, twos, fours, table[8 * BLOCK + u], table[9 * BLOCK + u],
+                table[10 * BLOCK + u], table[11 * BLOCK + u], table[12 * BLOCK + u],
+                table[13 * BLOCK + u], table[14 * BLOCK + u],
+            )  # fmt: skip
+            flips = _select(own, flips, down)
+        words[site] = own ^ flips
+
+
+@kernel(allocates=False)
+def random_sites(words, lattice, signs, state, rates, table, field, tally, room, n_sweeps, counts):
+    """Advance 64 lanes by sweeps of N attempted updates at sites drawn with replacement.
+
+    The lanes share the sites; each has its own uniform variates.  Parameters are those of
+    :func:`checkerboard`, but for ``signs``: (2 dimension N,) uint64 beside ``lattice.neighbour``,
+    or (0,).
+    """
+    n = words.shape[0]
+    z = lattice.beside.shape[1] + 2
+    sites = room[_STAGE_B * BLOCK : 7 * BLOCK]
+    for t in range(n_sweeps):
+        for begin in range(0, n, BLOCK):
+            m = min(BLOCK, n - begin)
+            fill_below(state, n, sites, room[7 * BLOCK :], m)
+            fill_bernoulli(state, rates, table, room[7 * BLOCK :], m)
+            _update_sites(words, sites, lattice.neighbour, signs, z, table, field, m)
+        record = t - n_sweeps + counts.shape[0]
+        if record >= 0:
+            measure_sites(words, lattice, signs, tally, room, counts[record, 0], counts[record, 1])
+
+
+@kernel(allocates=False)
+def count_lanes(words, tally, room, counts):
+    """Number of set bits of each lane in the flat array ``words``, into ``counts`` (64,) int64."""
+    depth = tally.shape[1] // LANES - _SPARE
+    tally[0] = _NONE
+    for begin in range(0, words.shape[0], BLOCK):
+        m = min(BLOCK, words.shape[0] - begin)
+        _copy(words[begin : begin + m], room)
+        room[m:BLOCK] = _NONE
+        _tally(tally[0], depth, room)
+    counts[:] = 0
+    _lane_counts(tally[0], depth, 1, counts)
+
+
+def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tally and room for configurations of n words; make them one a thread."""
+    blocks = -(-n // BLOCK)
+    depth = max(3, (blocks * (BLOCK // LANES)).bit_length())
+    return (np.zeros((5, (depth + _SPARE) * LANES), dtype=np.uint64),
+            np.zeros(ROOM, dtype=np.uint64))
