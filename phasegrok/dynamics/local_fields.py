@@ -22,11 +22,13 @@ from scipy.special import expit
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.rng import next_word
+from phasegrok.systems.discrete import DiscreteSystem
 from phasegrok.systems.ising import Ising, common_step
 
 ORDERS = ("random-site", "sequential")
 _BATCH = 1024  # attempts whose sites and fractions are drawn together: they fit the level-1 cache
 _MOST_LEVELS = 2**13  # of |f|: beyond, probabilities are tabulated for intervals of f
+_SMALL = 60  # |f| that fits a byte when packed
 _MOST_STRENGTHS = 64  # different couplings among which a common step is sought
 _BITS = 50  # of a rounded field: the sum over a batch fits 63 bits, and a field fits a float
 _INTERVAL = 0.25  # width of an interval of f, as a change of dE/T
@@ -37,6 +39,7 @@ _TO_UNIT = 1.0 / 18446744073709551616.0  # 2^-64
 class _Scaled(NamedTuple):
     """Couplings of a system in integer multiples of ``unit``; the field h in units of energy."""
 
+    degree: int  # number of neighbours where all sites have the same, else 0
     first: np.ndarray
     neighbour: np.ndarray
     coupling: np.ndarray
@@ -56,12 +59,14 @@ def _scaled(system: Ising) -> _Scaled:
             unit = common_step(strengths)
         except ValueError:
             pass
-    kind: type = np.int16
+    kind: type = np.int8 if bound < _SMALL * unit else np.int16
     if unit == 0.0 or bound / unit > _MOST_LEVELS:
         unit, kind = 2.0 ** (math.ceil(math.log2(bound)) - _BITS) if bound > 0.0 else 1.0, np.int64
-    coupling = np.rint(system.coupling / unit).astype(kind)
+    coupling: np.ndarray = np.rint(system.coupling / unit).astype(kind)
     largest = round(bound / unit) + len(strengths)  # rounding may add up
-    return _Scaled(system.first, system.neighbour, coupling, system.h, unit, largest)
+    degrees = np.diff(system.first)
+    degree = int(degrees[0]) if np.all(degrees == degrees[0]) else 0
+    return _Scaled(degree, system.first, system.neighbour, coupling, system.h, unit, largest)
 
 
 def _acceptance(heat_bath: bool, temperature: float, change: np.ndarray) -> np.ndarray:
@@ -133,15 +138,14 @@ def _flip(scaled, i, packed):
     packed[i] = old ^ 1
     up = old & 1
     change = 4 - 8 * up  # of twice the field of a neighbour, through unit coupling
-    begin = scaled.first[i]
-    end = scaled.first[i + np.uint64(1)]
-    if end == begin + 4:  # spares the square lattice the overhead of the loop
-        _push(scaled, begin, change, packed)
-        _push(scaled, begin + 1, change, packed)
-        _push(scaled, begin + 2, change, packed)
-        _push(scaled, begin + 3, change, packed)
+    if scaled.degree == 4:  # spares the square lattice the loop and the look-up of its ends
+        k = np.uint64(4) * i
+        _push(scaled, k, change, packed)
+        _push(scaled, k + np.uint64(1), change, packed)
+        _push(scaled, k + np.uint64(2), change, packed)
+        _push(scaled, k + np.uint64(3), change, packed)
     else:
-        for k in range(begin, end):
+        for k in range(scaled.first[i], scaled.first[i + np.uint64(1)]):
             _push(scaled, k, change, packed)
     return (2 * up - 1) * (old >> 1), 1 - 2 * up
 
@@ -231,7 +235,7 @@ class SiteUpdates:
         Unknown dynamics or order, or sequential order of a system that is not Ising.
     """
 
-    system: object
+    system: DiscreteSystem
     dynamics: str
     order: str = "random-site"
 
@@ -249,7 +253,7 @@ class SiteUpdates:
 
     @functools.cached_property
     def _scaled(self) -> _Scaled:
-        return _scaled(self.system)
+        return _scaled(self.system)  # type: ignore[arg-type]
 
     def _tables(self, temperature: float):
         """Thresholds of the word for no, and for a sure, flip, and log2 of the width of intervals.
@@ -258,7 +262,7 @@ class SiteUpdates:
         the width is then given as -1.
         """
         heat_bath, scaled = bool(DYNAMICS[self.dynamics]), self._scaled
-        if scaled.coupling.dtype == np.int16:
+        if scaled.coupling.dtype != np.int64:
             packed = np.arange(-2 * scaled.largest, 2 * scaled.largest + 2)
             change = 2.0 * (2 * (packed & 1) - 1) * (scaled.unit * (packed >> 1) + scaled.h)
             surely = _threshold(_acceptance(heat_bath, temperature, change))
