@@ -19,7 +19,7 @@ class Parameters:
     ramp: bool = parameter(False, "ramps through the card's temperatures instead of a quench")
     temperature: float | None = parameter(None, "T after the quench (default: the card's)")
     sweeps: int | None = parameter(None, "sweeps after the quench, or at each T of the slowest "
-                                   "ramp (default: the card's)")
+                                   "ramp (default: the card's)", extends=True)
     samples: int = parameter(1, "samples of the disorder")
 
 

@@ -105,7 +105,7 @@ class Thermodynamics(_Section):
 Dynamics = Literal["heat-bath", "metropolis"]
 
 
-class Sampling(_Section):
+class Sample(_Section):
     """Settings of canonical sampling: replicas at each temperature."""
 
     temperatures: str | None = Field(
@@ -205,7 +205,7 @@ class CardModel(_Section):
     event: Event | None = None
     density_of_states: DensityOfStates = Field(default_factory=DensityOfStates)
     thermodynamics: Thermodynamics | None = None
-    sampling: Sampling = Field(default_factory=Sampling)
+    sample: Sample = Field(default_factory=Sample)
     relaxation: Relaxation | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
@@ -218,7 +218,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "event": Event,
     "density_of_states": DensityOfStates,
     "thermodynamics": Thermodynamics,
-    "sampling": Sampling,
+    "sample": Sample,
     "relaxation": Relaxation,
     "training": Training,
     "waiting_times": WaitingTimes,
@@ -342,7 +342,8 @@ def find(reference: str) -> Path:
 
 
 def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = False,
-         execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None) -> Card:
+         execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None,
+         section: str = "") -> Card:
     """Read and validate a card.
 
     Parameters
@@ -357,6 +358,8 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         Whether the user's code that the card names may be executed.
     arrays : dict, optional
         Disorder of an earlier run, instead of drawing or reading it.
+    section : str
+        The section that a bare key of ``--set`` means where several have it: the script's own.
 
     Raises
     ------
@@ -368,12 +371,13 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
-    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path))
+    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path), section)
 
 
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               quick: bool = False, execute_code: bool = True,
-              arrays: dict[str, np.ndarray] | None = None, source: str = "card") -> Card:
+              arrays: dict[str, np.ndarray] | None = None, source: str = "card",
+              section: str = "") -> Card:
     """Validate a card given as TOML text; see :func:`load`."""
     try:
         raw = tomllib.loads(text)
@@ -386,7 +390,7 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
     known_for = _what_is_known_of(raw)
-    messages += _apply(raw, overrides, schema, "--set")
+    messages += _apply(raw, overrides, schema, "--set", section)
     if _what_is_known_of(raw) != known_for:
         raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
@@ -570,7 +574,7 @@ def _known_keys(schema) -> dict[str, list[str]]:
     return keys
 
 
-def _apply(raw, overrides, schema, label) -> list[str]:
+def _apply(raw, overrides, schema, label, section="") -> list[str]:
     """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
@@ -585,16 +589,16 @@ def _apply(raw, overrides, schema, label) -> list[str]:
         elif len(keys.get(key, [])) == 1:
             full = keys[key][0]
         elif key in keys:
-            in_parameters = f"parameters.{key}"
-            if in_parameters not in keys[key]:
+            preferred = [f"parameters.{key}", f"{section}.{key}"]
+            full = next((name for name in preferred if name in keys[key]), "")
+            if not full:
                 messages.append(f"{label} {key}: which of {', '.join(keys[key])}?")
                 continue
-            full = in_parameters
         else:
             messages.append(f"{label} {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
             continue
-        section, _, name = full.rpartition(".")
-        table = raw.setdefault(section, {}) if section else raw
+        table_name, _, name = full.rpartition(".")
+        table = raw.setdefault(table_name, {}) if table_name else raw
         if isinstance(table, dict):
             table[name] = value
     return messages

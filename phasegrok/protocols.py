@@ -119,7 +119,7 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
     _need_family(card, "discrete", "canonical sampling")
     from phasegrok.sampling.canonical import Canonical
 
-    s = card.model.sampling
+    s = card.model.sample
     grid = temperature_table(card, temperatures or s.temperatures)
     sweeps = sweeps or s.sweeps
     if s.equilibration >= sweeps:

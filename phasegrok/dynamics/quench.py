@@ -231,7 +231,15 @@ class Ramp:
             sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
 
     def restore(self, saved: dict[str, Any]) -> RampState:
-        """The state of a checkpoint."""
+        """The state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is of ramps at other rates.
+        """
+        if saved["sums"].shape[0] != len(self.stays()):
+            raise ValueError("ramps cannot be made slower once begun: start another run")
         return RampState(**saved)
 
     def _where(self, sweeps: int) -> tuple[int, int, int, int]:
