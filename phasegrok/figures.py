@@ -118,7 +118,7 @@ def _potential_lines(group: Group) -> str:
 
 _AVERAGES = {"energy": "energy", "heat_capacity": "heat capacity",
              "order_parameter_abs": "|order parameter|", "susceptibility": "susceptibility",
-             "binder": "Binder", "overlap_squared": "overlap^2", "tau_energy": "tau(E)"}
+             "binder": "Binder", "overlap_squared": "overlap^2", "tau_energy": "tau of E (sweeps)"}
 
 
 def _averages_table(group: Group) -> str:

@@ -345,7 +345,7 @@ class Canonical:
             groups["averages"] = group
             groups["equilibration"] = equilibration(
                 group, moments, state.block_length, within // 2 % 2 == 1,
-                *self._log_means(state), self.system.n_sites)
+                *self._log_means(state), self.system.n_sites, n_samples)
             group.attributes.update(self._attributes(state))
             if overlaps.shape[1]:
                 groups["overlap"] = self._overlap_group(state)

@@ -204,7 +204,8 @@ def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray) -> None:
 
 
 def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.ndarray,
-                  energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int) -> Group:
+                  energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int,
+                  n_samples: int) -> Group:
     """Group ``equilibration``, and the evidence per temperature in the group of averages.
 
     Parameters
@@ -219,8 +220,8 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
         Which replicas began ordered.
     energy_krj, order_krj : ndarray, shape (K, R, J)
         E and |Phi| averaged over sweeps 2^j .. 2^(j+1) - 1 since the start.
-    n_sites : int
-        N.
+    n_sites, n_samples : int
+        N, and disorder samples.
     """
     temperatures = group["temperature"]
     shown = Group()
@@ -240,8 +241,9 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
     p = hat.copy()
     for k in range(len(temperatures)):
         for i, column in enumerate((0, 3)):
-            hat[i, k] = r_hat(moments[k, ..., column])
-            p[i, k] = _start_p(moments[k, ..., column].mean(axis=1), ordered_r)
+            x_rb = moments[k, ..., column]
+            hat[i, k] = r_hat(_without_samples(x_rb, n_samples))
+            p[i, k] = _start_p(x_rb.mean(axis=1), ordered_r, n_samples)
     tau = np.fmax(group["tau_energy"], group["tau_order_parameter"])
     enough = ~(moments.shape[2] * length < _MANY_TAU * tau)
     same = ~(np.fmin(*p) < _P_STARTS / p.size)
@@ -252,24 +254,37 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
               "p of equal means of replicas begun ordered and at random, the smaller of E and |Phi|")
     group.add("equilibrated", enough & same & mixed, "temperature", "1",
               "no evidence against equilibrium")
-    group.attributes.update(_in_words(temperatures, enough, same, mixed, tau, length, moments))
+    group.attributes.update(_in_words(temperatures, enough, same, mixed, tau, length, moments,
+                                      n_samples))
     return shown
 
 
-def _start_p(mean_r: np.ndarray, ordered_r: np.ndarray) -> float:
-    """Chance of so large a difference between both kinds of starts (Welch's t test)."""
-    cold, hot = mean_r[ordered_r], mean_r[~ordered_r]
-    if min(len(cold), len(hot)) < 2 or np.ptp(mean_r) == 0.0:
+def _without_samples(x_rb: np.ndarray, n_samples: int) -> np.ndarray:
+    """The series with the mean of each sample taken off: samples differ, their replicas must not."""
+    x_srb = x_rb.reshape(n_samples, -1, x_rb.shape[1])
+    return (x_srb - x_srb.mean(axis=(1, 2), keepdims=True)).reshape(x_rb.shape)
+
+
+def _start_p(mean_r: np.ndarray, ordered_r: np.ndarray, n_samples: int) -> float:
+    """Chance of so large a difference between both kinds of starts.
+
+    Welch's t test for one sample; for several, Student's of the differences within each.
+    """
+    x_sr, ordered = mean_r.reshape(n_samples, -1), ordered_r.reshape(n_samples, -1)[0]
+    cold, hot = x_sr[:, ordered], x_sr[:, ~ordered]
+    if min(cold.shape[1], hot.shape[1]) < (1 if n_samples > 1 else 2) or np.ptp(mean_r) == 0.0:
         return math.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(stats.ttest_ind(cold, hot, equal_var=False).pvalue)
+        if n_samples == 1:
+            return float(stats.ttest_ind(cold[0], hot[0], equal_var=False).pvalue)
+        return float(stats.ttest_1samp(cold.mean(axis=1) - hot.mean(axis=1), 0.0).pvalue)
 
 
-def _in_words(temperatures, enough, same, mixed, tau, length, moments) -> dict:
+def _in_words(temperatures, enough, same, mixed, tau, length, moments, n_samples) -> dict:
     """Whether the averages are converged, and what is missing where they are not."""
-    if moments.shape[1] < 4:
-        return {"converged": False, "converged_reason": "fewer than four replicas: ordered and "
-                "random starts cannot be compared"}
+    if moments.shape[1] // n_samples < 4:
+        return {"converged": False, "converged_reason": "fewer than four replicas of each sample: "
+                "ordered and random starts cannot be compared"}
     why = []
     for flag, text in ((mixed, "replicas sample different parts of phase space (R-hat above "
                         f"{_R_HAT:g})"), (same, "ordered and random starts disagree")):
