@@ -193,9 +193,10 @@ def _in_units(couplings: np.ndarray) -> tuple[float, np.ndarray, bool]:
     if len(strengths) <= _MOST_STRENGTHS:
         try:
             unit = common_step(strengths)
-            return unit, np.round(couplings / unit).astype(np.int64), True
         except ValueError:
-            pass
+            unit = 0.0
+        if strengths[-1] <= MAX_CELLS * unit:
+            return unit, np.round(couplings / unit).astype(np.int64), True
     unit = 2.0 ** (math.ceil(math.log2(strengths[-1])) - _FIXED_POINT_BITS)
     return unit, np.round(couplings / unit).astype(np.int64), False
 
