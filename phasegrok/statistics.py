@@ -8,6 +8,7 @@ References
 .. [1] U. Wolff, Monte Carlo errors with less errors, Comput. Phys. Commun. 156 (2004) 143,
    hep-lat/0306017.
 .. [2] A. Gelman et al., Bayesian Data Analysis, 3rd ed. (2013), section 11.4.
+.. [3] B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans (1982), chapter 2.
 """
 
 import math
@@ -21,6 +22,16 @@ WINDOW_FACTOR = 1.5
 
 ENOUGH_INDEPENDENT = 50
 """Independent samples n / (2 tau) below which tau, and so the error, is not trustworthy."""
+
+
+ENOUGH_TAU = 20
+"""Autocorrelation times that a run lasts at least before it counts as equilibrated."""
+
+MAX_R_HAT = 1.1
+"""R-hat up to which chains count as mixed, the rule of [2]_, section 11.5."""
+
+MAX_DEVIATION = 3.0
+"""Standard errors by which equal means may differ."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,43 @@ def _window(gamma_t: np.ndarray, n: int) -> int:
     return int(W[below[0]]) if below.size else max(1, n_times // 2)
 
 
+def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> Estimate:
+    r"""Mean of a series of which only sums over blocks were kept; tau in the series' own spacing.
+
+    The error is that of the block means by `mean_with_error`; with the variance of the single
+    samples, which the sums of squares give,
+
+    .. math:: \tau_{int} = n \sigma^2 / (2 (\overline{x^2} - \bar x^2)).
+
+    Parameters
+    ----------
+    sum_b, sum_squares_b : array_like, shape (B,) or (R, B)
+        Sums of x and of x^2 over consecutive blocks; several rows are independent replicas.
+    every : int
+        Samples (sweeps) a block.
+
+    Returns
+    -------
+    Estimate
+        ``tau`` and ``n`` count samples, not blocks.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two blocks a replica, shapes that differ, or values that are not finite.
+    """
+    sum_rb, squares_rb = (np.atleast_2d(np.asarray(s, float)) for s in (sum_b, sum_squares_b))
+    if sum_rb.shape != squares_rb.shape or not np.isfinite(squares_rb).all():
+        raise ValueError("sums and sums of squares need one shape and finite values")
+    blocks = mean_with_error(sum_rb / every)
+    n = blocks.n * every
+    variance = float(squares_rb.mean()) / every - blocks.value**2
+    if math.isnan(blocks.tau) or variance <= 0.0:
+        return Estimate(blocks.value, blocks.error, math.nan, math.nan, n)
+    tau = n * blocks.error**2 / (2.0 * variance)
+    return Estimate(blocks.value, blocks.error, tau, tau * blocks.tau_error / blocks.tau, n)
+
+
 def binned_error(x_t: np.ndarray, length: int) -> float:
     r"""Standard error of the mean of a series from averages over bins of one length.
 
@@ -210,6 +258,38 @@ def jackknife_error(leave_one_out: np.ndarray, axis: int = 0) -> np.ndarray:
         return np.full(values.shape[1:], math.nan)
     squares = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
     return np.sqrt(squares * (n_walkers - 1) / n_walkers)
+
+
+def jackknife(
+    function: Callable[..., np.ndarray], *means_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Function of several means, without its bias of order 1/B, and its standard error.
+
+    .. math:: \hat\theta = B\,\theta(\bar x) - (B - 1)\,\overline{\theta_{(b)}},\qquad
+              \sigma^2 = \frac{B-1}{B}\sum_b (\theta_{(b)} - \overline{\theta_{(b)}})^2
+
+    with block b left out in :math:`\theta_{(b)}`, eq. (2.8) and (3.1) of [3]_.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one array a mean, e.g. ``lambda E, E2: (E2 - E**2) / (N * T**2)``, elementwise.
+    *means_b : array_like, shape (B, ...)
+        Means over B blocks of equal length, much longer than tau; the blocks of several replicas
+        stand one after the other.  Further axes (temperatures) are kept.
+
+    Returns
+    -------
+    value, error : ndarray
+        The shape of a mean without the axis of blocks; the error is NaN for B = 1.
+    """
+    blocks = [np.asarray(x_b, dtype=float) for x_b in means_b]
+    B = len(blocks[0])
+    whole = np.asarray(function(*[x_b.mean(axis=0) for x_b in blocks]))
+    if B < 2:
+        return whole, np.full(whole.shape, math.nan)
+    left_out = np.asarray(function(*[(x_b.sum(axis=0) - x_b) / (B - 1) for x_b in blocks]))
+    return B * whole - (B - 1) * left_out.mean(axis=0), jackknife_error(left_out)
 
 
 def bootstrap(
@@ -274,6 +354,122 @@ def r_hat(x_ct: np.ndarray) -> float:
     if within == 0.0:
         return math.inf if between > 0.0 else math.nan
     return math.sqrt((half - 1) / half + between / within)
+
+
+def log_bins(x_rt: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means over the times 2^k <= t < 2^(k+1), in which a relaxation shows at a glance.
+
+    Parameters
+    ----------
+    x_rt : array_like, shape (R, T)
+        R replicas; sample t = 1, 2, ..., T was taken after t sweeps.
+
+    Returns
+    -------
+    time_k : ndarray
+        Mean time of each bin; the last bin may be incomplete.
+    mean_k, error_k : ndarray
+        Mean over replicas, and its standard error from their scatter (NaN for R = 1).
+    """
+    x_rt = np.atleast_2d(np.asarray(x_rt, dtype=float))
+    n_replicas, n_times = x_rt.shape
+    begin_k = 2 ** np.arange(n_times.bit_length())
+    count_k = np.minimum(2 * begin_k, n_times + 1) - begin_k
+    mean_rk = np.add.reduceat(x_rt, begin_k - 1, axis=1) / count_k
+    error_k = np.full(count_k.size, math.nan)
+    if n_replicas > 1:
+        error_k = mean_rk.std(axis=0, ddof=1) / math.sqrt(n_replicas)
+    return begin_k + (count_k - 1) / 2.0, mean_rk.mean(axis=0), error_k
+
+
+@dataclass(frozen=True)
+class Equilibration:
+    """Evidence that a run is in equilibrium; prints itself as one sentence.
+
+    Attributes
+    ----------
+    r_hat : float
+        Split R-hat of all replicas, hot and cold, over the last half of the run.
+    gap : float
+        Mean from hot starts minus mean from cold starts, in standard errors, over the last half.
+    drift : float
+        Change from the second quarter of the run to its last half, the last two bins of log time,
+        in standard errors: of hot or cold starts, whichever is larger in modulus.
+    length : float
+        Length of the run in autocorrelation times.
+    """
+
+    r_hat: float
+    gap: float
+    drift: float
+    length: float
+
+    @property
+    def problems(self) -> list[str]:
+        """What speaks against equilibrium; empty if nothing does."""
+        found = []
+        if self.r_hat > MAX_R_HAT:
+            found.append(f"R-hat is {self.r_hat:.3g}, above {MAX_R_HAT}")
+        if abs(self.gap) > MAX_DEVIATION:
+            found.append(f"hot and cold starts differ by {abs(self.gap):.2g} standard errors")
+        if abs(self.drift) > MAX_DEVIATION:
+            found.append(f"the mean still drifts, by {abs(self.drift):.2g} standard errors")
+        if self.length < ENOUGH_TAU:
+            found.append(f"the run lasts {self.length:.2g} autocorrelation times, "
+                         f"fewer than {ENOUGH_TAU}")
+        return found
+
+    def __bool__(self) -> bool:
+        return not self.problems
+
+    def __str__(self) -> str:
+        if self.problems:
+            return f"Not equilibrated: {'; '.join(self.problems)}."
+        return (f"Equilibrated: R-hat {self.r_hat:.3f}, hot - cold {self.gap:+.1f} and drift "
+                f"{self.drift:+.1f} standard errors, {self.length:.3g} autocorrelation times.")
+
+
+def equilibrated(hot_rt: np.ndarray, cold_rt: np.ndarray) -> Equilibration:
+    """Compare runs from random (hot) and ordered (cold) starts with each other and in time.
+
+    Parameters
+    ----------
+    hot_rt, cold_rt : array_like, shape (R, T)
+        An observable after each sweep from the start on, nothing discarded.
+
+    Returns
+    -------
+    Equilibration
+
+    Raises
+    ------
+    ValueError
+        Fewer than 16 samples, or unequal lengths.
+    """
+    hot_rt, cold_rt = (np.atleast_2d(np.asarray(x, dtype=float)) for x in (hot_rt, cold_rt))
+    T = hot_rt.shape[1]
+    if T < 16 or cold_rt.shape[1] != T:
+        raise ValueError("hot and cold starts need series of one length, at least 16 samples")
+    late_rt = np.concatenate([hot_rt, cold_rt])[:, T // 2 :]
+    tau = mean_with_error(late_rt).tau
+    r = r_hat(late_rt)
+    drift = [_deviation(x[:, T // 2 :], x[:, T // 4 : T // 2]) for x in (hot_rt, cold_rt)]
+    return Equilibration(
+        r_hat=1.0 if math.isnan(r) else r,  # nothing varies: all chains are in one state
+        gap=_deviation(hot_rt[:, T // 2 :], cold_rt[:, T // 2 :]),
+        drift=max(drift, key=abs),
+        length=math.inf if math.isnan(tau) else T / tau,
+    )
+
+
+def _deviation(a_rt: np.ndarray, b_rt: np.ndarray) -> float:
+    """Difference of two means in standard errors."""
+    a, b = mean_with_error(a_rt), mean_with_error(b_rt)
+    difference = a.value - b.value
+    if difference == 0.0:
+        return 0.0
+    error = math.hypot(a.error, b.error)
+    return difference / error if error > 0.0 else math.copysign(math.inf, difference)
 
 
 def bic(log_likelihood: float, n_parameters: int, n_samples: int) -> float:
