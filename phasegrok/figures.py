@@ -432,6 +432,10 @@ def _draw_averages(run: RunFile):
               ("binder", "Binder cumulant")]
     for axis, (name, label) in zip(axes.flat, panels):
         _points(axis, group, name, _COLOURS[0])
+        if "reweighted" in run and name in run["reweighted"]:
+            between = run["reweighted"]
+            _band(axis, between["temperature"], between[name], between[f"{name}_err"], _COLOURS[0],
+                  linewidth=0.7)
         axis.set(ylabel=label)
     binder = group["binder"]
     if np.isfinite(binder).any() and np.nanmin(binder) < -1.0:

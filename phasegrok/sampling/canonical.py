@@ -13,7 +13,6 @@ References
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -335,7 +334,7 @@ class Canonical:
         groups: dict[str, Group] = {}
         if blocks >= 4:  # fewer give no errors
             n_samples = len(self.engine.systems)
-            moments = state.moments[:, :, :blocks] / state.block_length
+            moments = state.moments[:, :, :blocks]
             overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
             if self.replicas // n_samples < 2:
                 overlaps = overlaps[:, :0]
@@ -349,6 +348,8 @@ class Canonical:
             group.attributes.update(self._attributes(state))
             if overlaps.shape[1]:
                 groups["overlap"] = self._overlap_group(state)
+            if state.histogram.shape[2]:
+                groups |= self._reweighted(state, group)
         if self.exchange:
             groups["replica_exchange"] = self._exchange_group(state)
         return groups
@@ -363,6 +364,20 @@ class Canonical:
         n = (state.sweeps + 1).bit_length() - 1
         means = state.log_time[:, :, :n] / 2.0 ** np.arange(n)[:, None]
         return means[..., 0], means[..., 1]
+
+    def _reweighted(self, state: State, averages: Group) -> dict[str, Group]:
+        """Group ``reweighted``, where the histograms of neighbouring temperatures overlap."""
+        from phasegrok.thermodynamics.reweighting import reweighted_group
+
+        tau = np.fmax(averages["tau_energy"], 0.5)
+        inefficiency = 2.0 * np.where(np.isfinite(tau), tau, 0.5)
+        try:
+            return {"reweighted": reweighted_group(
+                self.system.energy_levels(), state.histogram, state.temperatures, inefficiency,
+                self.system.n_sites)}
+        except ValueError as error:
+            averages.attributes["reweighting"] = f"not possible: {error}"
+            return {}
 
     def _overlap_group(self, state: State) -> Group:
         counts = state.overlap_counts

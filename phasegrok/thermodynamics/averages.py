@@ -17,7 +17,14 @@ import numpy as np
 from scipy import stats
 
 from phasegrok.runfile import Group
-from phasegrok.statistics import jackknife_error, mean_with_error, over_samples, r_hat
+from phasegrok.statistics import (
+    Estimate,
+    jackknife,
+    mean_of_blocks,
+    mean_with_error,
+    over_samples,
+    r_hat,
+)
 
 _INDEPENDENT = 20.0  # autocorrelation times in a stretch of the jackknife
 _MOST_STRETCHES = 128
@@ -41,12 +48,12 @@ UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Measurements at one temperature on the replicas of one sample, as means over blocks.
+    """Measurements at one temperature on the replicas of one sample, as sums over blocks.
 
     Attributes
     ----------
     moments : ndarray, shape (R, B, 6)
-        Block means of E, E^2, Phi, |Phi|, Phi^2 and Phi^4; E of the whole system.
+        Sums over the sweeps of a block of E, E^2, Phi, |Phi|, Phi^2 and Phi^4; E of the whole system.
     overlaps : ndarray, shape (R // 2, B, 2)
         Block means of q^2 and q^4 of pairs of replicas; R // 2 = 0: none.
     length : int
@@ -63,76 +70,50 @@ class Blocks:
     temperature: float
     n_sites: int
 
-    def estimate(self, column: int, square: int):
-        """Mean with error of one moment, and tau in sweeps from it and its mean square.
-
-        tau = n error^2 / (2 variance) holds below the length of a block too.
-        """
-        found = mean_with_error(self.moments[..., column])
-        variance = float(self.moments[..., square].mean()) - found.value**2
-        n = self.moments[..., column].size * self.length
-        if math.isnan(found.tau) or variance <= 0.0:
-            return found, math.nan, math.nan
-        tau = n * found.error**2 / (2.0 * variance)
-        return found, tau, tau * found.tau_error / found.tau
+    def estimate(self, column: int, square: int) -> Estimate:
+        """Mean of one moment, with tau in sweeps."""
+        return mean_of_blocks(self.moments[..., column], self.moments[..., square], self.length)
 
     def functions(self) -> dict[str, tuple[float, float]]:
         """C, chi, U and the overlap's, each with its jackknife error over stretches of the run."""
-        tau = np.nan_to_num([self.estimate(0, 1)[1], self.estimate(3, 4)[1]]).max()
+        tau = np.nan_to_num([self.estimate(0, 1).tau, self.estimate(3, 4).tau]).max()
         n_blocks = self.moments.shape[1]
         per_stretch = min(n_blocks, max(1, math.ceil(_INDEPENDENT * tau / self.length)))
         n = max(1, min(n_blocks // per_stretch, _MOST_STRETCHES // len(self.moments)))
-        means = _stretches(self.moments, n)
-        values = _jackknife(means, self._of_moments)
+        t, n_sites = self.temperature, self.n_sites
+        e, e2, _, size, square, fourth = _stretches(self.moments / self.length, n)
+        functions: dict[str, tuple] = {
+            "heat_capacity": (lambda e, e2: (e2 - e**2) / (n_sites * t**2), e, e2),
+            "susceptibility": (lambda m, m2: n_sites * (m2 - m**2) / t, size, square),
+            "binder": (lambda m2, m4: 1.0 - m4 / (3.0 * m2**2), square, fourth),
+        }
         if len(self.overlaps):
-            values |= _jackknife(_stretches(self.overlaps, n), self._of_overlaps)
-        return values
-
-    def _of_moments(self, m: np.ndarray) -> dict[str, np.ndarray]:
-        e, e2, _, size, square, fourth = np.moveaxis(m, -1, 0)
-        t, n = self.temperature, self.n_sites
+            q2, q4 = _stretches(self.overlaps, n)
+            functions["overlap_squared"] = (lambda q2: q2, q2)
+            functions["overlap_binder"] = (lambda q2, q4: 1.5 - q4 / (2.0 * q2**2), q2, q4)
         with np.errstate(divide="ignore", invalid="ignore"):  # an order parameter that is zero
-            return {"heat_capacity": (e2 - e**2) / (n * t**2),
-                    "susceptibility": n * (square - size**2) / t,
-                    "binder": 1.0 - fourth / (3.0 * square**2)}
-
-    @staticmethod
-    def _of_overlaps(m: np.ndarray) -> dict[str, np.ndarray]:
-        square, fourth = np.moveaxis(m, -1, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return {"overlap_squared": square, "overlap_binder": 1.5 - fourth / (2.0 * square**2)}
+            found = {name: jackknife(*parts) for name, parts in functions.items()}
+        return {name: (float(value), float(error)) for name, (value, error) in found.items()}
 
 
 def _stretches(x_rbm: np.ndarray, n: int) -> np.ndarray:
-    """Means over ``n`` equal stretches of every replica's blocks, shape (R n, moments)."""
+    """Means over ``n`` equal stretches of every replica's blocks, shape (moments, R n)."""
     r, blocks, m = x_rbm.shape
     used = blocks // n * n  # the first blocks are left out where they do not divide
-    return x_rbm[:, blocks - used :].reshape(r * n, used // n, m).mean(axis=1)
-
-
-def _jackknife(means: np.ndarray, functions) -> dict[str, tuple[float, float]]:
-    """Functions of the mean over independent stretches, bias-corrected, with errors."""
-    n = len(means)
-    total = functions(means.mean(axis=0))
-    if n < 2:
-        return {name: (float(value), math.nan) for name, value in total.items()}
-    left_out = functions((means.sum(axis=0) - means) / (n - 1))
-    return {name: (float(n * value - (n - 1) * left_out[name].mean()),
-                   float(jackknife_error(left_out[name]))) for name, value in total.items()}
+    return x_rbm[:, blocks - used :].reshape(r * n, used // n, m).mean(axis=1).T
 
 
 def averages_of(blocks: Blocks) -> dict[str, tuple[float, float]]:
     """Every average of one sample at one temperature, with its thermal error."""
-    energy, tau_energy, tau_energy_error = blocks.estimate(0, 1)
-    order, tau_order, tau_order_error = blocks.estimate(3, 4)
-    signed = mean_with_error(blocks.moments[..., 2])
+    energy, order = blocks.estimate(0, 1), blocks.estimate(3, 4)
+    signed = mean_with_error(blocks.moments[..., 2] / blocks.length)
     n = blocks.n_sites
     return {
         "energy": (energy.value / n, energy.error / n),
         "order_parameter": (signed.value, signed.error),
         "order_parameter_abs": (order.value, order.error),
-        "tau_energy": (tau_energy, tau_energy_error),
-        "tau_order_parameter": (tau_order, tau_order_error),
+        "tau_energy": (energy.tau, energy.tau_error),
+        "tau_order_parameter": (order.tau, order.tau_error),
         **blocks.functions(),
     }
 
@@ -146,7 +127,7 @@ def averages(temperatures: np.ndarray, moments: np.ndarray, overlaps: np.ndarray
     temperatures : ndarray, shape (K,)
         T in units of energy.
     moments : ndarray, shape (K, R, B, 6)
-        Block means; see :class:`Blocks`.
+        Sums over blocks; see :class:`Blocks`.
     overlaps : ndarray, shape (K, R // 2, B, 2)
         Block means of the overlap's moments.
     length : int
@@ -213,7 +194,7 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
     group : Group
         Of :func:`averages`; gets ``r_hat``, ``start_p`` and ``equilibrated``.
     moments : ndarray, shape (K, R, B, 6)
-        Block means.
+        Sums over blocks.
     length : int
         Sweeps a block.
     ordered_r : ndarray of bool, shape (R,)
