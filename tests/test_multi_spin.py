@@ -226,3 +226,287 @@ def test_the_reference_glass_has_its_exact_energy(dynamics):
     for order in ORDERS:
         means = replica_means(MultiSpin((system,), dynamics, order), 1.2, 128, 1500, 14)
         assert np.max(np.abs(z_scores(means, exact)[:2])) < 3.5
+
+
+# ---------------------------------------------------------- energies, layouts, the interface
+
+
+def energies_of(engine, replicas, k=0):
+    """E and M of the unpacked configurations, from the bond lists."""
+    R, S = replicas.energy.shape[1], len(engine.systems)
+    spins = engine.unpacked(replicas.configurations[k])[:R].astype(float)
+    out = np.zeros((2, R))
+    for r in range(R):
+        system = engine.systems[r // (R // S)]
+        ends = np.repeat(np.arange(system.n_sites), np.diff(system.first))
+        pairs = np.sum(system.coupling * spins[r, ends] * spins[r, system.neighbour])
+        out[1, r] = spins[r].sum()
+        out[0, r] = -0.5 * pairs - system.h * out[1, r]
+    return out
+
+
+CASES = {
+    "square": lambda: MultiSpin((square(12, h=0.1),), "heat-bath", "checkerboard"),
+    "odd square": lambda: MultiSpin((square(7, J=-1.0),), "metropolis", "random-site"),
+    "chain": lambda: MultiSpin((ChainParameters(N=2000).build({}),), "metropolis", "checkerboard"),
+    "cube": lambda: MultiSpin((Lattice3DParameters(L=6).build({}),), "metropolis", "checkerboard"),
+    "glasses": lambda: MultiSpin(
+        tuple(glass(6, 3, s, 0.1) for s in range(3)), "heat-bath", "checkerboard"),
+    "glasses, random sites": lambda: MultiSpin(
+        tuple(glass(5, 3, s, 0.1) for s in range(3)), "metropolis", "random-site"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_energy_and_magnetisation_are_those_of_the_configurations(case):
+    """At the start, after sweeps recorded and not; 69 replicas leave lanes of a word over."""
+    engine = CASES[case]()
+    replicas = engine.start(1, case, np.arange(69) < 5, 2)
+    np.testing.assert_allclose([replicas.energy[0], replicas.phi[0]], energies_of(engine, replicas),
+                               atol=1e-9)
+    assert np.all(replicas.phi[:, :5] == engine.systems[0].n_sites)
+    assert np.all(replicas.phi[:, 5:] < engine.systems[0].n_sites)
+    energy_rt, phi_rt = np.zeros((2, 69, 3))
+    engine.advance(replicas, 1, 2.0, 3, energy_rt, phi_rt)
+    np.testing.assert_allclose([energy_rt[:, 2], phi_rt[:, 2]], energies_of(engine, replicas, 1),
+                               atol=1e-9)
+    engine.advance(replicas, 1, 2.0, 2, energy_rt[:, :0], phi_rt[:, :0])
+    np.testing.assert_allclose([replicas.energy[1], replicas.phi[1]],
+                               energies_of(engine, replicas, 1), atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: MultiSpin((square(128),), "metropolis", "checkerboard"),
+    lambda: MultiSpin(tuple(glass(128, 2, s, 0.2) for s in range(2)), "heat-bath", "checkerboard"),
+], ids=["square", "glasses"])  # fmt: skip
+def test_stripes_keep_one_lattice_in_64_lanes(make):
+    """Energies by the bond list see every bond, those between slabs with the rest."""
+    engine = make()
+    replicas = engine.start(1, "stripes", np.array([True, False, False, False]), 1)
+    assert replicas.configurations.shape == (1, 4, 256)
+    np.testing.assert_allclose([replicas.energy[0], replicas.phi[0]], energies_of(engine, replicas))
+    energy_rt, phi_rt = np.zeros((2, 4, 5))
+    engine.advance(replicas, 0, 2.0, 5, energy_rt, phi_rt)
+    np.testing.assert_allclose([energy_rt[:, 4], phi_rt[:, 4]], energies_of(engine, replicas))
+
+
+def test_stripes_and_replicas_agree_with_the_exact_energy():
+    """Two layouts of the same dynamics against Onsager, T = 3 where L = 128 is infinite."""
+    from phasegrok.theory.ising import onsager_energy
+
+    exact = float(onsager_energy(3.0))
+    engine = MultiSpin((square(128),), "metropolis", "checkerboard")
+    for R, seed in ((32, 1), (64, 2)):
+        replicas = engine.start(seed, "onsager", np.zeros(R, dtype=bool), 1)
+        assert replicas.configurations.shape[2] == (256 if R < 64 else 128**2)
+        energy_rt, phi_rt = np.zeros((2, R, 120))
+        engine.advance(replicas, 0, 3.0, 60, energy_rt[:, :0], phi_rt[:, :0])
+        engine.advance(replicas, 0, 3.0, 120, energy_rt, phi_rt)
+        mean_r = energy_rt.mean(axis=1) / 128**2
+        z = (mean_r.mean() - exact) / (mean_r.std(ddof=1) / np.sqrt(R))
+        assert abs(z) < 3.5
+        assert mean_r.std() / np.sqrt(R) < 1e-3 * abs(exact)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_cut_into_blocks_a_run_has_the_same_bits(order):
+    engine = MultiSpin(tuple(glass(6, 2, s) for s in range(2)), "metropolis", order)
+    runs = []
+    for blocks in ([10], [5, 5], [1, 7, 2]):
+        replicas = engine.start(7, "cut", np.zeros(130, dtype=bool), 1)
+        series = []
+        for n in blocks:
+            energy_rt, phi_rt = np.zeros((2, 130, n))
+            engine.advance(replicas, 0, 1.0, n, energy_rt, phi_rt)
+            series.append(energy_rt)
+        runs.append((np.concatenate(series, axis=1), replicas))
+    for energy_rt, replicas in runs[1:]:
+        assert np.array_equal(energy_rt, runs[0][0])
+        assert np.array_equal(replicas.configurations, runs[0][1].configurations)
+        assert np.array_equal(replicas.rng, runs[0][1].rng)
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
+    from phasegrok import compiled
+
+    found = []
+    for n in (1, 3):
+        monkeypatch.setattr(compiled, "n_threads", lambda n=n: n)
+        engine = MultiSpin((square(8),), "metropolis", "checkerboard")
+        replicas = engine.start(7, "threads", np.zeros(200, dtype=bool), 1)
+        engine.advance(replicas, 0, 2.0, 20, *np.zeros((2, 200, 0)))
+        found.append(replicas.configurations)
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("L, R", [(8, 70), (128, 6)], ids=["replicas", "stripes"])
+def test_overlaps_neighbours_and_exchange(L, R):
+    """Each against the unpacked spins."""
+    engine = MultiSpin((square(L),), "metropolis", "checkerboard")
+    replicas = engine.start(3, "overlap", np.zeros(R, dtype=bool), 2)
+    for k in range(2):
+        engine.advance(replicas, k, 2.5, 3, *np.zeros((2, R, 0)))
+    low, high = (replicas.configurations[k].copy() for k in range(2))
+    spins = [engine.unpacked(x)[:R].astype(float) for x in (low, high)]
+    np.testing.assert_allclose(engine.overlap(low, high)[:R], np.mean(spins[0] * spins[1], axis=1))
+    swapped = engine.unpacked(engine.neighbours(low))[:R]
+    assert np.array_equal(swapped[0::2], spins[0][1::2])
+    assert np.array_equal(swapped[1::2], spins[0][0::2])
+    accepted_r = np.arange(R) % 3 == 0
+    energy = replicas.energy.copy()
+    engine.exchange(replicas, 0, accepted_r)
+    assert np.array_equal(replicas.energy[0], np.where(accepted_r, energy[1], energy[0]))
+    assert np.array_equal(engine.unpacked(replicas.configurations[1])[:R],
+                          np.where(accepted_r[:, None], *spins))
+    np.testing.assert_allclose(replicas.energy[0], energies_of(engine, replicas, 0)[0])
+
+
+def test_what_does_not_fit_is_refused_with_the_reason():
+    gaussian = EdwardsAndersonParameters(L=4, dimension=2, couplings="gaussian")
+    graph = GraphParameters()
+    ring = np.array([[0, 1, 1.0], [1, 2, 1.0], [2, 0, 1.0]])
+    for systems, order, words in (
+        ((gaussian.build(gaussian.disorder(None)),), "random-site", "one strength"),
+        ((square(6, J2=0.5),), "random-site", "nearest neighbours only"),
+        ((graph.build(graph.disorder(ring)),), "random-site", "periodic chain, square"),
+        ((glass(4), glass(6)), "random-site", "the same lattice"),
+        ((square(5),), "checkerboard", "even size"),
+    ):
+        assert words in fits(systems, order)
+        with pytest.raises(ValueError, match=words):
+            MultiSpin(systems, "metropolis", order)
+    assert fits((square(5),)) == "" and fits((glass(4), glass(4, seed=2)), "checkerboard") == ""
+
+
+# --------------------------------------------- dynamics of random sites that the lanes share
+
+
+def general_series(system, heat_bath, temperature, n_sweeps, n_runs, up, seed):
+    """E and M of independent runs of the general kernel, (2, runs, sweeps)."""
+    out = np.zeros((2, n_runs, n_sweeps))
+    cache = np.zeros(1, np.int64)
+    for r, rng in enumerate(streams(seed, "general", n_runs)):
+        if up:
+            sigma = np.ones(system.n_sites, np.int8)
+        else:
+            random = np.random.default_rng(rng)
+            sigma = (2 * random.integers(0, 2, system.n_sites) - 1).astype(np.int8)
+        bonds = 0.5 * np.sum(system.coupling * np.repeat(sigma, np.diff(system.first))
+                             * sigma[system.neighbour])
+        values = np.array([-bonds - system.h * sigma.sum(), float(sigma.sum())])
+        sweeps(system, heat_bath, temperature, n_sweeps, sigma, cache, values, rng,
+               out[0, r], out[1, r])
+    return out
+
+
+def word_series(engine, temperature, n_sweeps, R, up, seed):
+    """The same of multi-spin replicas."""
+    replicas = engine.start(seed, "words", np.full(R, up), 1)
+    out = np.zeros((2, R, n_sweeps))
+    engine.advance(replicas, 0, temperature, n_sweeps, out[0], out[1])
+    return out
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("make, temperature", [
+    (lambda: square(16), 2.4), (lambda: Lattice3DParameters(L=6).build({}), 4.2),
+    (lambda: glass(6, 3, 2), 1.2), (lambda: ChainParameters(N=200).build({}), 1.0),
+], ids=["square", "cube", "glass", "chain"])  # fmt: skip
+def test_relaxation_from_up_is_that_of_the_general_kernel(make, temperature, dynamics):
+    """E and M after 1, 2, 5 and 20 sweeps; words, whose lanes share their sites, are the units."""
+    system = make()
+    engine = MultiSpin((system,), dynamics, "random-site")
+    times = np.array([1, 2, 5, 20]) - 1
+    n_words, n_runs = 60, 3000
+    words = word_series(engine, temperature, 20, 64 * n_words, True, 21)[:, :, times]
+    general = general_series(system, dynamics == "heat-bath", temperature, 20, n_runs, True, 22)
+    general = general[:, :, times]
+    by_word = words.reshape(2, n_words, 64, 4).mean(axis=2)
+    error = np.sqrt(by_word.var(axis=1, ddof=1) / n_words + general.var(axis=1, ddof=1) / n_runs)
+    z = (by_word.mean(axis=1) - general.mean(axis=1)) / error
+    assert np.max(np.abs(z)) < 3.5
+    assert np.all(error < 0.006 * system.n_sites * np.array([[system.dimension], [1]]))
+
+
+def test_common_sites_correlate_lanes_as_much_as_they_must():
+    """Infinite temperature: M is the number U of sites not drawn yet plus independent spins.
+
+    Of m draws among N sites, <U> = N (1 - 1/N)^m and <U (U - 1)> = N (N - 1) (1 - 2/N)^m exactly;
+    the covariance of two lanes of a word is the variance of U, that of lanes of two words is 0.
+    """
+    system, n_words = square(4), 6000
+    N, sweeps_made = system.n_sites, 2
+    engine = MultiSpin((system,), "heat-bath", "random-site")
+    M = word_series(engine, 1e15, sweeps_made, 64 * n_words, True, 25)[1, :, -1]
+    m = N * sweeps_made
+    mean = N * (1 - 1 / N) ** m
+    variance = mean + N * (N - 1) * (1 - 2 / N) ** m - mean**2
+    by_word = M.reshape(n_words, 64)
+    of_means = by_word.mean(axis=1).var(ddof=1)
+    covariance_w = ((by_word.sum(axis=1) - 64 * mean) ** 2
+                    - np.sum((by_word - mean) ** 2, axis=1)) / (64 * 63)
+    assert abs(M.mean() - mean) < 3.5 * np.sqrt(of_means / n_words)
+    error = covariance_w.std(ddof=1) / np.sqrt(n_words)
+    assert abs(covariance_w.mean() - variance) < 3.5 * error and error < 0.03 * variance
+    between = np.mean((by_word[1:] - mean) * (by_word[:-1] - mean))
+    assert abs(between) < 3.5 * M.var() / np.sqrt(64 * n_words)
+
+
+def test_lanes_that_share_sites_stay_independent_in_equilibrium():
+    """Overlaps of two lanes with the same sites: <q> = 0 and <q^2> that of independent runs.
+
+    In the symmetric phase <q^2> = sum_ij <s_i s_j>^2 / N^2 for independent copies; shared sites
+    must not add to it.  The general kernel gives the independent value.
+    """
+    system, T, n_words = square(8), 2.8, 60
+    engine = MultiSpin((system,), "metropolis", "random-site")
+    replicas = engine.start(31, "overlaps", np.zeros(64 * n_words, dtype=bool), 1)
+    empty = np.zeros((64 * n_words, 0))
+    q = []
+    for _ in range(12):
+        engine.advance(replicas, 0, T, 40, empty, empty)
+        a = replicas.configurations[0]
+        q.append(engine.overlap(a, engine.neighbours(a))[::2].reshape(n_words, 32))
+    q_twp = np.array(q)[2:]
+    q2_w, q_w = (q_twp**2).mean(axis=(0, 2)), q_twp.mean(axis=(0, 2))
+
+    n_runs = 400
+    sigma = np.ones((n_runs, system.n_sites), np.int8)
+    cache, values = np.zeros(1, np.int64), np.zeros(2)
+    rows, single = streams(32, "pairs", n_runs), []
+    none = np.zeros(0)
+    for _ in range(40):
+        for r in range(n_runs):
+            sweeps(system, False, T, 40, sigma[r], cache, values, rows[r], none, none)
+        single.append(np.mean(sigma[::2].astype(float) * sigma[1::2], axis=1))
+    q2_r = (np.array(single)[4:] ** 2).mean(axis=0)
+    difference = q2_w.mean() - q2_r.mean()
+    error = np.sqrt(q2_w.var(ddof=1) / n_words + q2_r.var(ddof=1) / len(q2_r))
+    assert abs(difference) < 3.5 * error and error < 0.03 * q2_r.mean()
+    assert abs(q_w.mean()) < 3.5 * q_w.std(ddof=1) / np.sqrt(n_words)
+
+
+def first_passage(phi_rt, threshold):
+    """First sweep after which M <= threshold; every run has one."""
+    crossed = phi_rt <= threshold
+    assert crossed.any(axis=1).all()
+    return 1.0 + crossed.argmax(axis=1)
+
+
+def test_waiting_times_of_a_reversal_are_those_of_the_general_kernel():
+    """Nucleation after the field is reversed: mean and distribution of the waiting times.
+
+    Lanes of a word are not correlated by their common sites: the variance of word means is that
+    of independent runs.
+    """
+    system, T, n_words, n_sweeps = square(16, h=-0.35), 1.7, 16, 1500
+    engine = MultiSpin((system,), "metropolis", "random-site")
+    words = first_passage(word_series(engine, T, n_sweeps, 64 * n_words, True, 41)[1], 0.0)
+    general = first_passage(general_series(system, False, T, n_sweeps, 300, True, 42)[1], 0.0)
+    means_w = words.reshape(n_words, 64).mean(axis=1)
+    error = np.sqrt(means_w.var(ddof=1) / n_words + general.var(ddof=1) / len(general))
+    assert abs(means_w.mean() - general.mean()) < 3.5 * error
+    assert stats.ks_2samp(words, general).pvalue > 0.001
+    ratio = means_w.var(ddof=1) / (words.var(ddof=1) / 64) * (n_words - 1)
+    assert 0.001 < stats.chi2.sf(ratio, n_words - 1) < 0.999
+    assert general.mean() > 30.0

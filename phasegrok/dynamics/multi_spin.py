@@ -257,10 +257,10 @@ class MultiSpin:
         W = R if stripes else -(-R // LANES)
         n = system.n_sites // LANES if stripes else system.n_sites
         rows = streams(seed, point, n_rungs * W)
-        configurations = np.zeros((n_rungs * W, n), dtype=np.uint64)
-        for row, words in zip(rows, configurations):
+        drawn = np.zeros((n_rungs * W, n), dtype=np.uint64)
+        for row, words in zip(rows, drawn):
             fill_words(row, words)  # leaves the stream behind its words, for the generators
-        configurations = configurations.reshape(n_rungs, W, n)
+        configurations = drawn.reshape(n_rungs, W, n)
         if stripes:
             configurations[:, ordered_r] = _ALL
         else:

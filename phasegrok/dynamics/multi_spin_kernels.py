@@ -224,7 +224,8 @@ def _update_sublattice(words, parity, lattice, signs, state, rates, table, room,
 def _tally(planes, depth, words):
     """Add the bits of ``BLOCK`` words to counters, bit p of column j and each lane in planes[p, j].
 
-    Eight words at a time go through carry-save adders, and what they carry through all planes; it replaces the first words.
+    Eight words at a time go through carry-save adders, and what they carry, which takes the place
+    of the first words, through all planes.
     """
     wide_vectors()
     for j in range(COLUMNS):

@@ -5,9 +5,9 @@ word a digit, and [u < p] is found for several p at once.  After ``DIGITS`` bina
 2^DIGITS still agrees with p; it is decided by a 64-bit variate of its own.  Every lane of every
 word is therefore independent of all others, and p is exact to 2^-(DIGITS + 64).
 
-The words come from ``GENERATORS`` interleaved generators xoshiro256++ (Blackman and Vigna, ACM Trans.
-Math. Softw. 47 (2021) 36), laid out so that the compiler advances several with one instruction,
-and those of the last decisions from one more.
+The words come from ``GENERATORS`` interleaved generators xoshiro256++ (Blackman and Vigna, ACM
+Trans. Math. Softw. 47 (2021) 36), laid out so that the compiler advances several with one
+instruction, and those of the last decisions from one more.
 """
 
 from typing import NamedTuple
