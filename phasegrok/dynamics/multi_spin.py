@@ -87,8 +87,12 @@ def _lattice(L: int, dimension: int, thickness: int, checkerboard: bool) -> kern
                 turn[:, k] = (at + step) // size
         odd += at
         stride *= size
+    run, steps = np.ones_like(rows), beside - rows[:, None]
+    for r in range(len(rows) - 2, -1, -1):
+        if np.all(steps[r] == steps[r + 1]) and np.all(turn[r] == turn[r + 1]):
+            run[r] = run[r + 1] + 1
     return kernels.Lattice(
-        L // 2 if checkerboard else L, beside, turn, odd % 2,
+        L // 2 if checkerboard else L, run, beside, turn, odd % 2,
         _neighbours(L, dimension).astype(np.int32).ravel() if not checkerboard
         else np.zeros(0, dtype=np.int32),
     )  # fmt: skip
@@ -253,10 +257,10 @@ class MultiSpin:
         W = R if stripes else -(-R // LANES)
         n = system.n_sites // LANES if stripes else system.n_sites
         rows = streams(seed, point, n_rungs * W)
-        configurations = np.zeros((n_rungs * W, n), dtype=np.uint64)
-        for row, words in zip(rows, configurations):
+        drawn = np.zeros((n_rungs * W, n), dtype=np.uint64)
+        for row, words in zip(rows, drawn):
             fill_words(row, words)  # leaves the stream behind its words, for the generators
-        configurations = configurations.reshape(n_rungs, W, n)
+        configurations = drawn.reshape(n_rungs, W, n)
         if stripes:
             configurations[:, ordered_r] = _ALL
         else:

@@ -23,16 +23,17 @@ import numpy as np
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.multi_spin_random import (
     BLOCK,
-    LANES,
     WORDS,
     fill_below,
     fill_bernoulli,
+    wide_vectors,
 )
 
 ROWS = 16  # of the table of variates: n = 0..7 unsatisfied bonds of a spin up, then down
 _ONES, _TWOS, _FOURS, _OWN, _OTHER, _STAGE_A, _STAGE_B = range(7)  # rows of the room to work in
 ROOM = 7 * BLOCK + WORDS
-_SPARE = 7  # planes of a tally beyond those that its columns fill: log2(LANES) + 1
+COLUMNS = BLOCK // 8  # of a tally: each takes eight words of a block at once
+_SPARE = 7  # planes of a tally beyond those that its columns fill: log2(COLUMNS) + 1
 _NONE = np.uint64(0)
 _BIT = np.uint64(1)
 
@@ -41,6 +42,7 @@ class Lattice(NamedTuple):
     """Rows of words along x; in checkerboard order, those of one sublattice."""
 
     length: int  # words a row
+    run: np.ndarray  # (rows,) int64: rows from here on whose neighbours lie at equal distances
     beside: np.ndarray  # (rows, 2 dimension - 2) int64: rows at -y, +y, -z, +z
     turn: np.ndarray  # the same shape, int64: 1, -1 where that row is in the next, previous lane
     odd: np.ndarray  # (rows,) int64: parity of y + z
@@ -68,6 +70,7 @@ def _by_count(ones, twos, fours, t0, t1, t2, t3, t4, t5, t6):
 @kernel(allocates=False)
 def _flip(own, counts, table, field):
     """Flip the spins whose variate says so; in a field it depends on the spin too."""
+    wide_vectors()
     for j in range(own.shape[0]):
         ones, twos, fours = counts[j], counts[BLOCK + j], counts[2 * BLOCK + j]
         flips = _by_count(
@@ -86,6 +89,7 @@ def _flip(own, counts, table, field):
 
 @kernel(allocates=False)
 def _count_first(own, x, y, counts):
+    wide_vectors()
     for j in range(own.shape[0]):
         a, b = own[j] ^ x[j], own[j] ^ y[j]
         counts[j] = a ^ b
@@ -95,6 +99,7 @@ def _count_first(own, x, y, counts):
 
 @kernel(allocates=False)
 def _count_next(own, x, y, counts):
+    wide_vectors()
     for j in range(own.shape[0]):
         a, b = own[j] ^ x[j], own[j] ^ y[j]
         ones, twos = counts[j], counts[BLOCK + j]
@@ -117,6 +122,7 @@ def _turned(x, turn, out):
 
 @kernel(allocates=False)
 def _signed(x, signs, out):
+    wide_vectors()
     for j in range(x.shape[0]):
         out[j] = x[j] ^ signs[j]
 
@@ -127,34 +133,45 @@ def _shifted(row, begin, step, out):
     n, length = out.shape[0], row.shape[0]
     if step > 0:
         inner = min(n, length - 1 - begin)
-        source = row[begin + 1 :]
-        for j in range(inner):
-            out[j] = source[j]
+        _copy(row[begin + 1 : begin + 1 + inner], out)
         if inner < n:
             out[n - 1] = row[0]
     else:
         out[0] = row[begin - 1] if begin > 0 else row[length - 1]
-        source, rest = row[begin:], out[1:]
-        for j in range(n - 1):
-            rest[j] = source[j]
+        _copy(row[begin : begin + n - 1], out[1:])
 
 
 @kernel(allocates=False)
-def _pair(own, other, parity, lattice, signs, r, begin, axis, room):
-    """The two neighbours along ``axis`` of the words ``begin...`` of row r of a sublattice."""
+def _beside_along_x(words, first, lattice, parity, out):
+    """The words at x + 1 or x - 1 of those from ``first`` on that do not share their place.
+
+    In checkerboard order (``parity`` of the sublattice of the sites) the rows alternate; in that of
+    the sites (``parity`` -1) it is x + 1.
+    """
+    length, done = lattice.length, 0
+    while done < out.shape[0]:
+        r, begin = (first + done) // length, (first + done) % length
+        m = min(length - begin, out.shape[0] - done)
+        step = 1 if parity < 0 or (lattice.odd[r] + parity) % 2 == 1 else -1
+        _shifted(words[r * length : (r + 1) * length], begin, step, out[done : done + m])
+        done += m
+
+
+@kernel(allocates=False)
+def _pair(own, other, parity, lattice, signs, here, axis, room):
+    """The two neighbours along ``axis`` of the words of a sublattice from ``here`` on."""
     n, length = own.shape[0], lattice.length
     stage_a = room[_STAGE_A * BLOCK : _STAGE_A * BLOCK + n]
     stage_b = room[_STAGE_B * BLOCK : _STAGE_B * BLOCK + n]
-    here = r * length + begin
+    r = here // length
     if axis == 0:
         x = other[here : here + n]
-        step = 1 if (lattice.odd[r] + parity) % 2 else -1
-        _shifted(other[r * length : (r + 1) * length], begin, step, stage_b)
+        _beside_along_x(other, here, lattice, parity, stage_b)
         y = stage_b
     else:
-        row_x, row_y = lattice.beside[r, 2 * axis - 2], lattice.beside[r, 2 * axis - 1]
-        x = other[row_x * length + begin : row_x * length + begin + n]
-        y = other[row_y * length + begin : row_y * length + begin + n]
+        at_x = here + (lattice.beside[r, 2 * axis - 2] - r) * length
+        at_y = here + (lattice.beside[r, 2 * axis - 1] - r) * length
+        x, y = other[at_x : at_x + n], other[at_y : at_y + n]
         if lattice.turn[r, 2 * axis - 2] != 0:
             _turned(x, lattice.turn[r, 2 * axis - 2], stage_a)
             x = stage_a
@@ -169,18 +186,25 @@ def _pair(own, other, parity, lattice, signs, r, begin, axis, room):
 
 
 @kernel(allocates=False)
-def _count(own, other, parity, lattice, signs, r, begin, counts, room):
-    """Unsatisfied bonds of the words ``own``, which begin at word ``begin`` of row r."""
-    x, y = _pair(own, other, parity, lattice, signs, r, begin, 0, room)
+def _count(own, other, parity, lattice, signs, here, counts, room):
+    """Unsatisfied bonds of the words ``own`` of one run of rows, the first of them at ``here``."""
+    x, y = _pair(own, other, parity, lattice, signs, here, 0, room)
     _count_first(own, x, y, counts)
     for axis in range(1, lattice.beside.shape[1] // 2 + 1):
-        x, y = _pair(own, other, parity, lattice, signs, r, begin, axis, room)
+        x, y = _pair(own, other, parity, lattice, signs, here, axis, room)
         _count_next(own, x, y, counts)
+
+
+@kernel(allocates=False)
+def _to_end_of_run(lattice, place):
+    r = place // lattice.length
+    return (r + lattice.run[r]) * lattice.length - place
 
 
 @kernel(allocates=False)
 def _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field):
     """One attempted update of every site of a sublattice."""
+    wide_vectors()
     n = words.shape[0] // 2
     mine, other = words[parity * n : (parity + 1) * n], words[(1 - parity) * n : (2 - parity) * n]
     place, end = 0, 0
@@ -189,10 +213,9 @@ def _update_sublattice(words, parity, lattice, signs, state, rates, table, room,
             end = min(n, place + BLOCK)
             fill_bernoulli(state, rates, table, room[7 * BLOCK :], end - place)
             first = place
-        r, begin = place // lattice.length, place % lattice.length
-        m = min(lattice.length - begin, end - place)
+        m = min(_to_end_of_run(lattice, place), end - place)
         own = mine[place : place + m]
-        _count(own, other, parity, lattice, signs, r, begin, room, room)
+        _count(own, other, parity, lattice, signs, place, room, room)
         _flip(own, room, table[place - first :], field)
         place += m
 
@@ -201,52 +224,56 @@ def _update_sublattice(words, parity, lattice, signs, state, rates, table, room,
 def _tally(planes, depth, words):
     """Add the bits of ``BLOCK`` words to counters, bit p of column j and each lane in planes[p, j].
 
-    Eight words at a time go through carry-save adders, and what they carry through all planes.
+    Eight words at a time go through carry-save adders, and what they carry, which takes the place
+    of the first words, through all planes.
     """
-    for j in range(LANES):
-        ones, twos, fours = planes[j], planes[LANES + j], planes[2 * LANES + j]
-        a, b = words[j], words[LANES + j]
+    wide_vectors()
+    for j in range(COLUMNS):
+        ones, twos, fours = planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j]
+        a, b = words[j], words[COLUMNS + j]
         t1 = _majority(ones, a, b)
         ones ^= a ^ b
-        a, b = words[2 * LANES + j], words[3 * LANES + j]
+        a, b = words[2 * COLUMNS + j], words[3 * COLUMNS + j]
         t2 = _majority(ones, a, b)
         ones ^= a ^ b
         f1 = _majority(twos, t1, t2)
         twos ^= t1 ^ t2
-        a, b = words[4 * LANES + j], words[5 * LANES + j]
+        a, b = words[4 * COLUMNS + j], words[5 * COLUMNS + j]
         t1 = _majority(ones, a, b)
         ones ^= a ^ b
-        a, b = words[6 * LANES + j], words[7 * LANES + j]
+        a, b = words[6 * COLUMNS + j], words[7 * COLUMNS + j]
         t2 = _majority(ones, a, b)
         ones ^= a ^ b
         f2 = _majority(twos, t1, t2)
         twos ^= t1 ^ t2
-        planes[depth * LANES + j] = _majority(fours, f1, f2)
-        planes[j], planes[LANES + j], planes[2 * LANES + j] = ones, twos, fours ^ f1 ^ f2
+        words[j] = _majority(fours, f1, f2)
+        planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j] = ones, twos, fours ^ f1 ^ f2
     for p in range(3, depth):
-        for j in range(LANES):
-            carry, plane = planes[depth * LANES + j], planes[p * LANES + j]
-            planes[p * LANES + j] = plane ^ carry
-            planes[depth * LANES + j] = plane & carry
+        plane = planes[p * COLUMNS : (p + 1) * COLUMNS]
+        for j in range(COLUMNS):
+            carry = words[j]
+            words[j] = plane[j] & carry
+            plane[j] ^= carry
 
 
 @kernel(allocates=False)
 def _lane_counts(planes, depth, weight, counts):
     """Add ``weight`` times the counters, summed over columns, to the count of each lane."""
-    half = LANES // 2
+    wide_vectors()
+    half = COLUMNS // 2
     while half > 0:
         for j in range(half):
-            planes[depth * LANES + j] = _NONE  # what is carried; becomes the highest plane
+            planes[depth * COLUMNS + j] = _NONE  # what is carried; becomes the highest plane
         for p in range(depth):
             for j in range(half):
-                x, y = planes[p * LANES + j], planes[p * LANES + half + j]
-                carry = planes[depth * LANES + j]
-                planes[p * LANES + j] = x ^ y ^ carry
-                planes[depth * LANES + j] = _majority(x, y, carry)
+                x, y = planes[p * COLUMNS + j], planes[p * COLUMNS + half + j]
+                carry = planes[depth * COLUMNS + j]
+                planes[p * COLUMNS + j] = x ^ y ^ carry
+                planes[depth * COLUMNS + j] = _majority(x, y, carry)
         depth += 1
         half //= 2
     for p in range(depth):
-        plane = planes[p * LANES]
+        plane = planes[p * COLUMNS]
         for lane in range(counts.shape[0]):
             bit = np.int64((plane >> np.uint64(lane)) & _BIT)
             counts[lane] += (bit << p) * weight
@@ -255,7 +282,7 @@ def _lane_counts(planes, depth, weight, counts):
 @kernel(allocates=False)
 def _tally_rows(tally, rows, room, filled):
     """Tally the first rows of the room, each with words up to ``filled``."""
-    depth = tally.shape[1] // LANES - _SPARE
+    depth = tally.shape[1] // COLUMNS - _SPARE
     for q in range(rows):
         words = room[q * BLOCK : (q + 1) * BLOCK]
         words[filled:] = _NONE
@@ -265,7 +292,7 @@ def _tally_rows(tally, rows, room, filled):
 @kernel(allocates=False)
 def _sum_up(tally, weights, up, unsatisfied):
     """Spins up and unsatisfied bonds of each lane from the tallies: ones, twos, fours, spins..."""
-    depth = tally.shape[1] // LANES - _SPARE
+    depth = tally.shape[1] // COLUMNS - _SPARE
     up[:] = 0
     unsatisfied[:] = 0
     for q in range(tally.shape[0]):
@@ -275,15 +302,15 @@ def _sum_up(tally, weights, up, unsatisfied):
 @kernel(allocates=False)
 def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
     """Spins up and unsatisfied bonds of each lane: every bond has one end in the odd sublattice."""
+    wide_vectors()
     n = words.shape[0] // 2
     even, odd = words[:n], words[n:]
     tally[:] = _NONE
     place, filled = 0, 0
     while place < n:
-        r, begin = place // lattice.length, place % lattice.length
-        m = min(lattice.length - begin, BLOCK - filled)
+        m = min(_to_end_of_run(lattice, place), BLOCK - filled)
         own = odd[place : place + m]
-        _count(own, even, 1, lattice, signs, r, begin, room[filled:], room)
+        _count(own, even, 1, lattice, signs, place, room[filled:], room)
         _copy(own, room[_OWN * BLOCK + filled :])
         _copy(even[place : place + m], room[_OTHER * BLOCK + filled :])
         place += m
@@ -296,6 +323,7 @@ def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
 
 @kernel(allocates=False)
 def _copy(source, out):
+    wide_vectors()
     for j in range(source.shape[0]):
         out[j] = source[j]
 
@@ -323,6 +351,7 @@ def checkerboard(words, lattice, signs, state, rates, table, field, tally, room,
     counts : (rows, 2, 64) int64
         Spins up and unsatisfied bonds after the last ``rows`` of the sweeps, filled.
     """
+    wide_vectors()
     for t in range(n_sweeps):
         for parity in range(2):
             _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field)
@@ -336,12 +365,12 @@ def checkerboard(words, lattice, signs, state, rates, table, field, tally, room,
 @kernel(allocates=False)
 def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
     """The same for words in the order of sites: every site has a bond along each axis."""
+    wide_vectors()
     n, axes = words.shape[0], lattice.beside.shape[1] // 2 + 1
     tally[:] = _NONE
     place, filled = 0, 0
     while place < n:
-        r, begin = place // lattice.length, place % lattice.length
-        m = min(lattice.length - begin, BLOCK - filled)
+        m = min(_to_end_of_run(lattice, place), BLOCK - filled)
         own = words[place : place + m]
         stage = room[_STAGE_A * BLOCK : _STAGE_A * BLOCK + m]
         counts = room[filled:]
@@ -349,9 +378,10 @@ def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
         counts[BLOCK : BLOCK + m] = _NONE
         for axis in range(axes):
             if axis == 0:
-                _shifted(words[r * lattice.length : (r + 1) * lattice.length], begin, 1, stage)
+                _beside_along_x(words, place, lattice, -1, stage)
             else:
-                there = lattice.beside[r, 2 * axis - 1] * lattice.length + begin
+                r = place // lattice.length
+                there = place + (lattice.beside[r, 2 * axis - 1] - r) * lattice.length
                 _copy(words[there : there + m], stage)
             if signs.shape[0] > 0:
                 for j in range(m):
@@ -369,6 +399,7 @@ def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
 
 @kernel(allocates=False)
 def _count_one(own, x, counts):
+    wide_vectors()
     for j in range(own.shape[0]):
         a, ones = own[j] ^ x[j], counts[j]
         counts[j] = a ^ ones
@@ -412,6 +443,7 @@ def random_sites(words, lattice, signs, state, rates, table, field, tally, room,
     :func:`checkerboard`, but for ``signs``: (2 dimension N,) uint64 beside ``lattice.neighbour``,
     or (0,).
     """
+    wide_vectors()
     n = words.shape[0]
     z = lattice.beside.shape[1] + 2
     sites = room[_STAGE_B * BLOCK : 7 * BLOCK]
@@ -429,7 +461,8 @@ def random_sites(words, lattice, signs, state, rates, table, field, tally, room,
 @kernel(allocates=False)
 def count_lanes(words, tally, room, counts):
     """Number of set bits of each lane in the flat array ``words``, into ``counts`` (64,) int64."""
-    depth = tally.shape[1] // LANES - _SPARE
+    wide_vectors()
+    depth = tally.shape[1] // COLUMNS - _SPARE
     tally[0] = _NONE
     for begin in range(0, words.shape[0], BLOCK):
         m = min(BLOCK, words.shape[0] - begin)
@@ -443,6 +476,6 @@ def count_lanes(words, tally, room, counts):
 def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tally and room for configurations of n words; make them one a thread."""
     blocks = -(-n // BLOCK)
-    depth = max(3, (blocks * (BLOCK // LANES)).bit_length())
-    return (np.zeros((5, (depth + _SPARE) * LANES), dtype=np.uint64),
+    depth = max(3, (blocks * (BLOCK // COLUMNS)).bit_length())
+    return (np.zeros((5, (depth + _SPARE) * COLUMNS), dtype=np.uint64),
             np.zeros(ROOM, dtype=np.uint64))
