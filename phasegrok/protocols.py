@@ -4,6 +4,8 @@ Scripts compose these.  Each function checks that the card suits the protocol an
 sentence what is missing where it does not.
 """
 
+from typing import Any
+
 import numpy as np
 
 from phasegrok.cards import Card, Event, InputError, WaitingTimes, temperature_grid
@@ -86,7 +88,7 @@ def samples_group(card: Card, samples: int) -> dict[str, Group]:
     return {"samples": group}
 
 
-def _engine(card: Card, dynamics: str, order: str, samples: int):
+def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     """What moves the replicas: clusters, 64 replicas in a word where they fit, or one site."""
     from phasegrok.dynamics import multi_spin
     from phasegrok.dynamics.replicas import SingleFlip
@@ -123,8 +125,8 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
     grid = temperature_table(card, temperatures or s.temperatures)
     sweeps = sweeps or s.sweeps
     if s.equilibration >= sweeps:
-        raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves nothing to measure "
-                         f"of {sweeps} sweeps: --set equilibration={sweeps // 5}")
+        raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves nothing to "
+                         f"measure of {sweeps} sweeps: --set equilibration={sweeps // 5}")
     if s.exchange and len(grid) < 2:
         raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
     engine = _engine(card, s.dynamics, s.order, samples)
@@ -168,7 +170,8 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
             raise InputError(f"--temperature {t:g}: give a positive temperature")
         return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start == "ordered")
     if r.ramp is None:
-        raise InputError(f"{card.name}: a ramp needs its temperatures: --set ramp=first:last:number")
+        raise InputError(f"{card.name}: a ramp needs its temperatures: "
+                         "--set ramp=first:last:number")
     grid = tuple(map(float, temperature_grid(r.ramp)))
     return Ramp(engine, grid, r.replicas * samples, sweeps or r.ramp_sweeps)
 

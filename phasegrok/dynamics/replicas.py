@@ -55,6 +55,10 @@ class Engine(Protocol):
     """
 
     @property
+    def systems(self) -> tuple:
+        """One system a disorder sample."""
+
+    @property
     def name(self) -> str:
         """Dynamics and order of updates as they are named in the run file."""
 
@@ -83,8 +87,8 @@ class Engine(Protocol):
 
 
 @kernel(allocates=False)
-def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r2, rng_r4, energy_rt,
-          phi_rt):
+def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r2, rng_r4,
+          energy_rt, phi_rt):
     """Advance the replicas of one sample; ``values_r2`` has E and Phi of each."""
     for r in range(sigma_rn.shape[0]):
         sweeps(system, heat_bath, temperature, n_sweeps, sigma_rn[r], cache_rc[r], values_r2[r],

@@ -61,7 +61,8 @@ class State(Replicas):
 
 
 @kernel(allocates=False)
-def _accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, histogram, log_time):
+def _accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, histogram,
+                log_time):
     """Add a stretch of sweeps, the first of which is number ``first`` (from 1), to the sums."""
     n_replicas, n = energy_rt.shape
     for r in range(n_replicas):

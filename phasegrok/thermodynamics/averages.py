@@ -53,7 +53,7 @@ class Blocks:
     Attributes
     ----------
     moments : ndarray, shape (R, B, 6)
-        Sums over the sweeps of a block of E, E^2, Phi, |Phi|, Phi^2 and Phi^4; E of the whole system.
+        Sums over the sweeps of a block of E (of the whole system), E^2, Phi, |Phi|, Phi^2, Phi^4.
     overlaps : ndarray, shape (R // 2, B, 2)
         Block means of q^2 and q^4 of pairs of replicas; R // 2 = 0: none.
     length : int
@@ -232,7 +232,7 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
     group.add("r_hat", np.fmax(*hat), "temperature", "1",
               "split R-hat over replicas of E and |Phi|, the larger; 1: all sample the same")
     group.add("start_p", np.fmin(*p), "temperature", "1",
-              "p of equal means of replicas begun ordered and at random, the smaller of E and |Phi|")
+              "p of equal means of replicas begun ordered and at random, the smaller of both")
     group.add("equilibrated", enough & same & mixed, "temperature", "1",
               "no evidence against equilibrium")
     group.attributes.update(_in_words(temperatures, enough, same, mixed, tau, length, moments,
@@ -241,7 +241,7 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
 
 
 def _without_samples(x_rb: np.ndarray, n_samples: int) -> np.ndarray:
-    """The series with the mean of each sample taken off: samples differ, their replicas must not."""
+    """The series without the mean of each sample: samples differ, their replicas must not."""
     x_srb = x_rb.reshape(n_samples, -1, x_rb.shape[1])
     return (x_srb - x_srb.mean(axis=(1, 2), keepdims=True)).reshape(x_rb.shape)
 
