@@ -22,7 +22,14 @@ import numpy as np
 
 from phasegrok.compiled import over_threads
 from phasegrok.dynamics import multi_spin_kernels as kernels
-from phasegrok.dynamics.multi_spin_random import LANES, fill_words, generators, rates
+from phasegrok.dynamics.multi_spin_random import (
+    LANES,
+    STATE,
+    aligned,
+    fill_words,
+    generators,
+    rates,
+)
 from phasegrok.dynamics.replicas import Replicas
 from phasegrok.rng import streams
 from phasegrok.systems.ising import Ising
@@ -324,8 +331,11 @@ class MultiSpin:
         def advance_word(w):
             compared, table = rates(p.ravel())
             tally, room = kernels.scratch(n)
-            sweep(replicas.configurations[k, w], lattice, signs[w], replicas.rng[k, w], compared,
-                  table, system.h != 0.0, tally, room, n_sweeps, counts[w])
+            words, state = aligned(n), aligned(STATE)
+            words[:], state[:] = replicas.configurations[k, w], replicas.rng[k, w]
+            sweep(words, lattice, signs[w], state, compared, table, system.h != 0.0, tally, room,
+                  n_sweeps, counts[w])
+            replicas.configurations[k, w], replicas.rng[k, w] = words, state
 
         over_threads(advance_word, W)
         energies, magnetisations = self._energy_and_order(counts, n, R)

@@ -24,6 +24,7 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.multi_spin_random import (
     BLOCK,
     WORDS,
+    aligned,
     fill_below,
     fill_bernoulli,
     wide_vectors,
@@ -477,5 +478,4 @@ def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tally and room for configurations of n words; make them one a thread."""
     blocks = -(-n // BLOCK)
     depth = max(3, (blocks * (BLOCK // COLUMNS)).bit_length())
-    return (np.zeros((5, (depth + _SPARE) * COLUMNS), dtype=np.uint64),
-            np.zeros(ROOM, dtype=np.uint64))
+    return aligned(5 * (depth + _SPARE) * COLUMNS).reshape(5, -1), aligned(ROOM)
