@@ -76,7 +76,8 @@ class Peapods:
 
     def energies(self, n, temperature):
         """E/N, means of 20 runs of n/20 sweeps: it gives no series.  Its sign is the opposite."""
-        model = self._model(temperature)
+        model = self._model(temperature)  # its temperature is fixed, so equilibrate this one too
+        model.sample(60, sequential=True, warmup_ratio=0.0)
         return np.array([-model.sample(n // 20, sequential=True, warmup_ratio=0.0)["energies"][0]
                          for _ in range(20)])
 

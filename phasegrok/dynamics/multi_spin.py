@@ -329,7 +329,7 @@ class MultiSpin:
         lattice, signs = self._lattice_of(n), [self._signs_of(n, R, w) for w in range(W)]
 
         def advance_word(w):
-            compared, table = rates(p.ravel())
+            compared, table = rates(p.ravel() if system.h != 0.0 else p[0])
             tally, room = kernels.scratch(n)
             words, state = aligned(n), aligned(STATE)
             words[:], state[:] = replicas.configurations[k, w], replicas.rng[k, w]

@@ -30,7 +30,6 @@ from phasegrok.dynamics.multi_spin_random import (
     wide_vectors,
 )
 
-ROWS = 16  # of the table of variates: n = 0..7 unsatisfied bonds of a spin up, then down
 _ONES, _TWOS, _FOURS, _OWN, _OTHER, _STAGE_A, _STAGE_B = range(7)  # rows of the room to work in
 ROOM = 7 * BLOCK + WORDS
 COLUMNS = BLOCK // 8  # of a tally: each takes eight words of a block at once
@@ -342,8 +341,8 @@ def checkerboard(words, lattice, signs, state, rates, table, field, tally, room,
         Lanes in which the bond to each neighbour of each site of a sublattice is negative.
     state : (STATE,) uint64
         Generators, changed in place.
-    rates, table : Rates and (ROWS BLOCK,) uint64
-        Of the flip probabilities.
+    rates, table : Rates and (8 BLOCK,) or, with a field, (16 BLOCK,) uint64
+        Of the flip probabilities, at n = 0..7 unsatisfied bonds of a spin up, then of one down.
     field : bool
         Whether those depend on the spin.
     tally, room : uint64 arrays
