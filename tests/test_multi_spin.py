@@ -417,7 +417,7 @@ def test_relaxation_from_up_is_that_of_the_general_kernel(make, temperature, dyn
     system = make()
     engine = MultiSpin((system,), dynamics, "random-site")
     times = np.array([1, 2, 5, 20]) - 1
-    n_words, n_runs = 60, 3000
+    n_words, n_runs = 120, 3000
     words = word_series(engine, temperature, 20, 64 * n_words, True, 21)[:, :, times]
     general = general_series(system, dynamics == "heat-bath", temperature, 20, n_runs, True, 22)
     general = general[:, :, times]
