@@ -41,18 +41,22 @@ class _Section(BaseModel):
 
 
 def temperature_grid(text: str) -> np.ndarray:
-    """Temperatures of ``a:b:n``: n equidistant values from a to b, all positive.
+    """Temperatures of ``first:last:number`` (equidistant) or of ``T, T, ...``, ascending.
 
     Raises
     ------
     ValueError
-        If the text is not of this form, or a temperature is not positive.
+        If the text is of neither form, or a temperature is not positive.
     """
     try:
-        first, last, number = text.split(":")
-        grid = np.linspace(float(first), float(last), int(number))
+        if ":" in text:
+            first, last, number = text.split(":")
+            grid = np.linspace(float(first), float(last), int(number))
+        else:
+            grid = np.array([float(part) for part in text.split(",")])
     except ValueError:
-        raise ValueError(f'"{text}" is not of the form first:last:number, as 1.0:3.0:41') from None
+        raise ValueError(f'"{text}" is not of the form first:last:number, as 1.0:3.0:41, nor a '
+                         "list, as 2.2,2.27") from None
     if len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(grid <= 0.0):
         raise ValueError(f'"{text}": temperatures must be positive, and at least one')
     return np.unique(grid)  # ascending, whichever way it was given
@@ -89,12 +93,57 @@ class DensityOfStates(_Section):
 class Thermodynamics(_Section):
     """The temperatures at which averages and the effective potential are given."""
 
-    temperatures: str = Field(description="first:last:number")
+    temperatures: str = Field(description="first:last:number, or a list")
 
     @field_validator("temperatures")
     @classmethod
     def _parses(cls, text: str) -> str:
         temperature_grid(text)
+        return text
+
+
+Dynamics = Literal["heat-bath", "metropolis"]
+
+
+class Sample(_Section):
+    """Settings of canonical sampling: replicas at each temperature."""
+
+    temperatures: str | None = Field(
+        None, description="first:last:number, or a list; none: those of [thermodynamics]")
+    sweeps: int = Field(20_000, ge=10, description="sweeps of each replica in total")
+    equilibration: int = Field(4_000, ge=0, description="sweeps of these that are not measured")
+    replicas: int = Field(64, ge=1, le=2**16, description="replicas at each T, of each sample")
+    dynamics: Literal["metropolis", "heat-bath", "wolff", "swendsen-wang"] = "metropolis"
+    order: Literal["random-site", "checkerboard"] = Field(
+        "random-site", description="order of single-site updates")
+    exchange: bool = Field(False, description="replica exchange between neighbouring T")
+    tune: bool = Field(True, description="move the inner T to even acceptance of exchanges")
+
+    @field_validator("temperatures")
+    @classmethod
+    def _parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            temperature_grid(text)
+        return text
+
+
+class Relaxation(_Section):
+    """Settings of a quench, and of ramps; updates are at random sites."""
+
+    temperature: float = Field(gt=0.0, description="T after the quench")
+    sweeps: int = Field(4096, ge=8, description="sweeps after the quench")
+    replicas: int = Field(64, ge=1, le=2**16, description="replicas of each sample")
+    dynamics: Dynamics = "heat-bath"
+    start: Literal["random", "ordered"] = "random"
+    ramp: str | None = Field(
+        None, description="temperatures of a ramp, first:last:number, as positive values")
+    ramp_sweeps: int = Field(256, ge=2, description="sweeps at each T on the slowest ramp")
+
+    @field_validator("ramp")
+    @classmethod
+    def _parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            temperature_grid(text)
         return text
 
 
@@ -119,7 +168,7 @@ class WaitingTimes(_Section):
     clones: int = Field(48, ge=1, description="clones at the first temperature")
     scan_clones: int = Field(48, ge=1, description="clones at each further temperature and size")
     limit: float = Field(gt=0.0, description="censored after this many sweeps, times or steps")
-    dynamics: Literal["heat-bath", "metropolis"] = "heat-bath"
+    dynamics: Dynamics = "heat-bath"
     start: float | None = Field(None, description="order parameter of the start; none: random")
     preparation_sweeps: int = Field(0, ge=0)
     preparation_temperature: float = Field(1.0, ge=0.0)
@@ -156,6 +205,8 @@ class CardModel(_Section):
     event: Event | None = None
     density_of_states: DensityOfStates = Field(default_factory=DensityOfStates)
     thermodynamics: Thermodynamics | None = None
+    sample: Sample = Field(default_factory=Sample)
+    relaxation: Relaxation | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
@@ -167,6 +218,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "event": Event,
     "density_of_states": DensityOfStates,
     "thermodynamics": Thermodynamics,
+    "sample": Sample,
+    "relaxation": Relaxation,
     "training": Training,
     "waiting_times": WaitingTimes,
 }
@@ -203,8 +256,8 @@ class Card:
         """Hash of the user's own code, empty where the card names none."""
         return hashlib.sha256(self.code_path.read_bytes()).hexdigest() if self.code_path else ""
 
-    def build(self):
-        """The system on which kernels run.
+    def build(self, arrays: dict[str, np.ndarray] | None = None):
+        """The system on which kernels run, with the card's disorder or that of another sample.
 
         Raises
         ------
@@ -212,11 +265,35 @@ class Card:
             If the parameters make no system, or one that does not fit into memory.
         """
         try:
-            return self.parameters.build(self.arrays)
+            return self.parameters.build(self.arrays if arrays is None else arrays)
         except ValueError as error:
             raise InputError(f"{self.name}: {error}") from error
         except MemoryError as error:
             raise InputError(f"{self.name}: does not fit into memory: {error}") from error
+
+    def samples(self, number: int) -> list[dict[str, np.ndarray]]:
+        """Disorder of ``number`` samples: this card's own, and others drawn after its seed.
+
+        Sample k is drawn from a seed that is the k-th descendant of ``disorder_seed``.
+
+        Raises
+        ------
+        InputError
+            If more than one is asked for and the card's disorder is not drawn.
+        """
+        if number == 1:
+            return [self.arrays]
+        if "disorder_seed" not in type(self.parameters).model_fields:
+            raise InputError(f"{self.name}: a system without disorder has no --samples")
+        if self.model.data is not None:
+            raise InputError(f"{self.name}: its disorder is read from {self.model.data.file}, "
+                             "which is one sample; leave out [data] to draw --samples")
+        drawn = [self.arrays]
+        for k in range(1, number):
+            sequence = np.random.SeedSequence(self.parameters.disorder_seed, spawn_key=(k,))
+            seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+            drawn.append(self.parameters.model_copy(update={"disorder_seed": seed}).disorder(None))
+        return drawn
 
     def resized(self, size: int) -> "Card":
         """The same card at another size (parameter L or N)."""
@@ -265,7 +342,8 @@ def find(reference: str) -> Path:
 
 
 def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = False,
-         execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None) -> Card:
+         execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None,
+         section: str = "") -> Card:
     """Read and validate a card.
 
     Parameters
@@ -280,6 +358,8 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         Whether the user's code that the card names may be executed.
     arrays : dict, optional
         Disorder of an earlier run, instead of drawing or reading it.
+    section : str
+        The section that a bare key of ``--set`` means where several have it: the script's own.
 
     Raises
     ------
@@ -291,12 +371,13 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
-    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path))
+    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path), section)
 
 
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               quick: bool = False, execute_code: bool = True,
-              arrays: dict[str, np.ndarray] | None = None, source: str = "card") -> Card:
+              arrays: dict[str, np.ndarray] | None = None, source: str = "card",
+              section: str = "") -> Card:
     """Validate a card given as TOML text; see :func:`load`."""
     try:
         raw = tomllib.loads(text)
@@ -309,7 +390,7 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
     known_for = _what_is_known_of(raw)
-    messages += _apply(raw, overrides, schema, "--set")
+    messages += _apply(raw, overrides, schema, "--set", section)
     if _what_is_known_of(raw) != known_for:
         raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
@@ -493,7 +574,7 @@ def _known_keys(schema) -> dict[str, list[str]]:
     return keys
 
 
-def _apply(raw, overrides, schema, label) -> list[str]:
+def _apply(raw, overrides, schema, label, section="") -> list[str]:
     """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
@@ -508,16 +589,16 @@ def _apply(raw, overrides, schema, label) -> list[str]:
         elif len(keys.get(key, [])) == 1:
             full = keys[key][0]
         elif key in keys:
-            in_parameters = f"parameters.{key}"
-            if in_parameters not in keys[key]:
+            preferred = [f"parameters.{key}", f"{section}.{key}"]
+            full = next((name for name in preferred if name in keys[key]), "")
+            if not full:
                 messages.append(f"{label} {key}: which of {', '.join(keys[key])}?")
                 continue
-            full = in_parameters
         else:
             messages.append(f"{label} {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
             continue
-        section, _, name = full.rpartition(".")
-        table = raw.setdefault(section, {}) if section else raw
+        table_name, _, name = full.rpartition(".")
+        table = raw.setdefault(table_name, {}) if table_name else raw
         if isinstance(table, dict):
             table[name] = value
     return messages

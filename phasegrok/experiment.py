@@ -690,7 +690,7 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
         raise InputError("--seed: give a number >= 0 and below 2^63")
     resumed = _read_resumed(arguments) if arguments.resume else None
     parameters = _parameters(arguments, parameters_class, resumed)
-    loaded = _cards(arguments, default_cards, resumed)
+    loaded = _cards(arguments, default_cards, resumed, path.stem)
     seed = 1 if arguments.seed is None else arguments.seed
     seed = int(resumed.attributes["seed"]) if resumed else seed
     script = Script(
@@ -752,7 +752,7 @@ def _parameters(arguments, parameters_class, resumed):
     return parameters_class(**values)
 
 
-def _cards(arguments, default_cards, resumed) -> list:
+def _cards(arguments, default_cards, resumed, section) -> list:
     from phasegrok import cards
 
     if resumed is not None:
@@ -763,7 +763,7 @@ def _cards(arguments, default_cards, resumed) -> list:
     loaded = []
     for reference in arguments.cards or default_cards:
         try:
-            loaded.append(cards.load(reference, overrides, arguments.quick))
+            loaded.append(cards.load(reference, overrides, arguments.quick, section=section))
         except cards.InputError as error:
             messages += error.messages
     names = [card.name for card in loaded]

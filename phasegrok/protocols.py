@@ -4,6 +4,8 @@ Scripts compose these.  Each function checks that the card suits the protocol an
 sentence what is missing where it does not.
 """
 
+from typing import Any
+
 import numpy as np
 
 from phasegrok.cards import Card, Event, InputError, WaitingTimes, temperature_grid
@@ -60,6 +62,118 @@ def temperature_table(card: Card, text: str | None = None) -> np.ndarray:
         return temperature_grid(text)
     except ValueError as error:
         raise InputError(f"--temperatures: {error}") from error
+
+
+# --- replicas -------------------------------------------------------------------------------------
+
+
+def _systems(card: Card, samples: int) -> tuple:
+    """One system a sample of the disorder."""
+    return tuple(card.build(arrays) for arrays in card.samples(samples))
+
+
+def samples_group(card: Card, samples: int) -> dict[str, Group]:
+    """Group ``samples`` with the disorder of every sample, where there are several."""
+    if samples == 1:
+        return {}
+    group = Group()
+    group.add("sample", np.arange(samples), "sample", "1", "sample of the disorder")
+    drawn = card.samples(samples)
+    for name, array in card.arrays.items():
+        dims = tuple(f"{name}_{axis}" for axis in range(array.ndim))
+        for axis, dim in enumerate(dims):
+            group.add(dim, np.arange(array.shape[axis]), dim)
+        group.add(name, np.stack([arrays[name] for arrays in drawn]), ("sample", *dims), "1",
+                  f"{name} of every sample")
+    return {"samples": group}
+
+
+def _engine(card: Card, dynamics: Any, order: Any, samples: int):
+    """What moves the replicas: clusters, 64 replicas in a word where they fit, or one site."""
+    from phasegrok.dynamics import multi_spin
+    from phasegrok.dynamics.replicas import SingleFlip
+
+    systems = _systems(card, samples)
+    if dynamics in ("wolff", "swendsen-wang"):
+        from phasegrok.dynamics.clusters import Clusters
+
+        try:
+            return Clusters(systems, dynamics)
+        except ValueError as error:
+            raise InputError(f"{card.name}: {error}") from error
+    problem = multi_spin.fits(systems, order)
+    if not problem:
+        return multi_spin.MultiSpin(systems, dynamics, order)
+    if order != "random-site":
+        raise InputError(f"{card.name}: order = {order}: {problem}; take order = random-site")
+    return SingleFlip(systems, dynamics)
+
+
+def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = None,
+             samples: int = 1):
+    """Canonical sampling of a discrete card; settings that are None are the card's.
+
+    Raises
+    ------
+    InputError
+        If the card is not discrete, gives no temperatures, or its dynamics does not fit.
+    """
+    _need_family(card, "discrete", "canonical sampling")
+    from phasegrok.sampling.canonical import Canonical
+
+    s = card.model.sample
+    grid = temperature_table(card, temperatures or s.temperatures)
+    sweeps = sweeps or s.sweeps
+    if s.equilibration >= sweeps:
+        raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves nothing to "
+                         f"measure of {sweeps} sweeps: --set equilibration={sweeps // 5}")
+    if s.exchange and len(grid) < 2:
+        raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
+    engine = _engine(card, s.dynamics, s.order, samples)
+    return Canonical(engine, tuple(map(float, grid)), s.replicas * samples, sweeps,
+                     s.equilibration, s.exchange, s.tune)
+
+
+def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
+    """Groups of canonical sampling, with exact values beside them where the model is solved."""
+    from phasegrok.theory.solved import exact_averages
+
+    groups = protocol.result(state)
+    averages = groups["averages"]
+    exact = exact_averages(card.model.kind, card.parameters, averages["temperature"])
+    for name, value in exact.items():
+        variable = averages.variables[name]
+        averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
+    return groups | samples_group(card, len(protocol.engine.systems))
+
+
+def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
+               sweeps: int | None = None, samples: int = 1):
+    """Quench, or ramps, of a discrete card; settings that are None are the card's.
+
+    Raises
+    ------
+    InputError
+        If the card is not discrete or lacks what is needed.
+    """
+    _need_family(card, "discrete", "relaxation")
+    from phasegrok.dynamics.quench import Quench, Ramp
+
+    r = card.model.relaxation
+    if r is None:
+        raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the card "
+                         "(or --set relaxation.temperature=T)")
+    engine = _engine(card, r.dynamics, "random-site", samples)
+    if not ramp:
+        t = r.temperature if temperature is None else temperature
+        if not t > 0.0:
+            raise InputError(f"--temperature {t:g}: give a positive temperature")
+        return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start == "ordered")
+    if r.ramp is None:
+        raise InputError(f"{card.name}: a ramp needs its temperatures: "
+                         "--set ramp=first:last:number")
+    grid = tuple(map(float, temperature_grid(r.ramp)))
+    return Ramp(engine, grid, r.replicas * samples, sweeps or r.ramp_sweeps)
 
 
 def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Group]:

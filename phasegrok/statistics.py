@@ -8,6 +8,7 @@ References
 .. [1] U. Wolff, Monte Carlo errors with less errors, Comput. Phys. Commun. 156 (2004) 143,
    hep-lat/0306017.
 .. [2] A. Gelman et al., Bayesian Data Analysis, 3rd ed. (2013), section 11.4.
+.. [3] B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans (1982), chapter 2.
 """
 
 import math
@@ -21,6 +22,16 @@ WINDOW_FACTOR = 1.5
 
 ENOUGH_INDEPENDENT = 50
 """Independent samples n / (2 tau) below which tau, and so the error, is not trustworthy."""
+
+
+ENOUGH_TAU = 20
+"""Autocorrelation times that a run lasts at least before it counts as equilibrated."""
+
+MAX_R_HAT = 1.1
+"""R-hat up to which chains count as mixed, the rule of [2]_, section 11.5."""
+
+MAX_DEVIATION = 3.0
+"""Standard errors by which equal means may differ."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,43 @@ def _window(gamma_t: np.ndarray, n: int) -> int:
     return int(W[below[0]]) if below.size else max(1, n_times // 2)
 
 
+def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> Estimate:
+    r"""Mean of a series of which only sums over blocks were kept; tau in the series' own spacing.
+
+    The error is that of the block means by `mean_with_error`; with the variance of the single
+    samples, which the sums of squares give,
+
+    .. math:: \tau_{int} = n \sigma^2 / (2 (\overline{x^2} - \bar x^2)).
+
+    Parameters
+    ----------
+    sum_b, sum_squares_b : array_like, shape (B,) or (R, B)
+        Sums of x and of x^2 over consecutive blocks; several rows are independent replicas.
+    every : int
+        Samples (sweeps) a block.
+
+    Returns
+    -------
+    Estimate
+        ``tau`` and ``n`` count samples, not blocks.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two blocks a replica, shapes that differ, or values that are not finite.
+    """
+    sum_rb, squares_rb = (np.atleast_2d(np.asarray(s, float)) for s in (sum_b, sum_squares_b))
+    if sum_rb.shape != squares_rb.shape or not np.isfinite(squares_rb).all():
+        raise ValueError("sums and sums of squares need one shape and finite values")
+    blocks = mean_with_error(sum_rb / every)
+    n = blocks.n * every
+    variance = float(squares_rb.mean()) / every - blocks.value**2
+    if math.isnan(blocks.tau) or variance <= 0.0:
+        return Estimate(blocks.value, blocks.error, math.nan, math.nan, n)
+    tau = n * blocks.error**2 / (2.0 * variance)
+    return Estimate(blocks.value, blocks.error, tau, tau * blocks.tau_error / blocks.tau, n)
+
+
 def binned_error(x_t: np.ndarray, length: int) -> float:
     r"""Standard error of the mean of a series from averages over bins of one length.
 
@@ -210,6 +258,69 @@ def jackknife_error(leave_one_out: np.ndarray, axis: int = 0) -> np.ndarray:
         return np.full(values.shape[1:], math.nan)
     squares = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
     return np.sqrt(squares * (n_walkers - 1) / n_walkers)
+
+
+def over_samples(x_r: np.ndarray, n_samples: int = 1):
+    r"""Mean over replicas with its error; with disorder, errors over samples and thermal ones.
+
+    Parameters
+    ----------
+    x_r : array_like, shape (R, ...)
+        A value of every replica; replicas of one sample of the disorder stand together.
+    n_samples : int
+        S samples of R / S replicas each.
+
+    Returns
+    -------
+    mean, error, thermal_error : ndarray, shape (...)
+        For one sample, the scatter of replicas gives the error, and the thermal one is the same.
+        For several, the scatter of their means gives the error, of which the thermal one is the
+        part that more replicas would remove (NaN with one replica a sample).
+    """
+    x_r = np.asarray(x_r, dtype=float)
+    if x_r.shape[0] == 0:
+        nothing = np.full(x_r.shape[1:], math.nan)
+        return nothing, nothing, nothing
+    x_sr = x_r.reshape(n_samples, -1, *x_r.shape[1:])
+    thermal = np.full(x_r.shape[1:], math.nan)
+    if x_sr.shape[1] > 1:
+        thermal = np.sqrt((x_sr.var(axis=1, ddof=1) / x_sr.shape[1]).sum(axis=0)) / n_samples
+    mean_s = x_sr.mean(axis=1)
+    if n_samples == 1:
+        return mean_s[0], thermal, thermal
+    return mean_s.mean(axis=0), mean_s.std(axis=0, ddof=1) / math.sqrt(n_samples), thermal
+
+
+def jackknife(
+    function: Callable[..., np.ndarray], *means_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Function of several means, without its bias of order 1/B, and its standard error.
+
+    .. math:: \hat\theta = B\,\theta(\bar x) - (B - 1)\,\overline{\theta_{(b)}},\qquad
+              \sigma^2 = \frac{B-1}{B}\sum_b (\theta_{(b)} - \overline{\theta_{(b)}})^2
+
+    with block b left out in :math:`\theta_{(b)}`, eq. (2.8) and (3.1) of [3]_.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one array a mean, e.g. ``lambda E, E2: (E2 - E**2) / (N * T**2)``, elementwise.
+    *means_b : array_like, shape (B, ...)
+        Means over B blocks of equal length, much longer than tau; the blocks of several replicas
+        stand one after the other.  Further axes (temperatures) are kept.
+
+    Returns
+    -------
+    value, error : ndarray
+        The shape of a mean without the axis of blocks; the error is NaN for B = 1.
+    """
+    blocks = [np.asarray(x_b, dtype=float) for x_b in means_b]
+    B = len(blocks[0])
+    whole = np.asarray(function(*[x_b.mean(axis=0) for x_b in blocks]))
+    if B < 2:
+        return whole, np.full(whole.shape, math.nan)
+    left_out = np.asarray(function(*[(x_b.sum(axis=0) - x_b) / (B - 1) for x_b in blocks]))
+    return B * whole - (B - 1) * left_out.mean(axis=0), jackknife_error(left_out)
 
 
 def bootstrap(

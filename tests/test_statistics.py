@@ -165,3 +165,74 @@ def test_weighted_line():
     assert statistics.weighted_line(x, x**2, y_error).slope_error > 5.0 * exact.slope_error
     assert statistics.weighted_line([1, 2, 3], [1, math.nan, 3], [1, 1, 1]).n == 2
     assert math.isnan(statistics.weighted_line([1.0], [1.0], [1.0]).slope)
+
+
+# pip install pyerrors==2.17.0; then for each row
+#   o = pyerrors.Obs(list(x_ct), [f"e|{c}" for c in range(n_chains)]); o.gamma_method(S=1.5)
+#   o.value, o.dvalue, o.e_tauint["e"], o.e_dtauint["e"]
+PYERRORS = [
+    (0.3, 1, 20000, 1, -0.015463244, 0.0093658764, 0.89563308, 0.032529503),
+    (0.6, 1, 20000, 2, 0.013991315, 0.014252516, 2.0378841, 0.1094372),
+    (0.9, 1, 50000, 3, 0.018841525, 0.019791487, 9.8167595, 0.69332611),
+    (0.98, 1, 100000, 4, 0.0351391, 0.03102709, 48.027738, 4.9211406),
+    (0.8, 4, 10000, 5, 0.024955785, 0.014892288, 4.4356077, 0.24681945),
+]
+
+
+@pytest.mark.parametrize("rho, n_chains, n_times, seed, value, error, tau, tau_error", PYERRORS)
+def test_gamma_method_of_pyerrors(rho, n_chains, n_times, seed, value, error, tau, tau_error):
+    ours = statistics.mean_with_error(ar1(rho, n_chains, n_times, seed))
+    assert ours.value == pytest.approx(value, rel=1e-6)
+    assert ours.error == pytest.approx(error, rel=0.01)
+    assert ours.tau == pytest.approx(tau, rel=0.01)
+    assert ours.tau_error == pytest.approx(tau_error, rel=0.01)
+
+
+def test_sums_over_blocks_give_the_same_estimate_as_the_series():
+    rho, every = 0.95, 10
+    x_rt = ar1(rho, 300, 20000, seed=11) + 0.3
+    blocks = x_rt.reshape(300, -1, every)
+    estimates = [statistics.mean_of_blocks(b.sum(axis=1), (b**2).sum(axis=1), every)
+                 for b in blocks]
+    tau = 0.5 * (1.0 + rho) / (1.0 - rho)
+    error_r = np.array([e.error for e in estimates])
+    # The scatter of the means is known to 1/sqrt(600) = 4 %, the exact error much better.
+    assert np.mean(error_r) == pytest.approx(math.sqrt(2.0 * tau / 20000), rel=0.015)
+    tau_r = np.array([e.tau for e in estimates])
+    assert tau_r.mean() == pytest.approx(tau, rel=0.025)
+    assert 0.75 < tau_r.std(ddof=1) / np.mean([e.tau_error for e in estimates]) < 1.25
+    pull_r = np.array([(e.value - 0.3) / e.error for e in estimates])
+    assert abs(np.mean(pull_r**2) - 1.0) < 3.0 * math.sqrt(2.0 / 300)
+    pooled = statistics.mean_of_blocks(blocks.sum(axis=2), (blocks**2).sum(axis=2), every)
+    assert pooled.n == x_rt.size and pooled.value == pytest.approx(x_rt.mean())
+    assert pooled.tau == pytest.approx(statistics.mean_with_error(x_rt).tau, rel=0.02)
+    # White noise: blocks of ten know it too.
+    white = np.random.default_rng(12).normal(size=(400, 1000, every))
+    e = statistics.mean_of_blocks(white.sum(axis=2), (white**2).sum(axis=2), every)
+    assert e.tau == pytest.approx(0.5, abs=4.0 * e.tau_error) and e.tau_error < 0.004
+    assert math.isnan(statistics.mean_of_blocks(np.full(5, 20.0), np.full(5, 40.0), every).tau)
+    with pytest.raises(ValueError, match="one shape"):
+        statistics.mean_of_blocks(np.ones(4), np.ones(5), every)
+
+
+def test_jackknife_of_a_variance_is_unbiased_and_its_error_honest():
+    # The variance E2 - E^2 of B = 10 independent exponential variates, exactly 1, is low by 1/B
+    # as it stands; its standard error is sqrt((mu_4 - (B - 3)/(B - 1))/B), with mu_4 = 9.
+    x_nb = np.random.default_rng(13).exponential(size=(40000, 10))
+    value_n, error_n = statistics.jackknife(lambda E, E2: E2 - E**2, x_nb.T, x_nb.T**2)
+    assert abs(value_n.mean() - 1.0) < 3.0 * value_n.std() / 200.0
+    assert value_n.std() / 200.0 < 0.01
+    assert value_n.std() ** 2 == pytest.approx((9.0 - 7.0 / 9.0) / 10.0, rel=0.06)
+    # On average the squared error is no less than the variance of the function as it stands, for
+    # any distribution (Efron and Stein, Ann. Statist. 9 (1981) 586).
+    assert np.mean(error_n**2) > 0.97 * x_nb.var(axis=1).var()
+    # For many blocks the error is that of the linearised function, var(2 c x)/B for c x^2.
+    x_nb = 2.0 + np.random.default_rng(14).normal(size=(500, 2000))
+    _, error_n = statistics.jackknife(lambda m: 3.0 * m**2, x_nb.T)
+    assert np.mean(error_n) == pytest.approx(12.0 / math.sqrt(2000), rel=0.01)
+    # A linear function is the plain mean with its standard error; one block has none.
+    x_b = x_nb[0]
+    value, error = statistics.jackknife(lambda m: 2.0 * m, x_b)
+    assert value == pytest.approx(2.0 * x_b.mean())
+    assert error == pytest.approx(2.0 * x_b.std(ddof=1) / math.sqrt(2000))
+    assert np.isnan(statistics.jackknife(lambda m: m, x_b[:1])[1])

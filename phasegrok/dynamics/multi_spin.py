@@ -42,7 +42,7 @@ _STRIPES = 128  # sizes that are multiples of this have 64 slabs of even thickne
 def fits(systems: tuple[Ising, ...], order: str = "random-site") -> str:
     """Why the systems cannot be moved by :class:`MultiSpin`, in one sentence; empty if they can."""
     first = systems[0]
-    if first.dimension == 0:
+    if not isinstance(first, Ising) or first.dimension == 0:
         return "multi-spin coding needs a periodic chain, square or simple cubic lattice"
     z = 2 * first.dimension
     strength = abs(first.coupling[0])

@@ -15,10 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
-from phasegrok.compiled import kernel
+from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.rng import streams
-from phasegrok.systems.discrete import draw_and_prepare
+from phasegrok.systems.discrete import draw_and_prepare, n_values, value_of
+
+_WORTH_A_THREAD = 300_000  # updates; to start threads takes as long as a few thousand
 
 
 @dataclasses.dataclass
@@ -53,6 +55,10 @@ class Engine(Protocol):
     """
 
     @property
+    def systems(self) -> tuple:
+        """One system a disorder sample."""
+
+    @property
     def name(self) -> str:
         """Dynamics and order of updates as they are named in the run file."""
 
@@ -78,3 +84,100 @@ class Engine(Protocol):
 
     def unpacked(self, a: np.ndarray) -> np.ndarray:
         """int8 (R, N) local states of ``configurations[k]``."""
+
+
+@kernel(allocates=False)
+def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r2, rng_r4,
+          energy_rt, phi_rt):
+    """Advance the replicas of one sample; ``values_r2`` has E and Phi of each."""
+    for r in range(sigma_rn.shape[0]):
+        sweeps(system, heat_bath, temperature, n_sweeps, sigma_rn[r], cache_rc[r], values_r2[r],
+               rng_r4[r], energy_rt[r], phi_rt[r])
+
+
+@dataclasses.dataclass(frozen=True)
+class SingleFlip:
+    """Engine for every discrete system: one site of one replica at a time, at random sites.
+
+    Parameters
+    ----------
+    systems : tuple
+        One system a disorder sample.
+    dynamics : str
+        ``metropolis`` or ``heat-bath``.
+    """
+
+    systems: tuple
+    dynamics: str
+
+    @property
+    def name(self) -> str:
+        """Dynamics and order of updates."""
+        return f"{self.dynamics}, random sites"
+
+    def start(self, seed: int, point, ordered_r: np.ndarray, n_rungs: int) -> Replicas:
+        """Configurations of all replicas; see :class:`Engine`."""
+        n_replicas, first = len(ordered_r), self.systems[0]
+        shape = (n_rungs, n_replicas)
+        rng = np.stack([streams(seed, [point, self.name, k], n_replicas)
+                        for k in range(n_rungs)])
+        sigma = np.zeros((*shape, first.n_sites), dtype=np.int8)
+        cache = np.zeros((*shape, first.cache_size), dtype=np.int64)
+        values = np.zeros((*shape, 2))
+        for k, r in np.ndindex(*shape):
+            system = self._system_of(r, n_replicas)
+            if ordered_r[r]:
+                sigma[k, r] = system.configuration(1.0, np.random.default_rng(0))
+            draw_and_prepare(system, not ordered_r[r], sigma[k, r], cache[k, r], values[k, r],
+                             rng[k, r])
+        return Replicas(sigma, cache, values[:, :, 0].copy(), values[:, :, 1].copy(), rng)
+
+    def _system_of(self, r: int, n_replicas: int):
+        return self.systems[r * len(self.systems) // n_replicas]
+
+    def advance(self, replicas: Replicas, k: int, temperature: float, n_sweeps: int,
+                energy_rt: np.ndarray, phi_rt: np.ndarray) -> None:
+        """Advance rung ``k``; see :class:`Engine`."""
+        n_replicas = replicas.energy.shape[1]
+        values = np.stack([replicas.energy[k], replicas.phi[k]], axis=1)
+        heat_bath = bool(DYNAMICS[self.dynamics])
+        per_sample = n_replicas // len(self.systems)
+        small = n_replicas * n_sweeps * self.systems[0].n_sites < _WORTH_A_THREAD
+        size = per_sample if small else max(1, min(per_sample, -(-n_replicas // n_threads())))
+        chunks = [slice(a, min(a + size, b)) for b in range(per_sample, n_replicas + 1, per_sample)
+                  for a in range(b - per_sample, b, size)]
+
+        def move(chunk):
+            _move(self._system_of(chunk.start, n_replicas), heat_bath, temperature, n_sweeps,
+                  replicas.configurations[k, chunk], replicas.cache[k, chunk], values[chunk],
+                  replicas.rng[k, chunk], energy_rt[chunk], phi_rt[chunk])
+
+        if small:
+            for chunk in chunks:
+                move(chunk)
+        else:
+            over_threads(lambda c: move(chunks[c]), len(chunks))
+        replicas.energy[k], replicas.phi[k] = values.T
+
+    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Overlap of each replica in ``a`` and ``b``: sum_i s_i s'_i / N, or for q colours
+        (q f - 1) / (q - 1) with the fraction f of sites that agree."""
+        values = [value_of(self.systems[0], k) for k in range(n_values(self.systems[0]))]
+        q = len(values)
+        if values == list(range(q)):
+            return (q * np.mean(a == b, axis=1) - 1.0) / (q - 1.0)
+        return np.einsum("rn,rn->r", a, b, dtype=float) / a.shape[1]
+
+    def neighbours(self, a: np.ndarray) -> np.ndarray:
+        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
+        return a[np.arange(len(a)) ^ 1]
+
+    def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
+        """Exchange rungs ``k`` and ``k + 1`` where accepted; see :class:`Engine`."""
+        for array in (replicas.configurations, replicas.cache, replicas.energy, replicas.phi):
+            array[k, accepted_r], array[k + 1, accepted_r] = (
+                array[k + 1, accepted_r], array[k, accepted_r])
+
+    def unpacked(self, a: np.ndarray) -> np.ndarray:
+        """The local states themselves."""
+        return a

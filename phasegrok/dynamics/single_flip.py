@@ -3,7 +3,8 @@
 One sweep is N attempted updates at sites drawn with replacement.  Heat bath draws the new state of
 the site from its conditional distribution (at T = 0: one of lowest energy, ties broken at random);
 Metropolis proposes another state and accepts with min(1, exp(-dE/T)) (Metropolis et al., J. Chem.
-Phys. 21 (1953) 1087).  They are different dynamics with the same equilibrium.
+Phys. 21 (1953) 1087).  They are different dynamics with the same equilibrium.  An
+attempt at a site that a kinetic constraint holds fixed counts as an attempt and changes nothing.
 """
 
 import math
@@ -12,7 +13,14 @@ import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.rng import below, uniform
-from phasegrok.systems.discrete import assign, energy_change, n_values, order_change, value_of
+from phasegrok.systems.discrete import (
+    allowed,
+    assign,
+    energy_change,
+    n_values,
+    order_change,
+    value_of,
+)
 
 DYNAMICS = {"metropolis": 0, "heat-bath": 1}
 _NO_CHANGE = 0.0
@@ -84,6 +92,8 @@ def _heat_bath_many(system, temperature, sigma, cache, site, rng):
 @kernel(allocates=False)
 def new_value(system, heat_bath, temperature, sigma, cache, site, rng):
     """State of ``site`` after one attempted update, and the change of energy it brings."""
+    if not allowed(system, sigma, cache, site):
+        return np.int64(sigma[site]), _NO_CHANGE
     if heat_bath:
         if n_values(system) == 2:
             return _heat_bath_two(system, temperature, sigma, cache, site, rng)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magnetisation
+from phasegrok.systems.discrete import behaviour, spins, spins_with_magnetisation
 
 _SAME_LEVEL = 1e-9  # energies nearer than this are one level (rounding of E is 1e-13)
 
@@ -40,6 +40,7 @@ class Parameters(BaseModel):
         return CurieWeiss(self.N, energy_M, levels)
 
 
+@spins
 class CurieWeiss(NamedTuple):
     """Curie-Weiss spins: E of each number of up spins, and its distinct values ascending."""
 
@@ -92,27 +93,12 @@ class CurieWeiss(NamedTuple):
 
 
 @behaviour(CurieWeiss)
-def draw(system, sigma, rng):
-    draw_spins(sigma, rng)
-
-
-@behaviour(CurieWeiss)
 def prepare(system, sigma, cache):
     n_up = 0
     for i in range(sigma.shape[0]):
         n_up += int(sigma[i] == 1)
     cache[0] = n_up
     return system.energy_M[n_up], (2.0 * n_up - system.n_spins) / system.n_spins
-
-
-@behaviour(CurieWeiss)
-def n_values(system):
-    return 2
-
-
-@behaviour(CurieWeiss)
-def value_of(system, k):
-    return 2 * k - 1
 
 
 @behaviour(CurieWeiss)

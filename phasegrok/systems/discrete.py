@@ -1,4 +1,4 @@
-"""What a discrete system is: nine functions that the kernels call.
+"""What a discrete system is: nine functions that the kernels call, and a tenth for a constraint.
 
 A system is a ``NamedTuple`` of numbers and arrays.  Its behaviour is given by functions with the
 names below, registered with :func:`behaviour`; kernels are written once against these names, and
@@ -6,6 +6,9 @@ Numba compiles them for each system at full speed.  A configuration is a flat ``
 ``sigma`` of ``n_sites`` local states; ``cache`` is an ``int64`` array of derived integers that the
 system keeps up to date itself (colour counts, local fields); energies and order parameters are
 floats.
+
+A constrained system also has :func:`allowed`, which says where its dynamics may move; all others
+leave it out and pay nothing.  Only the dynamics obeys it: statics is that of the energy alone.
 
 Besides these functions a system has the plain Python methods and properties of
 :class:`DiscreteSystem`.
@@ -61,12 +64,15 @@ class DiscreteSystem(Protocol):
 GENERIC: dict[str, dict[type, Any]] = {}
 
 
+_DEFAULT: dict[str, Any] = {}
+
+
 def _generic(stub):
     """Make ``stub`` a function that is looked up by the class of its first argument."""
     table = GENERIC.setdefault(stub.__name__, {})
 
     def typing_function(system, *args):
-        return table.get(getattr(system, "instance_class", None))
+        return table.get(getattr(system, "instance_class", None), _DEFAULT.get(stub.__name__))
 
     overload(stub, strict=False, jit_options=_OPTIONS)(typing_function)
     return stub
@@ -92,7 +98,7 @@ def behaviour(system_class):
 
 
 def _call(name, system, *args):
-    return GENERIC[name][type(system)](system, *args)
+    return (GENERIC[name].get(type(system)) or _DEFAULT[name])(system, *args)
 
 
 @_generic
@@ -138,6 +144,23 @@ def assign(system, sigma, cache, site, value):
 
 
 @_generic
+def allowed(system, sigma, cache, site):
+    """Whether the dynamics may change ``sigma[site]`` now; True where a system does not say.
+
+    It must not depend on ``sigma[site]`` itself: then the reverse of a move is allowed wherever
+    the move is, and the constrained dynamics keeps detailed balance.
+    """
+    return _call("allowed", system, sigma, cache, site)
+
+
+def _always(system, sigma, cache, site):
+    return True
+
+
+_DEFAULT["allowed"] = _always
+
+
+@_generic
 def energy_cell(system, energy):
     """Index of ``energy`` in ``energy_levels()``."""
     return _call("energy_cell", system, energy)
@@ -165,6 +188,25 @@ def draw_spins(sigma, rng):
         if i % 64 == 0 and i > 0:
             word = next_word(rng)
         sigma[i] = 1 if (word >> np.uint64(i % 64)) & np.uint64(1) else -1
+
+
+def _draw(system, sigma, rng):
+    draw_spins(sigma, rng)
+
+
+def _two(system):
+    return 2
+
+
+def _sign(system, k):
+    return 2 * k - 1
+
+
+def spins(system_class):
+    """Class decorator: the sites are spins -1, +1 (registers draw, n_values and value_of)."""
+    for name, function in (("draw", _draw), ("n_values", _two), ("value_of", _sign)):
+        GENERIC[name][system_class] = function
+    return system_class
 
 
 def spins_with_magnetisation(n: int, m: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magnetisation
+from phasegrok.systems.discrete import behaviour, spins, spins_with_magnetisation
 
 MAX_CELLS = 200_000
+_MOST_MULTIPLES = 10**9  # a smaller common step is an accident of rounding
 _MOST_STRENGTHS = 64  # with more different couplings, energies have no large common step
 
 
@@ -134,6 +135,7 @@ class GraphParameters(BaseModel):
         return _graph(self.size(arrays), pairs, bonds[:, 2].copy(), self.h, 0, 0)
 
 
+@spins
 class Ising(NamedTuple):
     """Ising spins: neighbours and couplings of site i at ``first[i]:first[i+1]``.
 
@@ -301,6 +303,8 @@ def common_step(values) -> float:
     multiples = values / (largest * float(step))
     if np.any(np.abs(multiples - multiples.round()) > 1e-9 * np.maximum(multiples, 1.0)):
         raise ValueError("couplings and field have no common step")
+    if step < Fraction(1, _MOST_MULTIPLES):
+        raise ValueError("couplings and field have no common step")
     return largest * float(step)
 
 
@@ -359,11 +363,6 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
 
 
 @behaviour(Ising)
-def draw(system, sigma, rng):
-    draw_spins(sigma, rng)
-
-
-@behaviour(Ising)
 def prepare(system, sigma, cache):
     energy = 0.0
     magnetisation = 0
@@ -372,16 +371,6 @@ def prepare(system, sigma, cache):
         for k in range(system.first[i], system.first[i + 1]):
             energy -= 0.5 * system.coupling[k] * sigma[i] * sigma[system.neighbour[k]]
     return energy - system.h * magnetisation, float(magnetisation)
-
-
-@behaviour(Ising)
-def n_values(system):
-    return 2
-
-
-@behaviour(Ising)
-def value_of(system, k):
-    return 2 * k - 1
 
 
 @behaviour(Ising)

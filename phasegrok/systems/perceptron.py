@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import behaviour, draw_spins, spins_with_magnetisation
+from phasegrok.systems.discrete import behaviour, spins, spins_with_magnetisation
 
 
 class Parameters(BaseModel):
@@ -53,6 +53,7 @@ class Parameters(BaseModel):
         return Perceptron(np.ascontiguousarray(aligned, dtype=np.int64), teacher)
 
 
+@spins
 class Perceptron(NamedTuple):
     """Patterns times their labels, shape (N, P), and the teacher; ``cache`` has the P fields.
 
@@ -107,11 +108,6 @@ class Perceptron(NamedTuple):
 
 
 @behaviour(Perceptron)
-def draw(system, sigma, rng):
-    draw_spins(sigma, rng)
-
-
-@behaviour(Perceptron)
 def prepare(system, sigma, cache):
     cache[:] = 0
     overlap = 0
@@ -123,16 +119,6 @@ def prepare(system, sigma, cache):
     for mu in range(cache.shape[0]):
         errors += int(cache[mu] < 0)
     return float(errors), overlap / sigma.shape[0]
-
-
-@behaviour(Perceptron)
-def n_values(system):
-    return 2
-
-
-@behaviour(Perceptron)
-def value_of(system, k):
-    return 2 * k - 1
 
 
 @behaviour(Perceptron)

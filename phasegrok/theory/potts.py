@@ -1,4 +1,4 @@
-"""Square-lattice q-state Potts model: transition point, latent heat and exact densities of states.
+"""Square-lattice q-state Potts model: transition point, interfaces and exact densities of states.
 
 E = -sum_<ij> delta(s_i, s_j) on the periodic square lattice, N = L^2 sites, k_B = 1.  The order
 parameter is the largest number of sites of one colour.  L >= 3, because L = 2 would double bonds.
@@ -15,6 +15,11 @@ from phasegrok.compiled import kernel
 _LARGEST_ENUMERATION = 4_000_000_000  # states after the colour of one site is fixed
 
 
+def _check_colours(q: float) -> None:
+    if not (q >= 1 and math.isfinite(q)):
+        raise ValueError(f"q = {q}: the number of colours is at least 1")
+
+
 def transition_temperature(q: float) -> float:
     """Temperature of the order-disorder transition, T_c = 1 / ln(1 + sqrt q), from self-duality.
 
@@ -23,10 +28,9 @@ def transition_temperature(q: float) -> float:
     Raises
     ------
     ValueError
-        If q < 1.
+        If q < 1 or infinite.
     """
-    if not q >= 1:
-        raise ValueError(f"q = {q}: the number of colours is at least 1")
+    _check_colours(q)
     return 1.0 / math.log1p(math.sqrt(q))
 
 
@@ -46,10 +50,9 @@ def latent_heat(q: float) -> float:
     Raises
     ------
     ValueError
-        If q < 1.
+        If q < 1 or infinite.
     """
-    if not q >= 1:
-        raise ValueError(f"q = {q}: the number of colours is at least 1")
+    _check_colours(q)
     if q <= 4:
         return 0.0
     theta = math.acosh(0.5 * math.sqrt(q))
@@ -71,6 +74,50 @@ def transition_energies(q: float) -> tuple[float, float]:
     half = 0.5 * latent_heat(q)
     middle = -(1.0 + 1.0 / math.sqrt(q))
     return middle - half, middle + half
+
+
+def disordered_correlation_length(q: float) -> float:
+    """Correlation length of the disordered phase at T_c along a lattice axis, in lattice spacings.
+
+    1/xi_d = 4 sum_{n>=0} ln[(1 + w_n)/(1 - w_n)], w_n = 1/(sqrt 2 cosh[(n + 1/2) pi^2/(2 v)]), with
+    2 cosh 2v = sqrt q (Buffenoir and Wallon, J. Phys. A 26 (1993) 3045; Klumper, Schadschneider and
+    Zittartz, Z. Phys. B 76 (1989) 247).  For large q it is summed, by Poisson's formula, as
+    2 v + 4 sum_{m>=1} (-1)^m sinh(m v)/(m cosh 2 m v): (1/2) ln q from a chain of satisfied bonds,
+    each 1/sqrt q, and -4 q^(-1/4) from the two walls of the ordered droplet around it, whose steps
+    cost q^(-1/4) each.  Infinite for q <= 4, where the transition is continuous.
+
+    Parameters
+    ----------
+    q : float
+        Number of colours; need not be an integer.
+
+    Raises
+    ------
+    ValueError
+        If q < 1 or infinite.
+    """
+    _check_colours(q)
+    if q <= 4:
+        return math.inf
+    v = 0.5 * math.acosh(0.5 * math.sqrt(q))
+    n = np.arange(1, 80)
+    if v < 0.5:
+        w = math.sqrt(0.5) / np.cosh(np.minimum((n - 0.5) * math.pi**2 / (2.0 * v), 700.0))
+        return 1.0 / float(8.0 * np.arctanh(w).sum())
+    y = np.exp(-n * v)
+    terms = (-1.0) ** n * y * (1.0 - y**2) / (n * (1.0 + y**4))
+    return 1.0 / (2.0 * v + 4.0 * float(terms.sum()))
+
+
+def interface_tension(q: float) -> float:
+    """Order-disorder interface tension at T_c along a lattice axis, in nats per lattice spacing.
+
+    sigma_od = 1/(2 xi_d), from duality and complete wetting of the order-order interface by the
+    disordered phase: Borgs and Janke, J. Phys. I France 2 (1992) 2011.  The free energy of the
+    interface is T_c sigma_od.  Zero for q <= 4; raises ValueError as
+    ``disordered_correlation_length``.
+    """
+    return 0.5 / disordered_correlation_length(q)
 
 
 def _set_partitions(n: int, most: int) -> Iterator[tuple[int, ...]]:

@@ -1,0 +1,297 @@
+"""Quench and ramp: how replicas relax after a sudden or a steady change of temperature.
+
+A quench takes replicas from a random or ordered start to temperature T at time 0 and follows the
+energy, the order parameter, the overlap of independent replicas and the two-time overlap
+
+.. math:: C(t_w, t_w + t) = \\frac{1}{N} \\sum_i s_i(t_w)\\, s_i(t_w + t).
+
+A ramp cools, and then heats, at several rates.  Times are in sweeps of N attempted updates.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.runfile import Group
+
+_PER_OCTAVE = 4  # times of measurement a factor of two
+_WAITING_RATIO = 4  # ratio of successive waiting times
+_RAMP_RATIO = 2  # ratio of successive cooling rates
+
+
+def log_times(last: int) -> np.ndarray:
+    """1, 2, 3, 4, 5, 6, 7, 8, 10, 11, ... up to ``last``: about four a factor of two."""
+    n = _PER_OCTAVE * max(last, 1).bit_length() + 1
+    times = np.unique(np.rint(2.0 ** (np.arange(n) / _PER_OCTAVE)).astype(np.int64))
+    return times[times <= last]
+
+
+def waiting_times(last: int) -> np.ndarray:
+    """1, 4, 16, ... up to ``last``."""
+    times = _WAITING_RATIO ** np.arange(last.bit_length(), dtype=np.int64)
+    return times[times <= last]
+
+
+@dataclasses.dataclass
+class QuenchState(Replicas):
+    """One rung of replicas after the quench, their snapshots, and what was measured."""
+
+    sweeps: int
+    snapshots: np.ndarray  # (W, ...) configurations at the waiting times
+    energy_t: np.ndarray  # (R, n_times) E of the system; NaN where not yet measured
+    phi_t: np.ndarray  # (R, n_times), intensive
+    pair_overlap_t: np.ndarray  # (R // 2, n_times) overlap of replicas 2 m and 2 m + 1
+    two_time: np.ndarray  # (R, W, n_times) C(t_w, t_w + t)
+
+
+_MEASURED = {"snapshots": 0, "energy_t": 1, "phi_t": 1, "pair_overlap_t": 1, "two_time": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Quench:
+    """Protocol: replicas follow a quench to ``temperature``.
+
+    Parameters
+    ----------
+    engine : Engine
+        What moves the replicas; its order of updates is that of time: random sites.
+    temperature : float
+        T after the quench, units of energy.
+    replicas : int
+        Independent starts, over all disorder samples.
+    sweeps : int
+        Sweeps in total.
+    ordered : bool
+        Start ordered instead of at random.
+    """
+
+    engine: Engine
+    temperature: float
+    replicas: int
+    sweeps: int
+    ordered: bool = False
+    unit: str = dataclasses.field(default="sweeps", init=False)
+
+    @property
+    def system(self):
+        """The system of the first sample."""
+        return self.engine.systems[0]
+
+    def total(self) -> int:
+        """Sweeps of every replica."""
+        return self.sweeps
+
+    def done(self, state: QuenchState) -> int:
+        """Sweeps made."""
+        return state.sweeps
+
+    def memory(self) -> int:
+        """Bytes of the state, and as much again for its checkpoint."""
+        w, t = len(waiting_times(self.sweeps)), len(log_times(self.sweeps))
+        return 2 * self.replicas * ((1 + w) * self.system.n_sites + 8 * t * (w + 3))
+
+    def init(self, seed: int) -> QuenchState:
+        """Replicas before the quench."""
+        start = self.engine.start(seed, ["quench", self.temperature],
+                                  np.full(self.replicas, self.ordered), 1)
+        return self._grown({f.name: getattr(start, f.name) for f in dataclasses.fields(Replicas)}
+                           | {"sweeps": 0})
+
+    def restore(self, saved: dict[str, Any]) -> QuenchState:
+        """The state of a checkpoint, with room for the times up to a larger total."""
+        return self._grown(saved)
+
+    def _grown(self, fields: dict[str, Any]) -> QuenchState:
+        w, t, r = len(waiting_times(self.sweeps)), len(log_times(self.sweeps)), self.replicas
+        configurations = fields["configurations"]
+        room = {"snapshots": np.zeros((w, *configurations.shape[1:]), configurations.dtype),
+                "energy_t": np.full((r, t), np.nan), "phi_t": np.full((r, t), np.nan),
+                "pair_overlap_t": np.full((r // 2, t), np.nan),
+                "two_time": np.full((r, w, t), np.nan)}
+        for name, array in room.items():
+            before = fields.get(name)
+            if before is not None:
+                array[tuple(slice(n) for n in before.shape)] = before
+        return QuenchState(**(fields | room))
+
+    def advance(self, state: QuenchState, n: int) -> None:
+        """Advance by ``n`` sweeps, measuring whenever it is time to."""
+        times, waits = log_times(self.sweeps), waiting_times(self.sweeps)
+        end = min(state.sweeps + n, self.sweeps)
+        nothing = np.empty((self.replicas, 0))
+        while state.sweeps < end:
+            to = min(end, self._next_event(state.sweeps, times, waits))
+            self.engine.advance(state, 0, self.temperature, to - state.sweeps, nothing, nothing)
+            state.sweeps = to
+            self._measure(state, times, waits)
+
+    @staticmethod
+    def _next_event(now: int, times: np.ndarray, waits: np.ndarray) -> int:
+        """First time after ``now`` at which anything is measured."""
+        events = np.concatenate([times, (waits[:, None] + times).ravel()])
+        later = events[events > now]
+        return int(later.min()) if len(later) else int(now) + 1
+
+    def _measure(self, state: QuenchState, times: np.ndarray, waits: np.ndarray) -> None:
+        now = state.configurations[0]
+        at = np.flatnonzero(times == state.sweeps)
+        if len(at):
+            state.energy_t[:, at[0]] = state.energy[0]
+            state.phi_t[:, at[0]] = state.phi[0] / self.system.order_unit
+            pairs = state.pair_overlap_t
+            if self.replicas // len(self.engine.systems) >= 2:
+                q = self.engine.overlap(now, self.engine.neighbours(now))
+                pairs[:, at[0]] = q[: 2 * len(pairs) : 2]
+        for w, t_w in enumerate(waits):
+            if t_w == state.sweeps:
+                state.snapshots[w] = now
+            since = np.flatnonzero(times == state.sweeps - t_w)
+            if len(since):
+                state.two_time[:, w, since[0]] = self.engine.overlap(state.snapshots[w], now)
+
+    def status(self, state: QuenchState) -> str:
+        """The energy now."""
+        return f"E/N {state.energy[0].mean() / self.system.n_sites:.5g}"
+
+    def result(self, state: QuenchState) -> dict[str, Group]:
+        """Groups ``relaxation`` and ``two_time_overlap``."""
+        from phasegrok.relaxation.two_time import quench_groups
+
+        return quench_groups(
+            log_times(self.sweeps), waiting_times(self.sweeps),
+            state.energy_t / self.system.n_sites, state.phi_t, state.pair_overlap_t,
+            state.two_time, len(self.engine.systems),
+            {"temperature": self.temperature, "dynamics": self.engine.name,
+             "start": "ordered" if self.ordered else "random", "replicas": self.replicas,
+             "samples": len(self.engine.systems), "sweeps": state.sweeps})
+
+
+@dataclasses.dataclass
+class RampState(Replicas):
+    """One rung of replicas a rate; where each is on its way is given by ``sweeps``."""
+
+    sweeps: int
+    sums: np.ndarray  # (J, 2, n_T, R, 2): sums of E and Phi over the second half of the stay at T
+
+
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+    """Protocol: cooling from the highest to the lowest temperature, and heating back.
+
+    Parameters
+    ----------
+    engine : Engine
+        What moves the replicas.
+    temperatures : tuple of float
+        Ascending; the replicas start at random at the highest.
+    replicas : int
+        Replicas at each rate, over all disorder samples.
+    sweeps : int
+        Sweeps at each temperature on the slowest ramp; the others take half as many each, down to
+        one.
+    """
+
+    engine: Engine
+    temperatures: tuple[float, ...]
+    replicas: int
+    sweeps: int
+    unit: str = dataclasses.field(default="sweeps", init=False)
+
+    @property
+    def system(self):
+        """The system of the first sample."""
+        return self.engine.systems[0]
+
+    def stays(self) -> np.ndarray:
+        """Sweeps at each temperature, of every ramp, fastest first: 1, 2, 4, ..."""
+        n = self.sweeps.bit_length()
+        return self.sweeps // _RAMP_RATIO ** np.arange(n - 1, -1, -1)
+
+    def total(self) -> int:
+        """Sweeps of all ramps together."""
+        return int(2 * len(self.temperatures) * self.stays().sum())
+
+    def done(self, state: RampState) -> int:
+        """Sweeps made."""
+        return state.sweeps
+
+    def memory(self) -> int:
+        """Bytes of the state, and as much again for its checkpoint."""
+        sums = 2 * len(self.temperatures) * 2 * 8
+        return 2 * len(self.stays()) * self.replicas * (self.system.n_sites + sums)
+
+    def init(self, seed: int) -> RampState:
+        """Replicas at random."""
+        n_rates, n_T = len(self.stays()), len(self.temperatures)
+        start = self.engine.start(seed, "ramp", np.zeros(self.replicas, dtype=bool), n_rates)
+        return RampState(
+            **{f.name: getattr(start, f.name) for f in dataclasses.fields(Replicas)}, sweeps=0,
+            sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
+
+    def restore(self, saved: dict[str, Any]) -> RampState:
+        """The state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is of ramps at other rates.
+        """
+        if saved["sums"].shape[0] != len(self.stays()):
+            raise ValueError("ramps cannot be made slower once begun: start another run")
+        return RampState(**saved)
+
+    def _where(self, sweeps: int) -> tuple[int, int, int, int]:
+        """Ramp, direction (0: cooling), temperature and sweeps already made there."""
+        stays, n_T = self.stays(), len(self.temperatures)
+        before = np.concatenate([[0], np.cumsum(2 * n_T * stays)])
+        j = int(np.searchsorted(before, sweeps, side="right")) - 1
+        step, made = divmod(sweeps - int(before[j]), int(stays[j]))
+        direction, i = divmod(step, n_T)
+        return j, direction, i if direction else n_T - 1 - i, made
+
+    def advance(self, state: RampState, n: int) -> None:
+        """Advance by ``n`` sweeps."""
+        end = min(state.sweeps + n, self.total())
+        while state.sweeps < end:
+            j, direction, i, made = self._where(state.sweeps)
+            stay = int(self.stays()[j])
+            to = stay // 2 if made < stay // 2 else stay  # the first half is not measured
+            number = min(end - state.sweeps, to - made)
+            energy_rt, phi_rt = np.empty((2, self.replicas, number))
+            self.engine.advance(state, j, self.temperatures[i], number, energy_rt, phi_rt)
+            if to == stay:
+                state.sums[j, direction, i, :, 0] += energy_rt.sum(axis=1)
+                state.sums[j, direction, i, :, 1] += phi_rt.sum(axis=1)
+            state.sweeps += number
+
+    def status(self, state: RampState) -> str:
+        """Which ramp, and the temperature."""
+        if state.sweeps >= self.total():
+            return f"{len(self.stays())} rates"
+        j, direction, i, _ = self._where(state.sweeps)
+        return (f"{self.stays()[j]} sweeps a temperature, {'heating' if direction else 'cooling'}, "
+                f"T {self.temperatures[i]:.3g}")
+
+    def result(self, state: RampState) -> dict[str, Group]:
+        """Group ``ramp``."""
+        from phasegrok.relaxation.two_time import ramp_group
+
+        stays = self.stays()
+        measured = stays - stays // 2
+        means = state.sums / measured[:, None, None, None, None]
+        for j, direction, i in np.ndindex(*means.shape[:3]):
+            if self._end_of(j, direction, i) > state.sweeps:
+                means[j, direction, i] = np.nan
+        return {"ramp": ramp_group(
+            np.array(self.temperatures), stays, means[..., 0] / self.system.n_sites,
+            means[..., 1] / self.system.order_unit, len(self.engine.systems),
+            {"dynamics": self.engine.name, "replicas": self.replicas,
+             "samples": len(self.engine.systems)})}
+
+    def _end_of(self, j: int, direction: int, i: int) -> int:
+        """Sweeps made when ramp ``j`` leaves temperature ``i`` in this direction."""
+        stays, n_T = self.stays(), len(self.temperatures)
+        step = direction * n_T + (i if direction else n_T - 1 - i)
+        return int(2 * n_T * stays[:j].sum() + (step + 1) * stays[j])
