@@ -131,8 +131,8 @@ def measure(name, ours, peer, floor, goal, rounds):
     peer_s, ours_s = np.array(times).T
     ratio = peer_s / ours_s
     return dict(
-        case=name, dynamics=ours.engine.name, peer=peer.name, n_sites=ours.engine.systems[0].n_sites,
-        energy_ours=energies[0], energy_peer=energies[1],
+        case=name, dynamics=ours.engine.name, peer=peer.name,
+        n_sites=ours.engine.systems[0].n_sites, energy_ours=energies[0], energy_peer=energies[1],
         ours_per_ns=float(1e-9 / np.median(ours_s)), peer_per_ns=float(1e-9 / np.median(peer_s)),
         ratio=float(np.median(ratio)), ratio_low=float(ratio.min()),
         ratio_high=float(ratio.max()), floor=floor, goal=goal,

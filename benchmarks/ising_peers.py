@@ -111,18 +111,24 @@ class Textbook:
         return out
 
 
+# Numba compiles the legacy functions of numpy.random, with a generator of its own
+@numba.njit
+def _attempt(sigma, weight, y, x):
+    L = sigma.shape[0]
+    field = sigma[y, x - 1 if x > 0 else L - 1] + sigma[y, x + 1 if x < L - 1 else 0]
+    field += sigma[y - 1 if y > 0 else L - 1, x] + sigma[y + 1 if y < L - 1 else 0, x]
+    half = sigma[y, x] * field
+    if half <= 0 or np.random.random() < weight[half]:  # noqa: NPY002
+        sigma[y, x] = -sigma[y, x]
+
+
 @numba.njit
 def _sequential_sweeps(sigma, temperature, n):
-    L = sigma.shape[0]
     weight = np.array([math.exp(-2.0 * k / temperature) for k in range(5)])
     for _ in range(n):
-        for y in range(L):
-            for x in range(L):
-                field = (sigma[y, x - 1 if x > 0 else L - 1] + sigma[y, x + 1 if x < L - 1 else 0]
-                         + sigma[y - 1 if y > 0 else L - 1, x] + sigma[y + 1 if y < L - 1 else 0, x])
-                half = sigma[y, x] * field
-                if half <= 0 or np.random.random() < weight[half]:
-                    sigma[y, x] = -sigma[y, x]
+        for y in range(sigma.shape[0]):
+            for x in range(sigma.shape[0]):
+                _attempt(sigma, weight, y, x)
 
 
 @numba.njit
@@ -130,9 +136,4 @@ def _random_sweeps(sigma, temperature, n):
     L = sigma.shape[0]
     weight = np.array([math.exp(-2.0 * k / temperature) for k in range(5)])
     for _ in range(n * L * L):
-        y, x = np.random.randint(0, L), np.random.randint(0, L)
-        field = (sigma[y, x - 1 if x > 0 else L - 1] + sigma[y, x + 1 if x < L - 1 else 0]
-                 + sigma[y - 1 if y > 0 else L - 1, x] + sigma[y + 1 if y < L - 1 else 0, x])
-        half = sigma[y, x] * field
-        if half <= 0 or np.random.random() < weight[half]:
-            sigma[y, x] = -sigma[y, x]
+        _attempt(sigma, weight, np.random.randint(0, L), np.random.randint(0, L))  # noqa: NPY002

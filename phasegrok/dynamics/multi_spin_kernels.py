@@ -473,6 +473,47 @@ def count_lanes(words, tally, room, counts):
     _lane_counts(tally[0], depth, 1, counts)
 
 
+@kernel(allocates=False)
+def _update_east(words, sites, table, n):
+    """Attempted updates of ``sites[:n]`` in the lanes in which the left neighbour is excited."""
+    last = words.shape[0] - 1
+    for u in range(n):
+        site = np.int64(sites[u])
+        own, left = words[site], words[site - 1 if site > 0 else last]
+        words[site] = own ^ (left & _select(own, table[u], table[BLOCK + u]))
+
+
+@kernel(allocates=False)
+def east(words, state, rates, table, tally, room, n_sweeps, counts):
+    """Advance 64 lanes of the East model by sweeps of N attempted updates at common random sites.
+
+    Parameters
+    ----------
+    words : (N,) uint64
+        Configurations, bit set: site excited; changed in place.
+    state : (STATE,) uint64
+        Generators, changed in place.
+    rates, table : Rates and (2 BLOCK,) uint64
+        Of the flip probabilities of an excited site, and of one that is not.
+    tally, room : uint64 arrays
+        To work in.
+    n_sweeps : int
+    counts : (rows, 64) int64
+        Excitations after the last ``rows`` of the sweeps, filled.
+    """
+    n = words.shape[0]
+    sites = room[_STAGE_B * BLOCK : 7 * BLOCK]
+    for t in range(n_sweeps):
+        for begin in range(0, n, BLOCK):
+            m = min(BLOCK, n - begin)
+            fill_below(state, n, sites, room[7 * BLOCK :], m)
+            fill_bernoulli(state, rates, table, room[7 * BLOCK :], m)
+            _update_east(words, sites, table, m)
+        record = t - n_sweeps + counts.shape[0]
+        if record >= 0:
+            count_lanes(words, tally, room, counts[record])
+
+
 def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tally and room for configurations of n words; make them one a thread."""
     blocks = -(-n // BLOCK)
