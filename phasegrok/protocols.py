@@ -158,12 +158,16 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
     """
     _need_family(card, "discrete", "relaxation")
     from phasegrok.dynamics.quench import Quench, Ramp
+    from phasegrok.dynamics.replicas import SingleFlip
 
     r = card.model.relaxation
     if r is None:
         raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the card "
                          "(or --set relaxation.temperature=T)")
-    engine = _engine(card, r.dynamics, "random-site", samples)
+    if not ramp and r.start is not None:
+        engine = SingleFlip(_systems(card, samples), r.dynamics)
+    else:
+        engine = _engine(card, r.dynamics, "random-site", samples)
     if not ramp:
         t = r.temperature if temperature is None else temperature
         if not t > 0.0:

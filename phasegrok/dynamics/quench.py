@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import n_values, value_of
 
@@ -103,6 +103,8 @@ class Quench:
         begun = self.engine.start(seed, ["quench", self.temperature],
                                   np.zeros(self.replicas, dtype=bool), 1)
         if self.start is not None:
+            if not isinstance(self.engine, SingleFlip):
+                raise ValueError("a start of given order needs the engine SingleFlip")
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
             systems = np.repeat(np.arange(len(self.engine.systems)),
                                 self.replicas // len(self.engine.systems))
@@ -160,7 +162,8 @@ class Quench:
                 state.mean_then[:, w] = self._mean_spin(now)
             since = np.flatnonzero(times == state.sweeps - t_w)
             if len(since):
-                state.two_time[:, w, since[0]] = self.engine.overlap(state.snapshots[w], now)
+                overlap = self.engine.overlap(state.snapshots[w], now)
+                state.two_time[:, w, since[0]] = overlap[: self.replicas]
                 state.mean_now[:, w, since[0]] = self._mean_spin(now)
 
     def _mean_spin(self, now: np.ndarray) -> np.ndarray:
@@ -169,12 +172,12 @@ class Quench:
         if n_values(self.system) > 2:
             return np.zeros(self.replicas)
         up = np.bitwise_not(np.zeros_like(now)) if now.dtype == np.uint64 else np.ones_like(now)
-        return self.engine.overlap(now, up)
+        return self.engine.overlap(now, up)[: self.replicas]
 
     def _pair_overlaps(self, now: np.ndarray) -> np.ndarray:
         """Mean of q^2 of each replica with all others of its sample; NaN where it is alone."""
-        sigma_srn = self.engine.unpacked(now).reshape(len(self.engine.systems), -1,
-                                                      self.system.n_sites)
+        sigma_rn = self.engine.unpacked(now)[: self.replicas]  # lanes of a word may be spare
+        sigma_srn = sigma_rn.reshape(len(self.engine.systems), -1, self.system.n_sites)
         each = sigma_srn.shape[1]
         if each < 2:
             return np.full(self.replicas, np.nan)
