@@ -164,12 +164,13 @@ def _relaxation_lines(group: Group, two: Group) -> str:
     last = np.flatnonzero(np.isfinite(group["energy"]))
     energy = f"{_pair(group['energy'][last[-1]], group['energy_err'][last[-1]])} a site at " \
         f"{group['time'][last[-1]]} sweeps" if len(last) else "not measured yet"
-    exponent, error = two.attributes["ageing_exponent"], two.attributes["ageing_exponent_err"]
-    ageing = "not known" if math.isnan(exponent) else format_error(exponent, error)
-    return (f"quench to T = {a['temperature']:g} from a {a['start']} start, {a['replicas']} "
+    exponents = {name: _pair(float(two[name]), float(two[f"{name}_err"]), "not known")
+                 for name in ("ageing_exponent", "overlap_exponent", "decay_exponent")}
+    return (f"quench to T = {a['temperature']:g} (start: {a['start']}), {a['replicas']} "
             f"replicas, {a['dynamics']}\nenergy {energy}\n\n"
             f"{table(['age t_w', 'relaxation time (sweeps)'], rows)}\n\n"
-            f"d ln tau_a / d ln t_w = {ageing} at the last ages")
+            f"d ln tau_a / d ln t_w = {exponents['ageing_exponent']} at the last ages known, "
+            f"kappa = {exponents['overlap_exponent']}, a = {exponents['decay_exponent']}")
 
 
 def _ramp_table(group: Group) -> str:

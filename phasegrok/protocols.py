@@ -168,7 +168,7 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
         t = r.temperature if temperature is None else temperature
         if not t > 0.0:
             raise InputError(f"--temperature {t:g}: give a positive temperature")
-        return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start == "ordered")
+        return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start)
     if r.ramp is None:
         raise InputError(f"{card.name}: a ramp needs its temperatures: "
                          "--set ramp=first:last:number")
@@ -370,7 +370,11 @@ def measure(job, card: Card):
     if card.family == "discrete":
         sites = {n: card.resized(n).build().n_sites for n in waiting.sizes}
         sites[size] = card.build().n_sites
-    return Measurements(waits, noise_free, size, sizes, potentials, sites)
+    two_time = None
+    if card.family == "discrete" and card.model.relaxation is not None:
+        two_time = _part(job, card, f"relaxation-{size}", lambda: relaxation(
+            card, temperature=waiting.temperatures[0]))["two_time_overlap"]
+    return Measurements(waits, noise_free, size, sizes, potentials, sites, two_time)
 
 
 def _n_clones(job, card: Card, k: int) -> int:

@@ -355,7 +355,7 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
         h=float(h),
         energy_start=start,
         energy_step=step if step > 0.0 else 1.0,
-        n_energies=count,
+        n_energies=min(count, MAX_CELLS + 1),
         ferromagnet=bool(np.all(couplings >= 0.0)),
         L=L,
         dimension=dimension,
