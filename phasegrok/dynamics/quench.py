@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from phasegrok.dynamics.multi_spin import LANES, MultiSpin
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.runfile import Group
 
@@ -32,6 +33,28 @@ def waiting_times(last: int) -> np.ndarray:
     """1, 4, 16, ... up to ``last``."""
     times = _WAITING_RATIO ** np.arange(last.bit_length(), dtype=np.int64)
     return times[times <= last]
+
+
+def dependent_replicas(engine: Engine) -> int:
+    """Replicas that are updated at the same sites, one word of them, or 1 where each has its own.
+
+    Out of equilibrium their energies are correlated, since all have relaxed where sites came up
+    early: only means over such replicas are independent.
+    """
+    return LANES if isinstance(engine, MultiSpin) else 1
+
+
+def _check_replicas(engine: Engine, replicas: int) -> None:
+    samples, together = len(engine.systems), dependent_replicas(engine)
+    if replicas % (samples * together):
+        raise ValueError(f"{replicas} replicas: give a multiple of {together} for each of "
+                         f"{samples} samples")
+
+
+def _independent(x_r: np.ndarray, engine: Engine, replicas: int) -> np.ndarray:
+    """Means over the replicas that depend on one another; pairs of them are half as many."""
+    n = max(1, dependent_replicas(engine) * len(x_r) // replicas)
+    return x_r.reshape(-1, n, *x_r.shape[1:]).mean(axis=1)
 
 
 @dataclasses.dataclass
@@ -65,6 +88,11 @@ class Quench:
         Sweeps in total.
     ordered : bool
         Start ordered instead of at random.
+
+    Raises
+    ------
+    ValueError
+        If the replicas are no whole number of `dependent_replicas` a sample.
     """
 
     engine: Engine
@@ -73,6 +101,9 @@ class Quench:
     sweeps: int
     ordered: bool = False
     unit: str = dataclasses.field(default="sweeps", init=False)
+
+    def __post_init__(self):
+        _check_replicas(self.engine, self.replicas)
 
     @property
     def system(self):
@@ -141,7 +172,7 @@ class Quench:
             state.energy_t[:, at[0]] = state.energy[0]
             state.phi_t[:, at[0]] = state.phi[0] / self.system.order_unit
             pairs = state.pair_overlap_t
-            if self.replicas // len(self.engine.systems) >= 2:
+            if self.replicas // len(self.engine.systems) % 2 == 0:
                 q = self.engine.overlap(now, self.engine.neighbours(now))
                 pairs[:, at[0]] = q[: 2 * len(pairs) : 2]
         for w, t_w in enumerate(waits):
@@ -159,13 +190,20 @@ class Quench:
         """Groups ``relaxation`` and ``two_time_overlap``."""
         from phasegrok.relaxation.two_time import quench_groups
 
+        samples = len(self.engine.systems)
+        pairs = state.pair_overlap_t
+        if self.replicas // samples % 2:  # pairs would not stay within samples
+            pairs = pairs[:0]
+        energy, phi, phi_squared, q_squared, two_time = (
+            _independent(x_r, self.engine, self.replicas)
+            for x_r in (state.energy_t / self.system.n_sites, state.phi_t, state.phi_t**2,
+                        pairs**2, state.two_time))
         return quench_groups(
-            log_times(self.sweeps), waiting_times(self.sweeps),
-            state.energy_t / self.system.n_sites, state.phi_t, state.pair_overlap_t,
-            state.two_time, len(self.engine.systems),
+            log_times(self.sweeps), waiting_times(self.sweeps), energy, phi, phi_squared,
+            q_squared, two_time, samples,
             {"temperature": self.temperature, "dynamics": self.engine.name,
              "start": "ordered" if self.ordered else "random", "replicas": self.replicas,
-             "samples": len(self.engine.systems), "sweeps": state.sweeps})
+             "samples": samples, "sweeps": state.sweeps})
 
 
 @dataclasses.dataclass
@@ -173,6 +211,7 @@ class RampState(Replicas):
     """One rung of replicas a rate; where each is on its way is given by ``sweeps``."""
 
     sweeps: int
+    stays: np.ndarray  # (J,) sweeps at each temperature
     sums: np.ndarray  # (J, 2, n_T, R, 2): sums of E and Phi over the second half of the stay at T
 
 
@@ -191,6 +230,11 @@ class Ramp:
     sweeps : int
         Sweeps at each temperature on the slowest ramp; the others take half as many each, down to
         one.
+
+    Raises
+    ------
+    ValueError
+        If the replicas are no whole number of `dependent_replicas` a sample.
     """
 
     engine: Engine
@@ -199,13 +243,16 @@ class Ramp:
     sweeps: int
     unit: str = dataclasses.field(default="sweeps", init=False)
 
+    def __post_init__(self):
+        _check_replicas(self.engine, self.replicas)
+
     @property
     def system(self):
         """The system of the first sample."""
         return self.engine.systems[0]
 
     def stays(self) -> np.ndarray:
-        """Sweeps at each temperature, of every ramp, fastest first: 1, 2, 4, ..."""
+        """Sweeps at each temperature, of every ramp, fastest first: halved from ``sweeps`` down to 1."""
         n = self.sweeps.bit_length()
         return self.sweeps // _RAMP_RATIO ** np.arange(n - 1, -1, -1)
 
@@ -228,7 +275,7 @@ class Ramp:
         start = self.engine.start(seed, "ramp", np.zeros(self.replicas, dtype=bool), n_rates)
         return RampState(
             **{f.name: getattr(start, f.name) for f in dataclasses.fields(Replicas)}, sweeps=0,
-            sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
+            stays=self.stays(), sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
 
     def restore(self, saved: dict[str, Any]) -> RampState:
         """The state of a checkpoint.
@@ -238,7 +285,7 @@ class Ramp:
         ValueError
             If it is of ramps at other rates.
         """
-        if saved["sums"].shape[0] != len(self.stays()):
+        if not np.array_equal(saved["stays"], self.stays()):
             raise ValueError("ramps cannot be made slower once begun: start another run")
         return RampState(**saved)
 
@@ -284,9 +331,12 @@ class Ramp:
         for j, direction, i in np.ndindex(*means.shape[:3]):
             if self._end_of(j, direction, i) > state.sweeps:
                 means[j, direction, i] = np.nan
+        energy, size = (
+            _independent(np.moveaxis(x, 3, 0), self.engine, self.replicas)
+            for x in (means[..., 0] / self.system.n_sites,
+                      np.abs(means[..., 1] / self.system.order_unit)))
         return {"ramp": ramp_group(
-            np.array(self.temperatures), stays, means[..., 0] / self.system.n_sites,
-            means[..., 1] / self.system.order_unit, len(self.engine.systems),
+            np.array(self.temperatures), stays, energy, size, len(self.engine.systems),
             {"dynamics": self.engine.name, "replicas": self.replicas,
              "samples": len(self.engine.systems)})}
 

@@ -15,8 +15,8 @@ THRESHOLD = math.exp(-1.0)
 """Overlap at which a system counts as relaxed from where it was at the waiting time."""
 
 
-def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_overlap_mt, two_time_rwt,
-                  n_samples: int, attributes: dict) -> dict[str, Group]:
+def quench_groups(time, waiting_time, energy_rt, phi_rt, phi_squared_rt, q_squared_mt,
+                  two_time_rwt, n_samples: int, attributes: dict) -> dict[str, Group]:
     """Groups ``relaxation`` and ``two_time_overlap`` of a quench.
 
     Parameters
@@ -24,12 +24,13 @@ def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_overlap_mt, two_ti
     time, waiting_time : ndarray
         Sweeps since the quench (n_t) and waiting times (n_w); the former serve as times since the
         waiting time too.
-    energy_rt, phi_rt : ndarray, shape (R, n_t)
-        Energy a site and order parameter of every replica; NaN where not measured.
-    pair_overlap_mt : ndarray, shape (R // 2, n_t)
-        Overlap of two independent replicas of one sample.
+    energy_rt, phi_rt, phi_squared_rt : ndarray, shape (R, n_t)
+        Energy a site, order parameter and its square of every replica, or their means over replicas
+        that depend on one another; NaN where not measured.
+    q_squared_mt : ndarray, shape (M, n_t)
+        Square of the overlap of two replicas of one sample; M = 0: not measured.
     two_time_rwt : ndarray, shape (R, n_w, n_t)
-        C(t_w, t_w + t) of every replica.
+        C(t_w, t_w + t).
     n_samples : int
         Disorder samples.
     attributes : dict
@@ -39,9 +40,9 @@ def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_overlap_mt, two_ti
     one.add("time", time, "time", "sweeps", "time since the quench")
     _add(one, "energy", energy_rt, n_samples, "time", "energy a site", "energy per site")
     _add(one, "order_parameter", phi_rt, n_samples, "time", "order parameter")
-    _add(one, "order_parameter_squared", phi_rt**2, n_samples, "time",
+    _add(one, "order_parameter_squared", phi_squared_rt, n_samples, "time",
          "mean square of the order parameter")
-    _add(one, "pair_overlap_squared", pair_overlap_mt**2, n_samples, "time",
+    _add(one, "pair_overlap_squared", q_squared_mt, n_samples, "time",
          "mean square of the overlap of two independent replicas of one sample")
     two = Group(attributes=dict(attributes) | {"threshold": THRESHOLD})
     two.add("waiting_time", waiting_time, "waiting_time", "sweeps", "t_w, time since the quench")
@@ -126,7 +127,7 @@ def ageing_exponent(waiting_time: np.ndarray, tau_w: np.ndarray, error_w: np.nda
                          error_w[last] / tau_w[last])
 
 
-def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
+def ramp_group(temperature, stays, energy_rjdi, order_rjdi, n_samples: int,
                attributes: dict) -> Group:
     """Group ``ramp``: energy and order parameter while cooling and heating, at every rate.
 
@@ -136,8 +137,9 @@ def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
         Ascending.
     stays : ndarray, shape (J,)
         Sweeps at each temperature.
-    energy_jdir, phi_jdir : ndarray, shape (J, 2, n_T, R)
-        Means over the second half of the stay; cooling first.
+    energy_rjdi, order_rjdi : ndarray, shape (R, J, 2, n_T)
+        Energy a site and modulus of the order parameter of every replica, from means over the
+        second half of the stay; cooling first.
     n_samples : int
         Disorder samples.
     attributes : dict
@@ -149,8 +151,8 @@ def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
     group.add("temperature", temperature, "temperature", "energy", "temperature")
     dims = ("sweeps_per_temperature", "temperature")
     for d, direction in enumerate(("cooling", "heating")):
-        _add(group, f"energy_{direction}", np.moveaxis(energy_jdir[:, d], -1, 0), n_samples, dims,
+        _add(group, f"energy_{direction}", energy_rjdi[:, :, d], n_samples, dims,
              f"energy a site while {direction}", "energy per site")
-        _add(group, f"order_parameter_{direction}", np.moveaxis(np.abs(phi_jdir[:, d]), -1, 0),
-             n_samples, dims, f"modulus of the order parameter while {direction}")
+        _add(group, f"order_parameter_{direction}", order_rjdi[:, :, d], n_samples, dims,
+             f"modulus of the order parameter while {direction}")
     return group

@@ -31,6 +31,10 @@ STRIDE = 10
 GROUPS = 8
 """Groups of replicas whose histograms are kept apart, for the jackknife of reweighting."""
 
+_FEWEST_MEASURED = 4
+FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
+"""Sweeps after equilibration that give errors, wherever equilibration ends within a stride."""
+
 _MOST_BLOCKS, _FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
 _LOG_BINS = 62  # sweeps are counted in 63 bits
@@ -171,7 +175,8 @@ class Canonical:
         k, r, n = len(self.temperatures), self.replicas, self.system.n_sites
         blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1)
         histogram = k * GROUPS * self._n_levels() * 4 * 8
-        return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram)
+        log_time = k * r * _LOG_BINS * 2 * 8
+        return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram + log_time)
 
     def _n_blocks(self) -> int:
         room = _BLOCK_MEMORY // (len(self.temperatures) * self.replicas * 8 * len(MOMENTS))
@@ -262,19 +267,23 @@ class Canonical:
         state.sweeps += n
 
     def _measure_overlaps(self, state: State) -> None:
-        if self.replicas // len(self.engine.systems) < 2:
+        if not self._paired():
             return
         block = self._block(state, state.sweeps - self._equilibration() - 1)
         samples, bins = state.overlap_counts.shape[1:]
         for k in range(len(state.temperatures)):
             a = state.configurations[k]
-            q = self.engine.overlap(a, self.engine.neighbours(a))[: self.replicas // 2 * 2 : 2]
+            q = self.engine.overlap(a, self.engine.neighbours(a))[: self.replicas : 2]
             state.overlaps[k, :, block, 0] += q**2
             state.overlaps[k, :, block, 1] += q**4
             cell = np.rint((q + 1.0) / 2.0 * (bins - 1)).astype(np.int64)
             cell += np.arange(len(q)) * samples // len(q) * bins
             state.overlap_counts[k] += np.bincount(
                 cell, minlength=samples * bins).reshape(samples, bins)
+
+    def _paired(self) -> bool:
+        """Whether replicas 2 m and 2 m + 1 are of one sample, for every m."""
+        return self.replicas // len(self.engine.systems) % 2 == 0
 
     # --- replica exchange ---
 
@@ -333,11 +342,11 @@ class Canonical:
         measured = state.sweeps - self._equilibration()
         blocks = max(0, measured) // state.block_length
         groups: dict[str, Group] = {}
-        if blocks >= 4:  # fewer give no errors
+        if blocks >= _FEWEST_MEASURED:  # fewer give no errors
             n_samples = len(self.engine.systems)
             moments = state.moments[:, :, :blocks]
             overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
-            if self.replicas // n_samples < 2:
+            if not self._paired():
                 overlaps = overlaps[:, :0]
             group = averages(state.temperatures.copy(), moments, overlaps, state.block_length,
                              self.system.n_sites, n_samples)
