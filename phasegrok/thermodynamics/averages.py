@@ -29,6 +29,7 @@ from phasegrok.statistics import (
 _INDEPENDENT = 20.0  # autocorrelation times in a stretch of the jackknife
 _MOST_STRETCHES = 128
 _R_HAT = 1.05  # hot and cold starts sample the same; larger values mean that they do not
+_R_HAT_SIGN = 1.5  # replicas differ in sign by more than each of them varies
 _P_STARTS = 1e-3  # chance that starts which sample the same differ so much at any temperature
 _MANY_TAU = 50.0  # autocorrelation times of a run, below which tau itself is not known
 
@@ -261,7 +262,7 @@ def _drop_sign(group: Group, phi_krb: np.ndarray, ordered_r: np.ndarray, n_sampl
     Below a transition that breaks a symmetry no run is long enough, though all else has converged.
     """
     hat_ik, p_ik = _evidence([phi_krb], [ordered_r], n_samples)
-    kept = (hat_ik[0] > _R_HAT) | (p_ik[0] < _P_STARTS / p_ik.size)
+    kept = (hat_ik[0] > _R_HAT_SIGN) | (p_ik[0] < _P_STARTS / p_ik.size)
     for suffix in ("", "_err", "_thermal_err", "_samples", "_samples_err"):
         variable = group.variables.get(f"order_parameter{suffix}")
         if variable is not None:
@@ -278,16 +279,21 @@ def _without_samples(x_rb: np.ndarray, n_samples: int) -> np.ndarray:
 def _start_p(mean_r: np.ndarray, ordered_r: np.ndarray, n_samples: int) -> float:
     """Chance of so large a difference between both kinds of starts.
 
-    Welch's t test for one sample; for several, Student's of the differences within each.
+    Student's t test of equal means: of all replicas, or of the differences within each sample.
     """
     x_sr, ordered = mean_r.reshape(n_samples, -1), ordered_r.reshape(n_samples, -1)[0]
     cold, hot = x_sr[:, ordered], x_sr[:, ~ordered]
     if min(cold.shape[1], hot.shape[1]) < (1 if n_samples > 1 else 2) or np.ptp(mean_r) == 0.0:
         return math.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if n_samples == 1:
-            return float(stats.ttest_ind(cold[0], hot[0], equal_var=False).pvalue)
-        return float(stats.ttest_1samp(cold.mean(axis=1) - hot.mean(axis=1), 0.0).pvalue)
+    difference = cold.mean(axis=1) - hot.mean(axis=1)
+    if n_samples > 1:
+        freedom, error = n_samples - 1, difference.std(ddof=1) / math.sqrt(n_samples)
+    else:
+        freedom = cold.size + hot.size - 2
+        squares = cold.var() * cold.size + hot.var() * hot.size
+        error = math.sqrt(squares / freedom * (1.0 / cold.size + 1.0 / hot.size))
+    with np.errstate(divide="ignore", invalid="ignore"):  # no scatter at all
+        return float(2.0 * stats.t.sf(np.abs(difference.mean() / np.float64(error)), freedom))
 
 
 def _in_words(temperatures, enough, same, mixed, tau, length, moments, n_samples) -> dict:
