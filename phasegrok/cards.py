@@ -283,11 +283,11 @@ class Card:
         """
         if number == 1:
             return [self.arrays]
-        if "disorder_seed" not in type(self.parameters).model_fields:
-            raise InputError(f"{self.name}: a system without disorder has no --samples")
         if self.model.data is not None:
             raise InputError(f"{self.name}: its disorder is read from {self.model.data.file}, "
-                             "which is one sample; leave out [data] to draw --samples")
+                             "which is one sample and has no --samples")
+        if "disorder_seed" not in type(self.parameters).model_fields:
+            raise InputError(f"{self.name}: a system without disorder has no --samples")
         drawn = [self.arrays]
         for k in range(1, number):
             sequence = np.random.SeedSequence(self.parameters.disorder_seed, spawn_key=(k,))

@@ -14,6 +14,7 @@ from phasegrok.runfile import Group
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
 _MOST_STEPS = 1e18  # counters are 64-bit integers
 _MIN_CLONES, _MIN_CLONES_QUICK = 40, 24
+_FEWEST_WORDS = 8  # of 64 replicas each, whose scatter gives the error after a quench
 
 
 def _need_family(card: Card, family: str, what: str) -> None:
@@ -109,6 +110,13 @@ def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     return SingleFlip(systems, dynamics)
 
 
+def _need_pairs(card: Card, replicas: int, samples: int) -> None:
+    """Overlaps are taken within pairs of replicas, which must not cross samples."""
+    if replicas > 1 and replicas % 2:
+        raise InputError(f"{card.name}: replicas = {replicas}: give an even number, for the "
+                         "overlap within pairs" + (" of each sample" if samples > 1 else ""))
+
+
 def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = None,
              samples: int = 1):
     """Canonical sampling of a discrete card; settings that are None are the card's.
@@ -119,14 +127,16 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
         If the card is not discrete, gives no temperatures, or its dynamics does not fit.
     """
     _need_family(card, "discrete", "canonical sampling")
-    from phasegrok.sampling.canonical import Canonical
+    from phasegrok.sampling.canonical import FEWEST_SWEEPS, Canonical
 
     s = card.model.sample
     grid = temperature_table(card, temperatures or s.temperatures)
     sweeps = sweeps or s.sweeps
-    if s.equilibration >= sweeps:
-        raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves nothing to "
-                         f"measure of {sweeps} sweeps: --set equilibration={sweeps // 5}")
+    if s.equilibration + FEWEST_SWEEPS > sweeps:
+        raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves too little to "
+                         f"measure of {sweeps} sweeps, at least {FEWEST_SWEEPS}: "
+                         f"--set equilibration={sweeps // 5}")
+    _need_pairs(card, s.replicas, samples)
     if s.exchange and len(grid) < 2:
         raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
     engine = _engine(card, s.dynamics, s.order, samples)
@@ -147,6 +157,21 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
     return groups | samples_group(card, len(protocol.engine.systems))
 
 
+def _relaxation_engine(card: Card, settings, samples: int, ramp: bool):
+    """One site of one replica at a time, or 64 replicas in a word where enough words give errors.
+
+    Out of equilibrium the replicas of a word are correlated by the sites that they share.
+    """
+    from phasegrok.dynamics.multi_spin import LANES
+    from phasegrok.dynamics.replicas import SingleFlip
+
+    n = settings.replicas
+    at_random = ramp or settings.start is None
+    if at_random and n % LANES == 0 and n * samples >= _FEWEST_WORDS * LANES:
+        return _engine(card, settings.dynamics, "random-site", samples)
+    return SingleFlip(_systems(card, samples), settings.dynamics)
+
+
 def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
                sweeps: int | None = None, samples: int = 1):
     """Quench, or ramps, of a discrete card; settings that are None are the card's.
@@ -163,7 +188,7 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
     if r is None:
         raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the card "
                          "(or --set relaxation.temperature=T)")
-    engine = _engine(card, r.dynamics, "random-site", samples)
+    engine = _relaxation_engine(card, r, samples, ramp)
     if not ramp:
         t = r.temperature if temperature is None else temperature
         if not t > 0.0:

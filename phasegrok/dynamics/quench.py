@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.dynamics.multi_spin import LANES, Words
+from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import n_values, value_of
 
@@ -39,6 +40,27 @@ def waiting_times(last: int) -> np.ndarray:
 def _products(sigma_rn: np.ndarray) -> np.ndarray:
     """Mean over sites of products of all pairs of rows; sums of integers, exact in any order."""
     return (sigma_rn @ sigma_rn.T).astype(float) / sigma_rn.shape[1]
+
+
+def dependent_replicas(engine: Engine) -> int:
+    """Replicas that are updated at the same sites, one word of them, or 1 where each has its own.
+
+    Out of equilibrium their energies are correlated, since all have relaxed where sites came up
+    early: only means over such replicas are independent.
+    """
+    return LANES if isinstance(engine, Words) else 1
+
+
+def _check_replicas(engine: Engine, replicas: int) -> None:
+    samples, together = len(engine.systems), dependent_replicas(engine)
+    if replicas % (samples * together):
+        raise ValueError(f"{replicas} replicas: give a multiple of {together} for each of "
+                         f"{samples} samples")
+
+
+def _independent(x_r: np.ndarray, engine: Engine) -> np.ndarray:
+    """Means over the replicas that depend on one another."""
+    return x_r.reshape(-1, dependent_replicas(engine), *x_r.shape[1:]).mean(axis=1)
 
 
 @dataclasses.dataclass
@@ -71,6 +93,11 @@ class Quench:
         Sweeps in total.
     start : float, optional
         Order parameter of the start; none: at random.
+
+    Raises
+    ------
+    ValueError
+        If the replicas are no whole number of `dependent_replicas` a sample.
     """
 
     engine: Engine
@@ -79,6 +106,9 @@ class Quench:
     sweeps: int
     start: float | None = None
     unit: str = dataclasses.field(default="sweeps", init=False)
+
+    def __post_init__(self):
+        _check_replicas(self.engine, self.replicas)
 
     @property
     def system(self):
@@ -103,6 +133,8 @@ class Quench:
         begun = self.engine.start(seed, ["quench", self.temperature],
                                   np.zeros(self.replicas, dtype=bool), 1)
         if self.start is not None:
+            if not isinstance(self.engine, SingleFlip):
+                raise ValueError("a start of given order needs the engine SingleFlip")
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
             systems = np.repeat(np.arange(len(self.engine.systems)),
                                 self.replicas // len(self.engine.systems))
@@ -160,7 +192,8 @@ class Quench:
                 state.mean_then[:, w] = self._mean_spin(now)
             since = np.flatnonzero(times == state.sweeps - t_w)
             if len(since):
-                state.two_time[:, w, since[0]] = self.engine.overlap(state.snapshots[w], now)
+                overlap = self.engine.overlap(state.snapshots[w], now)
+                state.two_time[:, w, since[0]] = overlap[: self.replicas]
                 state.mean_now[:, w, since[0]] = self._mean_spin(now)
 
     def _mean_spin(self, now: np.ndarray) -> np.ndarray:
@@ -169,12 +202,12 @@ class Quench:
         if n_values(self.system) > 2:
             return np.zeros(self.replicas)
         up = np.bitwise_not(np.zeros_like(now)) if now.dtype == np.uint64 else np.ones_like(now)
-        return self.engine.overlap(now, up)
+        return self.engine.overlap(now, up)[: self.replicas]
 
     def _pair_overlaps(self, now: np.ndarray) -> np.ndarray:
         """Mean of q^2 of each replica with all others of its sample; NaN where it is alone."""
-        sigma_srn = self.engine.unpacked(now).reshape(len(self.engine.systems), -1,
-                                                      self.system.n_sites)
+        sigma_rn = self.engine.unpacked(now)[: self.replicas]  # lanes of a word may be spare
+        sigma_srn = sigma_rn.reshape(len(self.engine.systems), -1, self.system.n_sites)
         each = sigma_srn.shape[1]
         if each < 2:
             return np.full(self.replicas, np.nan)
@@ -200,15 +233,18 @@ class Quench:
         """Groups ``relaxation`` and ``two_time_overlap``."""
         from phasegrok.relaxation.two_time import connected_overlap, quench_groups
 
+        samples = len(self.engine.systems)
+        energy, phi, phi_squared, q_squared, two_time, connected = (
+            _independent(x_r, self.engine)
+            for x_r in (state.energy_t / self.system.n_sites, state.phi_t, state.phi_t**2,
+                        state.pair_overlap_t, state.two_time,
+                        connected_overlap(state.two_time, state.mean_then, state.mean_now)))
         return quench_groups(
-            log_times(self.sweeps), waiting_times(self.sweeps),
-            state.energy_t / self.system.n_sites, state.phi_t, state.pair_overlap_t,
-            state.two_time, connected_overlap(state.two_time, state.mean_then, state.mean_now),
-            len(self.engine.systems), self.system.n_sites,
+            log_times(self.sweeps), waiting_times(self.sweeps), energy, phi, phi_squared,
+            q_squared, two_time, connected, samples, self.system.n_sites,
             {"temperature": self.temperature, "dynamics": self.engine.name,
              "start": "random" if self.start is None else f"order parameter {self.start:g}",
-             "replicas": self.replicas, "samples": len(self.engine.systems),
-             "sweeps": state.sweeps})
+             "replicas": self.replicas, "samples": samples, "sweeps": state.sweeps})
 
 
 @dataclasses.dataclass
@@ -216,6 +252,7 @@ class RampState(Replicas):
     """One rung of replicas a rate; where each is on its way is given by ``sweeps``."""
 
     sweeps: int
+    stays: np.ndarray  # (J,) sweeps at each temperature
     sums: np.ndarray  # (J, 2, n_T, R, 2): sums of E and Phi over the second half of the stay at T
 
 
@@ -234,6 +271,11 @@ class Ramp:
     sweeps : int
         Sweeps at each temperature on the slowest ramp; the others take half as many each, down to
         one.
+
+    Raises
+    ------
+    ValueError
+        If the replicas are no whole number of `dependent_replicas` a sample.
     """
 
     engine: Engine
@@ -242,13 +284,16 @@ class Ramp:
     sweeps: int
     unit: str = dataclasses.field(default="sweeps", init=False)
 
+    def __post_init__(self):
+        _check_replicas(self.engine, self.replicas)
+
     @property
     def system(self):
         """The system of the first sample."""
         return self.engine.systems[0]
 
     def stays(self) -> np.ndarray:
-        """Sweeps at each temperature, of every ramp, fastest first: 1, 2, 4, ..."""
+        """Sweeps at each temperature, of every ramp, fastest first: halved from ``sweeps`` down to 1."""
         n = self.sweeps.bit_length()
         return self.sweeps // _RAMP_RATIO ** np.arange(n - 1, -1, -1)
 
@@ -271,7 +316,7 @@ class Ramp:
         start = self.engine.start(seed, "ramp", np.zeros(self.replicas, dtype=bool), n_rates)
         return RampState(
             **{f.name: getattr(start, f.name) for f in dataclasses.fields(Replicas)}, sweeps=0,
-            sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
+            stays=self.stays(), sums=np.zeros((n_rates, 2, n_T, self.replicas, 2)))
 
     def restore(self, saved: dict[str, Any]) -> RampState:
         """The state of a checkpoint.
@@ -281,7 +326,7 @@ class Ramp:
         ValueError
             If it is of ramps at other rates.
         """
-        if saved["sums"].shape[0] != len(self.stays()):
+        if not np.array_equal(saved["stays"], self.stays()):
             raise ValueError("ramps cannot be made slower once begun: start another run")
         return RampState(**saved)
 
@@ -327,9 +372,12 @@ class Ramp:
         for j, direction, i in np.ndindex(*means.shape[:3]):
             if self._end_of(j, direction, i) > state.sweeps:
                 means[j, direction, i] = np.nan
+        energy, size = (
+            _independent(np.moveaxis(x, 3, 0), self.engine)
+            for x in (means[..., 0] / self.system.n_sites,
+                      np.abs(means[..., 1] / self.system.order_unit)))
         return {"ramp": ramp_group(
-            np.array(self.temperatures), stays, means[..., 0] / self.system.n_sites,
-            means[..., 1] / self.system.order_unit, len(self.engine.systems),
+            np.array(self.temperatures), stays, energy, size, len(self.engine.systems),
             {"dynamics": self.engine.name, "replicas": self.replicas,
              "samples": len(self.engine.systems)})}
 

@@ -88,9 +88,6 @@ class Engine(Protocol):
     def unpacked(self, a: np.ndarray) -> np.ndarray:
         """int8 (R, N) local states of ``configurations[k]``."""
 
-    def put(self, replicas: Replicas, k: int, sigma_rn: np.ndarray) -> None:
-        """Give the replicas of rung k the local states ``sigma_rn``, int8 (R, N)."""
-
 
 @kernel(allocates=False)
 def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r2, rng_r4,
@@ -202,7 +199,7 @@ class SingleFlip:
         return a
 
     def put(self, replicas: Replicas, k: int, sigma_rn: np.ndarray) -> None:
-        """Set the configurations of rung ``k``; see :class:`Engine`."""
+        """Give the replicas of rung ``k`` the local states ``sigma_rn``, int8 (R, N)."""
         values = np.zeros(2)
         for r, sigma in enumerate(sigma_rn):
             replicas.configurations[k, r] = sigma

@@ -27,8 +27,8 @@ def connected_overlap(two_time_rwt, mean_then_rw, mean_now_rwt) -> np.ndarray:
         return (two_time_rwt - then * mean_now_rwt) / (1.0 - then**2)
 
 
-def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_square_rt, two_time_rwt,
-                  connected_rwt, n_samples: int, n_sites: int,
+def quench_groups(time, waiting_time, energy_rt, phi_rt, phi_squared_rt, q_squared_rt,
+                  two_time_rwt, connected_rwt, n_samples: int, n_sites: int,
                   attributes: dict) -> dict[str, Group]:
     """Groups ``relaxation`` and ``two_time_overlap`` of a quench.
 
@@ -37,12 +37,13 @@ def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_square_rt, two_tim
     time, waiting_time : ndarray
         Sweeps since the quench (n_t) and waiting times (n_w); the former serve as times since the
         waiting time too.
-    energy_rt, phi_rt : ndarray, shape (R, n_t)
-        Energy a site and order parameter of every replica; NaN where not measured.
-    pair_square_rt : ndarray, shape (R, n_t)
+    energy_rt, phi_rt, phi_squared_rt : ndarray, shape (R, n_t)
+        Energy a site, order parameter and its square of every replica, or their means over replicas
+        that depend on one another; NaN where not measured.
+    q_squared_rt : ndarray, shape (R, n_t)
         Mean square overlap of a replica with the others of its sample.
     two_time_rwt, connected_rwt : ndarray, shape (R, n_w, n_t)
-        C(t_w, t_w + t) of every replica, and the connected one.
+        C(t_w, t_w + t), and the connected one.
     n_samples, n_sites : int
         Disorder samples, and N.
     attributes : dict
@@ -52,9 +53,9 @@ def quench_groups(time, waiting_time, energy_rt, phi_rt, pair_square_rt, two_tim
     one.add("time", time, "time", "sweeps", "time since the quench")
     _add(one, "energy", energy_rt, n_samples, "time", "energy a site", "energy per site")
     _add(one, "order_parameter", phi_rt, n_samples, "time", "order parameter")
-    _add(one, "order_parameter_squared", phi_rt**2, n_samples, "time",
+    _add(one, "order_parameter_squared", phi_squared_rt, n_samples, "time",
          "mean square of the order parameter")
-    mean, left_out = _of_pairs(pair_square_rt, n_samples)
+    mean, left_out = _of_pairs(q_squared_rt, n_samples)
     one.add("pair_overlap_squared", mean, "time", "1",
             "mean square of the overlap of two replicas of one sample, all pairs")
     one.add("pair_overlap_squared_err", jackknife_error(left_out), "time", "1",
@@ -204,7 +205,7 @@ def ageing_exponent(waiting_time, tau_w, error_w) -> tuple[float, float]:
     return line.slope, line.slope_error
 
 
-def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
+def ramp_group(temperature, stays, energy_rjdi, order_rjdi, n_samples: int,
                attributes: dict) -> Group:
     """Group ``ramp``: energy and order parameter while cooling and heating, at every rate.
 
@@ -214,8 +215,9 @@ def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
         Ascending.
     stays : ndarray, shape (J,)
         Sweeps at each temperature.
-    energy_jdir, phi_jdir : ndarray, shape (J, 2, n_T, R)
-        Means over the second half of the stay; cooling first.
+    energy_rjdi, order_rjdi : ndarray, shape (R, J, 2, n_T)
+        Energy a site and modulus of the order parameter of every replica, from means over the
+        second half of the stay; cooling first.
     n_samples : int
         Disorder samples.
     attributes : dict
@@ -227,8 +229,8 @@ def ramp_group(temperature, stays, energy_jdir, phi_jdir, n_samples: int,
     group.add("temperature", temperature, "temperature", "energy", "temperature")
     dims = ("sweeps_per_temperature", "temperature")
     for d, direction in enumerate(("cooling", "heating")):
-        _add(group, f"energy_{direction}", np.moveaxis(energy_jdir[:, d], -1, 0), n_samples, dims,
+        _add(group, f"energy_{direction}", energy_rjdi[:, :, d], n_samples, dims,
              f"energy a site while {direction}", "energy per site")
-        _add(group, f"order_parameter_{direction}", np.moveaxis(np.abs(phi_jdir[:, d]), -1, 0),
-             n_samples, dims, f"modulus of the order parameter while {direction}")
+        _add(group, f"order_parameter_{direction}", order_rjdi[:, :, d], n_samples, dims,
+             f"modulus of the order parameter while {direction}")
     return group

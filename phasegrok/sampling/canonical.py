@@ -13,7 +13,7 @@ References
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import erfcinv
@@ -22,7 +22,7 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
-from phasegrok.systems.discrete import energy_cell
+from phasegrok.systems.discrete import energy_cell, n_values, value_of
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
 STRIDE = 10
@@ -31,10 +31,14 @@ STRIDE = 10
 GROUPS = 8
 """Groups of replicas whose histograms are kept apart, for the jackknife of reweighting."""
 
+_FEWEST_MEASURED = 4
+FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
+"""Sweeps after equilibration that give errors, wherever equilibration ends within a stride."""
+
 _MOST_BLOCKS, _FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
 _LOG_BINS = 62  # sweeps are counted in 63 bits
-_OVERLAP_BINS = 101
+_MOST_OVERLAP_BINS = 101
 _TUNING = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # the ladder is tuned at these fractions of equilibration
 
 
@@ -98,6 +102,56 @@ def _accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, 
 def _fill_uniform(rng, out):
     for i in range(out.shape[0]):
         out[i] = uniform(rng)
+
+
+class OverlapBins(NamedTuple):
+    """Bins of the overlap q with equally many of the values that it can take, but for both ends.
+
+    Equal widths would hold now more, now fewer values, and P(q) would be jagged.
+    """
+
+    lowest: float
+    step: float
+    n_values: int
+    per_bin: int
+
+    @classmethod
+    def of(cls, system) -> "OverlapBins":
+        """Bins for `Engine.overlap` of spins, or of colours 0 ... q - 1."""
+        local = [int(value_of(system, k)) for k in range(n_values(system))]
+        q = len(local)
+        products = sorted({a * b for a in local for b in local})
+        if local == list(range(q)):
+            lowest, step, n = -1.0 / (q - 1), q / (q - 1) / system.n_sites, system.n_sites + 1
+        else:
+            gap = min(np.diff(products))
+            lowest, step = float(products[0]), float(gap / system.n_sites)
+            n = int(products[-1] - products[0]) // int(gap) * system.n_sites + 1
+        per_bin = -(-n // _MOST_OVERLAP_BINS)
+        return cls(lowest, step, n, per_bin + (1 - per_bin % 2) * (n % 2))
+
+    @property
+    def first(self) -> int:
+        """Values that the first bin lacks, and the last: bins are symmetric."""
+        lacking = -self.n_values % self.per_bin
+        return (lacking + lacking % 2 * self.per_bin) // 2
+
+    @property
+    def number(self) -> int:
+        """Number of bins."""
+        return -(-(self.n_values + self.first) // self.per_bin)
+
+    def cell(self, q: np.ndarray) -> np.ndarray:
+        """Bin of each overlap."""
+        value = np.rint((q - self.lowest) / self.step).astype(np.int64)
+        return (value + self.first) // self.per_bin
+
+    def centres_and_widths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean q of the values in each bin, and their number times their distance."""
+        q = self.lowest + self.step * np.arange(self.n_values)
+        cell = self.cell(q)
+        held = np.bincount(cell)
+        return np.bincount(cell, q) / held, held * self.step
 
 
 def even_ladder(temperatures: np.ndarray, acceptance: np.ndarray) -> np.ndarray:
@@ -171,7 +225,8 @@ class Canonical:
         k, r, n = len(self.temperatures), self.replicas, self.system.n_sites
         blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1)
         histogram = k * GROUPS * self._n_levels() * 4 * 8
-        return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram)
+        log_time = k * r * _LOG_BINS * 2 * 8
+        return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram + log_time)
 
     def _n_blocks(self) -> int:
         room = _BLOCK_MEMORY // (len(self.temperatures) * self.replicas * 8 * len(MOMENTS))
@@ -201,7 +256,7 @@ class Canonical:
             block_length=STRIDE,
             moments=np.zeros((k, r, blocks, len(MOMENTS))),
             overlaps=np.zeros((k, r // 2, blocks, 2)),
-            overlap_counts=np.zeros((k, samples, self._overlap_bins()), dtype=np.int64),
+            overlap_counts=np.zeros((k, samples, OverlapBins.of(self.system).number), dtype=np.int64),
             log_time=np.zeros((k, r, _LOG_BINS, 2)),
             histogram=np.zeros((k, GROUPS, self._n_levels(), 4)),
             exchange_rng=streams(seed, "exchange", 1)[0],
@@ -214,9 +269,6 @@ class Canonical:
     def restore(self, saved: dict[str, Any]) -> State:
         """The state of a checkpoint."""
         return State(**saved)
-
-    def _overlap_bins(self) -> int:
-        return min(self.system.n_sites + 1, _OVERLAP_BINS)
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica by ``n`` sweeps, at most to the total."""
@@ -262,19 +314,28 @@ class Canonical:
         state.sweeps += n
 
     def _measure_overlaps(self, state: State) -> None:
-        if self.replicas // len(self.engine.systems) < 2:
+        if not self._paired():
             return
         block = self._block(state, state.sweeps - self._equilibration() - 1)
-        samples, bins = state.overlap_counts.shape[1:]
+        samples, n_bins = state.overlap_counts.shape[1:]
+        bins = OverlapBins.of(self.system)
         for k in range(len(state.temperatures)):
             a = state.configurations[k]
-            q = self.engine.overlap(a, self.engine.neighbours(a))[: self.replicas // 2 * 2 : 2]
+            q = self.engine.overlap(a, self.engine.neighbours(a))[: self.replicas : 2]
             state.overlaps[k, :, block, 0] += q**2
             state.overlaps[k, :, block, 1] += q**4
-            cell = np.rint((q + 1.0) / 2.0 * (bins - 1)).astype(np.int64)
-            cell += np.arange(len(q)) * samples // len(q) * bins
+            cell = bins.cell(q) + np.arange(len(q)) * samples // len(q) * n_bins
             state.overlap_counts[k] += np.bincount(
-                cell, minlength=samples * bins).reshape(samples, bins)
+                cell, minlength=samples * n_bins).reshape(samples, n_bins)
+
+    def _spins(self) -> bool:
+        """Whether local states are spins, for which a global flip of both leaves q^2 as it is."""
+        local = {int(value_of(self.system, k)) for k in range(n_values(self.system))}
+        return local == {-value for value in local}
+
+    def _paired(self) -> bool:
+        """Whether replicas 2 m and 2 m + 1 are of one sample, for every m."""
+        return self.replicas // len(self.engine.systems) % 2 == 0
 
     # --- replica exchange ---
 
@@ -333,19 +394,19 @@ class Canonical:
         measured = state.sweeps - self._equilibration()
         blocks = max(0, measured) // state.block_length
         groups: dict[str, Group] = {}
-        if blocks >= 4:  # fewer give no errors
+        if blocks >= _FEWEST_MEASURED:  # fewer give no errors
             n_samples = len(self.engine.systems)
             moments = state.moments[:, :, :blocks]
             overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
-            if self.replicas // n_samples < 2:
+            if not self._paired():
                 overlaps = overlaps[:, :0]
             group = averages(state.temperatures.copy(), moments, overlaps, state.block_length,
                              self.system.n_sites, n_samples)
             within = np.arange(self.replicas) % (self.replicas // n_samples)
             groups["averages"] = group
             groups["equilibration"] = equilibration(
-                group, moments, state.block_length, within // 2 % 2 == 1,
-                *self._log_means(state), self.system.n_sites, n_samples)
+                group, moments, overlaps if self._spins() else overlaps[:, :0],
+                state.block_length, within // 2 % 2 == 1, *self._log_means(state), self.system.n_sites, n_samples)
             group.attributes.update(self._attributes(state))
             if overlaps.shape[1]:
                 groups["overlap"] = self._overlap_group(state)
@@ -382,18 +443,16 @@ class Canonical:
 
     def _overlap_group(self, state: State) -> Group:
         counts = state.overlap_counts
-        bins = counts.shape[2]
+        centres, widths = OverlapBins.of(self.system).centres_and_widths()
         group = Group()
         group.add("temperature", state.temperatures, "temperature", "energy", "temperature")
-        group.add("overlap", np.linspace(-1.0, 1.0, bins), "overlap", "1",
-                  "overlap q of two replicas")
+        group.add("overlap", centres, "overlap", "1", "overlap q of two replicas, centre of the bin")
+        group.add("width", widths, "overlap", "1", "width of the bin")
         group.add("sample", np.arange(counts.shape[1]), "sample", "1", "sample of the disorder")
-        width = 2.0 / (bins - 1)
-        total = np.maximum(counts.sum(axis=2, keepdims=True), 1)
-        group.add("density", counts / total / width, ("temperature", "sample", "overlap"), "1",
+        density = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1) / widths
+        group.add("density", density, ("temperature", "sample", "overlap"), "1",
                   "probability density of the overlap of each sample")
-        mean = (counts / total / width).mean(axis=1)
-        group.add("mean_density", mean, ("temperature", "overlap"), "1",
+        group.add("mean_density", density.mean(axis=1), ("temperature", "overlap"), "1",
                   "mean over samples of the probability density of the overlap")
         return group
 

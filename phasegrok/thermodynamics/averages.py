@@ -29,6 +29,7 @@ from phasegrok.statistics import (
 _INDEPENDENT = 20.0  # autocorrelation times in a stretch of the jackknife
 _MOST_STRETCHES = 128
 _R_HAT = 1.05  # hot and cold starts sample the same; larger values mean that they do not
+_R_HAT_SIGN = 1.5  # replicas differ in sign by more than each of them varies
 _P_STARTS = 1e-3  # chance that starts which sample the same differ so much at any temperature
 _MANY_TAU = 50.0  # autocorrelation times of a run, below which tau itself is not known
 
@@ -184,17 +185,21 @@ def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray) -> None:
 # --- equilibration --------------------------------------------------------------------------------
 
 
-def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.ndarray,
-                  energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int,
+def equilibration(group: Group, moments: np.ndarray, overlaps: np.ndarray, length: int,
+                  ordered_r: np.ndarray, energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int,
                   n_samples: int) -> Group:
     """Group ``equilibration``, and the evidence per temperature in the group of averages.
 
     Parameters
     ----------
     group : Group
-        Of :func:`averages`; gets ``r_hat``, ``start_p`` and ``equilibrated``.
+        Of :func:`averages`; gets ``r_hat``, ``start_p`` and ``equilibrated``.  The signed mean
+        order parameter becomes NaN where it depends on the start.
     moments : ndarray, shape (K, R, B, 6)
         Sums over blocks.
+    overlaps : ndarray, shape (K, M, B, 2)
+        Block means of q^2 and q^4 of pairs, of which q^2 is to be the same from both starts; M = 0:
+        none, or not the same for states that differ by a symmetry.
     length : int
         Sweeps a block.
     ordered_r : ndarray of bool, shape (R,)
@@ -218,26 +223,51 @@ def equilibration(group: Group, moments: np.ndarray, length: int, ordered_r: np.
             shown.add(f"{name}_{start}", mean, dims, units, text)
             shown.add(f"{name}_{start}_err", error, dims, units,
                       f"standard error of {name}_{start}")
-    hat = np.full((2, len(temperatures)), math.nan)
-    p = hat.copy()
-    for k in range(len(temperatures)):
-        for i, column in enumerate((0, 3)):
-            x_rb = moments[k, ..., column]
-            hat[i, k] = r_hat(_without_samples(x_rb, n_samples))
-            p[i, k] = _start_p(x_rb.mean(axis=1), ordered_r, n_samples)
+    series = [moments[..., 0], moments[..., 3]]
+    starts = [ordered_r, ordered_r]
+    if overlaps.shape[1]:
+        series.append(overlaps[..., 0])
+        starts.append(ordered_r[::2])
+    hat_ik, p_ik = _evidence(series, starts, n_samples)
     tau = np.fmax(group["tau_energy"], group["tau_order_parameter"])
     enough = ~(moments.shape[2] * length < _MANY_TAU * tau)
-    same = ~(np.fmin(*p) < _P_STARTS / p.size)
-    mixed = ~(np.fmax(*hat) > _R_HAT)
-    group.add("r_hat", np.fmax(*hat), "temperature", "1",
-              "split R-hat over replicas of E and |Phi|, the larger; 1: all sample the same")
-    group.add("start_p", np.fmin(*p), "temperature", "1",
-              "p of equal means of replicas begun ordered and at random, the smaller of both")
+    same = ~(np.fmin.reduce(p_ik) < _P_STARTS / p_ik.size)
+    mixed = ~(np.fmax.reduce(hat_ik) > _R_HAT)
+    which = "E and |Phi|" if len(series) == 2 else "E, |Phi| and q^2"
+    group.add("r_hat", np.fmax.reduce(hat_ik), "temperature", "1",
+              f"split R-hat over replicas of {which}, the largest; 1: all sample the same")
+    group.add("start_p", np.fmin.reduce(p_ik), "temperature", "1",
+              f"p of equal means of replicas begun ordered and at random of {which}, the smallest")
     group.add("equilibrated", enough & same & mixed, "temperature", "1",
               "no evidence against equilibrium")
+    _drop_sign(group, moments[..., 2], ordered_r, n_samples)
     group.attributes.update(_in_words(temperatures, enough, same, mixed, tau, length, moments,
                                       n_samples))
     return shown
+
+
+def _evidence(series: list[np.ndarray], starts: list[np.ndarray], n_samples: int):
+    """R-hat and p of equal means of both starts, of every series (K, R, B), shapes (n, K)."""
+    hat_ik, p_ik = np.full((2, len(series), len(series[0])), math.nan)
+    for i, (x_krb, ordered_r) in enumerate(zip(series, starts)):
+        for k, x_rb in enumerate(x_krb):
+            hat_ik[i, k] = r_hat(_without_samples(x_rb, n_samples))
+            p_ik[i, k] = _start_p(x_rb.mean(axis=1), ordered_r, n_samples)
+    return hat_ik, p_ik
+
+
+def _drop_sign(group: Group, phi_krb: np.ndarray, ordered_r: np.ndarray, n_samples: int) -> None:
+    """No mean order parameter where replicas keep the sign that they began with.
+
+    Below a transition that breaks a symmetry no run is long enough, though all else has converged.
+    """
+    hat_ik, p_ik = _evidence([phi_krb], [ordered_r], n_samples)
+    kept = (hat_ik[0] > _R_HAT_SIGN) | (p_ik[0] < _P_STARTS / p_ik.size)
+    for suffix in ("", "_err", "_thermal_err", "_samples", "_samples_err"):
+        variable = group.variables.get(f"order_parameter{suffix}")
+        if variable is not None:
+            variable.data = np.where(kept, math.nan, variable.data)
+            variable.long_name += "; NaN where replicas keep the sign that they began with"
 
 
 def _without_samples(x_rb: np.ndarray, n_samples: int) -> np.ndarray:
@@ -249,16 +279,21 @@ def _without_samples(x_rb: np.ndarray, n_samples: int) -> np.ndarray:
 def _start_p(mean_r: np.ndarray, ordered_r: np.ndarray, n_samples: int) -> float:
     """Chance of so large a difference between both kinds of starts.
 
-    Welch's t test for one sample; for several, Student's of the differences within each.
+    Student's t test of equal means: of all replicas, or of the differences within each sample.
     """
     x_sr, ordered = mean_r.reshape(n_samples, -1), ordered_r.reshape(n_samples, -1)[0]
     cold, hot = x_sr[:, ordered], x_sr[:, ~ordered]
     if min(cold.shape[1], hot.shape[1]) < (1 if n_samples > 1 else 2) or np.ptp(mean_r) == 0.0:
         return math.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if n_samples == 1:
-            return float(stats.ttest_ind(cold[0], hot[0], equal_var=False).pvalue)
-        return float(stats.ttest_1samp(cold.mean(axis=1) - hot.mean(axis=1), 0.0).pvalue)
+    difference = cold.mean(axis=1) - hot.mean(axis=1)
+    if n_samples > 1:
+        freedom, error = n_samples - 1, difference.std(ddof=1) / math.sqrt(n_samples)
+    else:
+        freedom = cold.size + hot.size - 2
+        squares = cold.var() * cold.size + hot.var() * hot.size
+        error = math.sqrt(squares / freedom * (1.0 / cold.size + 1.0 / hot.size))
+    with np.errstate(divide="ignore", invalid="ignore"):  # no scatter at all
+        return float(2.0 * stats.t.sf(np.abs(difference.mean() / np.float64(error)), freedom))
 
 
 def _in_words(temperatures, enough, same, mixed, tau, length, moments, n_samples) -> dict:
