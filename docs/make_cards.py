@@ -70,7 +70,6 @@ _WORDS = {
     "beta2": "memory of its square, a step",
     "epsilon": "added to the root of the second moment",
     "dynamics": "what updates do; see the conventions",
-    "start": "before the quench: every site drawn at random, or Phi at its largest",
     "preparation_sweeps": "sweeps that make the checkpoint",
     "preparation_temperature": "temperature of those sweeps, units of energy",
 }

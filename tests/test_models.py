@@ -1,4 +1,4 @@
-"""Every discrete card of the repository builds, and its sections make the protocols that they name."""
+"""Every discrete card builds, and its sections make the protocols that they name."""
 
 import tomllib
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_stripes_are_the_ground_state_of_the_frustrated_lattice():
     stripes = energy_of(system, rows)
     assert stripes == pytest.approx(2.0 * -0.7 * L * L, rel=1e-12)
     parallel = energy_of(system, np.ones(L * L, dtype=np.int8))
-    checkers = energy_of(system, (rows * np.where(np.arange(L * L) % 2 == 0, 1, -1)).astype(np.int8))
+    checkers = energy_of(system, rows * np.where(np.arange(L * L) % 2 == 0, 1, -1).astype(np.int8))
     assert stripes < min(parallel, checkers)
 
 
