@@ -92,7 +92,9 @@ def samples_group(card: Card, samples: int) -> dict[str, Group]:
 def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     """What moves the replicas: clusters, 64 replicas in a word where they fit, or one site."""
     from phasegrok.dynamics import multi_spin
+    from phasegrok.dynamics.multi_spin_east import MultiSpinEast
     from phasegrok.dynamics.replicas import SingleFlip
+    from phasegrok.systems.east import East
 
     systems = _systems(card, samples)
     if dynamics in ("wolff", "swendsen-wang"):
@@ -105,6 +107,8 @@ def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     problem = multi_spin.fits(systems, order)
     if not problem:
         return multi_spin.MultiSpin(systems, dynamics, order)
+    if isinstance(systems[0], East) and order == "random-site":
+        return MultiSpinEast(systems, dynamics)
     if order != "random-site":
         raise InputError(f"{card.name}: order = {order}: {problem}; take order = random-site")
     return SingleFlip(systems, dynamics)

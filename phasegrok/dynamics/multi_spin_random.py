@@ -12,6 +12,7 @@ instruction, and those of the last decisions from one more.
 
 from typing import NamedTuple
 
+import contextlib
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
@@ -98,8 +99,10 @@ def wide_vectors(context):
     """
 
     def generate(context, builder, signature, arguments):
-        # llvmlite's own ``add`` knows enumerated attributes only
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        # llvmlite's own ``add`` knows enumerated attributes only; if its attributes cease to be a
+        # set, kernels are slower and the same
+        with contextlib.suppress(TypeError):
+            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.none(), generate
