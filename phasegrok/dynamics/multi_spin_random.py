@@ -10,9 +10,9 @@ Trans. Math. Softw. 47 (2021) 36), laid out so that the compiler advances severa
 instruction, and those of the last decisions from one more.
 """
 
+import contextlib
 from typing import NamedTuple
 
-import contextlib
 import numpy as np
 from numba import types
 from numba.extending import intrinsic

@@ -293,7 +293,7 @@ class Ramp:
         return self.engine.systems[0]
 
     def stays(self) -> np.ndarray:
-        """Sweeps at each temperature, of every ramp, fastest first: halved from ``sweeps`` down to 1."""
+        """Sweeps at each temperature, fastest ramp first: halved from ``sweeps`` down to 1."""
         n = self.sweeps.bit_length()
         return self.sweeps // _RAMP_RATIO ** np.arange(n - 1, -1, -1)
 
