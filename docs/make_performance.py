@@ -120,8 +120,9 @@ def _sampling(result: dict) -> str:
         "python benchmarks/accuracy_sampling.py\n```\n\n"
         "z = (measured - exact) / stated error of energy, heat capacity, modulus of the order "
         "parameter,\nsusceptibility and Binder cumulant where each is known, over several "
-        f"temperatures (or times), seed {result['seed']}.\nValues at one temperature are correlated. "
-        "The error of E is the largest relative stated error.\n\n" + _table(header, rows))
+        f"temperatures (or times), seed {result['seed']}.\nValues at one temperature are "
+        "correlated. The error of E is the largest relative stated error.\n\n"
+        + _table(header, rows))
 
 
 def _accuracy(result: dict) -> str:
