@@ -74,7 +74,7 @@ CASES = {
                                       "1.2:3.2:6", {"replicas": 16, **_EXCHANGE}),
     "potts mean-field q=4 N=60, exchange": ("potts-mean-field", {"N": 60, "q": 4}, SOLVED,
                                             "0.15:0.35:9", {"replicas": 16, **_EXCHANGE}),
-    "east N=64": ("east", {"N": 64}, SOLVED, "0.5:2.0:4",
+    "east N=64": ("east", {"N": 64}, SOLVED, "0.7:2.0:4",
                   {"replicas": 16, "sweeps": 100_000, "equilibration": 20_000}),
     "ising perceptron N=11 P=11": ("ising-perceptron", {"N": 11, "P": 11}, ENUMERATED,
                                    "0.3:1.5:5", {"replicas": 16}),

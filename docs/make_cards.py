@@ -37,9 +37,13 @@ _DATA = """\
 ## Data files
 
 `[data] file = "..."` names a CSV or NPZ file, relative to the card, with the quenched disorder.
-A CSV may have a header line; of an NPZ the first array is taken.
+A CSV may have a header line; of an NPZ the first array is taken. Couplings that are read are one
+sample: `--samples` needs couplings that are drawn.
 
 - `ising-graph`: rows `site_a, site_b, J`, sites from 0, each pair of sites once.
+- `edwards-anderson`: the same rows, every bond of the lattice once; site x + L y (+ L^2 z).
+- `sherrington-kirkpatrick`: rows `i, j, J`; `p-spin`: rows `i, j, k, J`. Sets that are missing have
+  no coupling.
 - `ising-perceptron`: P + 1 rows of N entries +1 or -1, the teacher as the first row. Without a
   file, teacher and patterns are drawn from `disorder_seed`.
 
@@ -65,7 +69,7 @@ _WORDS = {
     "beta1": "memory of the gradient's mean, a step",
     "beta2": "memory of its square, a step",
     "epsilon": "added to the root of the second moment",
-    "dynamics": "of the clones of a discrete system",
+    "dynamics": "what updates do; see the conventions",
     "preparation_sweeps": "sweeps that make the checkpoint",
     "preparation_temperature": "temperature of those sweeps, units of energy",
 }
@@ -130,10 +134,14 @@ def _default(field: FieldInfo) -> str:
 
 def _meaning(name: str, field: FieldInfo) -> str:
     text = field.description or _WORDS.get(name, "")
-    limits = [f"{sign} {getattr(rule, name):g}" for rule in field.metadata
+    limits = [f"{sign} {_number(getattr(rule, name))}" for rule in field.metadata
               for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
               if getattr(rule, name, None) is not None]
     return "; ".join(part for part in (text, " and ".join(limits)) if part)
+
+
+def _number(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

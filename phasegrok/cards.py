@@ -134,7 +134,7 @@ class Relaxation(_Section):
     sweeps: int = Field(4096, ge=8, description="sweeps after the quench")
     replicas: int = Field(64, ge=1, le=2**16, description="replicas of each sample")
     dynamics: Dynamics = "heat-bath"
-    start: Literal["random", "ordered"] = "random"
+    start: float | None = Field(None, description="order parameter of the start; none: random")
     ramp: str | None = Field(
         None, description="temperatures of a ramp, first:last:number, as positive values")
     ramp_sweeps: int = Field(256, ge=2, description="sweeps at each T on the slowest ramp")

@@ -19,6 +19,7 @@ from phasegrok.statistics import format_error
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 _GREY = "#777777"
 _LABEL_COLOURS = {"FIRST-ORDER": "#d55e00", "DRIFT": "#0072b2", "SADDLE": "#009e73",
+                  "GLASS": "#56b4e9", "CRITICAL": "#cc79a7", "COARSENING": "#e69f00",
                   "UNDECIDED": "#777777", "NONE": "#777777"}
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 7.5,
@@ -164,12 +165,13 @@ def _relaxation_lines(group: Group, two: Group) -> str:
     last = np.flatnonzero(np.isfinite(group["energy"]))
     energy = f"{_pair(group['energy'][last[-1]], group['energy_err'][last[-1]])} a site at " \
         f"{group['time'][last[-1]]} sweeps" if len(last) else "not measured yet"
-    exponent, error = two.attributes["ageing_exponent"], two.attributes["ageing_exponent_err"]
-    ageing = "not known" if math.isnan(exponent) else format_error(exponent, error)
-    return (f"quench to T = {a['temperature']:g} from a {a['start']} start, {a['replicas']} "
+    exponents = {name: _pair(float(two[name]), float(two[f"{name}_err"]), "not known")
+                 for name in ("ageing_exponent", "overlap_exponent", "decay_exponent")}
+    return (f"quench to T = {a['temperature']:g} (start: {a['start']}), {a['replicas']} "
             f"replicas, {a['dynamics']}\nenergy {energy}\n\n"
             f"{table(['age t_w', 'relaxation time (sweeps)'], rows)}\n\n"
-            f"d ln tau_a / d ln t_w = {ageing} at the last ages")
+            f"d ln tau_a / d ln t_w = {exponents['ageing_exponent']} at the last ages known, "
+            f"kappa = {exponents['overlap_exponent']}, a = {exponents['decay_exponent']}")
 
 
 def _ramp_table(group: Group) -> str:
@@ -254,7 +256,8 @@ def _verdict_table(run: RunFile) -> str:
             lines.append(f"    d ln tau/dN = {_both(g, 'size_slope')} a spin"
                          + (f" (exact {exact:.5f})" if exact is not None else ""))
         lines += _landscape_lines(g)
-        lines.append(f"    not measured, and not assumed: {g.attributes['not_measured']}")
+        if g.attributes["not_measured"]:
+            lines.append(f"    not measured, and not assumed: {g.attributes['not_measured']}")
     lines.append("")
     lines.append("All labels are provisional: no stored calibration was consulted.")
     fewest = _fewest_clones(verdicts)
@@ -512,17 +515,9 @@ def _draw_quench(run: RunFile):
 
 def _two_time_panels(left, right, two: Group) -> None:
     """C(t_w, t_w + t) at every age, and the relaxation time against age."""
-    import matplotlib.pyplot as plt
-
-    waits, since = two["waiting_time"], two["time_since"]
-    colours = plt.get_cmap("viridis")(np.linspace(0.0, 0.9, len(waits)))
-    for w, t_w in enumerate(waits):
-        if np.isfinite(two["overlap"][w]).sum() > 1:
-            _band(left, since, two["overlap"][w], two["overlap_err"][w], colours[w], f"{t_w}")
-            if "exact_overlap" in two:
-                left.plot(since, two["exact_overlap"][w], ":", color="black", linewidth=0.8)
-    left.set(xscale="log", xlabel="$t$ (sweeps)", ylabel=r"$C(t_w, t_w + t)$")
-    left.legend(title="age $t_w$", fontsize=6, ncols=2)
+    waits = two["waiting_time"]
+    _overlap_curves(left, two, "overlap")
+    left.set(ylabel=r"$C(t_w, t_w + t)$")
     tau = two["relaxation_time"]
     good = np.isfinite(tau)
     right.errorbar(waits[good], tau[good], two["relaxation_time_err"][good], fmt="o",
@@ -531,6 +526,21 @@ def _two_time_panels(left, right, two: Group) -> None:
     right.set(xscale="log", yscale="log", xlabel="age $t_w$ (sweeps)",
               ylabel=r"$\tau_a$, $C$ falls to 1/e (sweeps)")
     right.legend()
+
+
+def _overlap_curves(axis, two: Group, name: str) -> None:
+    """A two-time overlap against t at every age, dotted where it is known exactly."""
+    import matplotlib.pyplot as plt
+
+    waits, since = two["waiting_time"], two["time_since"]
+    colours = plt.get_cmap("viridis")(np.linspace(0.0, 0.9, len(waits)))
+    for w, t_w in enumerate(waits):
+        if np.isfinite(two[name][w]).sum() > 1:
+            _band(axis, since, two[name][w], two[f"{name}_err"][w], colours[w], f"{t_w}")
+            if f"exact_{name}" in two:
+                axis.plot(since, two[f"exact_{name}"][w], ":", color="black", linewidth=0.8)
+    axis.set(xscale="log", xlabel="$t$ (sweeps)")
+    axis.legend(title="age $t_w$", fontsize=6, title_fontsize=6, ncols=2)
 
 
 def _draw_ramp(run: RunFile):
@@ -741,11 +751,13 @@ def _draw_verdict(run: RunFile, path: Path):
 
     verdicts = _ordered(run)
     n = len(verdicts)
-    figure, axes = plt.subplots(5, n, figsize=(2.75 * n + 0.3, 11.0), squeeze=False,
-                                height_ratios=[1, 1, 1, 1, 1.15])
+    figure, axes = plt.subplots(6, n, figsize=(2.75 * n + 0.3, 13.0), squeeze=False,
+                                height_ratios=[1, 1, 1, 1, 1, 1.15])
     for column, (name, group) in enumerate(verdicts.items()):
         _draw_column(axes[:, column], name, group, _parts(path, name))
-    note = "provisional: no stored calibration was consulted; ageing was not measured"
+    note = "provisional: no stored calibration was consulted"
+    if any(np.isnan(group["ageing"]) for group in verdicts.values()):
+        note += "; ageing was not measured everywhere"
     if run.attributes.get("quick"):
         note += f"; quick run, {_fewest_clones(verdicts)} clones or more on a card"
     figure.suptitle(f"Which account fits?   ({note})", fontsize=10, x=0.01, ha="left")
@@ -759,8 +771,9 @@ def _draw_column(axes, name: str, verdict: Group, parts: dict[str, RunFile]) -> 
     axes[0].set_title(name, fontweight="bold")
     _draw_landscape(axes[1], parts, verdict)
     _survival(axes[2], main)
-    _draw_scaling(axes[3], parts, verdict, size)
-    _draw_words(axes[4], verdict)
+    _draw_ageing(axes[3], parts.get(f"relaxation-{size}"))
+    _draw_scaling(axes[4], parts, verdict, size)
+    _draw_words(axes[5], verdict)
 
 
 def _draw_trajectory(axis, parts, main: Group, size: int) -> None:
@@ -790,9 +803,22 @@ def _draw_landscape(axis, parts, verdict: Group) -> None:
     if drawn:
         axis.legend(title=f"T = {temperature:g}")
     else:
-        axis.text(0.5, 0.5, "landscape not measured\nin this form", ha="center", va="center",
-                  transform=axis.transAxes, color=_GREY)
-        axis.set(xticks=[], yticks=[])
+        _empty(axis, "landscape not measured\nin this form")
+
+
+def _empty(axis, text: str) -> None:
+    axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color=_GREY)
+    axis.set(xticks=[], yticks=[])
+
+
+def _draw_ageing(axis, part: RunFile | None) -> None:
+    """Connected two-time overlap at every age."""
+    if part is None:
+        _empty(axis, "ageing not measured")
+        return
+    _overlap_curves(axis, part["two_time_overlap"], "connected_overlap")
+    axis.axhline(part["two_time_overlap"].attributes["threshold"], color=_GREY, linewidth=0.6)
+    axis.set(ylabel="connected overlap")
 
 
 def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
@@ -805,6 +831,9 @@ def _draw_scaling(axis, parts, verdict: Group, size: int) -> None:
             rows.append((g.attributes["temperature"], float(g["tau"]), float(g["tau_err"]),
                          g.attributes.get("exact_tau", math.nan)))
     T, tau, error, exact = np.array(sorted(rows)).T
+    if not np.isfinite(tau).any():
+        _empty(axis, "no mean waiting time")
+        return
     axis.errorbar(T, tau, error, fmt="o", color=_COLOURS[0], markersize=4, label="measured")
     if np.isfinite(exact).any():
         axis.plot(T, exact, "_", color=_COLOURS[1], markersize=14, label="exact")
@@ -850,8 +879,8 @@ def _draw_words(axis, verdict: Group) -> None:
     label = verdict.attributes["label"]
     axis.text(0.0, 1.0, label, fontsize=13, fontweight="bold", va="top",
               color=_LABEL_COLOURS.get(label, "black"), transform=axis.transAxes)
-    lines = textwrap.wrap(str(verdict.attributes["reason"]), 44)
+    lines = textwrap.wrap(str(verdict.attributes["reason"]), 41)
     changes = str(verdict.attributes["would_change"]).splitlines()
     if changes:
-        lines += ["", *textwrap.wrap("Would change it: " + changes[0], 44)]
+        lines += ["", *textwrap.wrap("Would change it: " + changes[0], 41)]
     axis.text(0.0, 0.83, "\n".join(lines), fontsize=6.8, va="top", transform=axis.transAxes)

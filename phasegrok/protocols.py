@@ -93,7 +93,9 @@ def samples_group(card: Card, samples: int) -> dict[str, Group]:
 def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     """What moves the replicas: clusters, 64 replicas in a word where they fit, or one site."""
     from phasegrok.dynamics import multi_spin
+    from phasegrok.dynamics.multi_spin_east import MultiSpinEast
     from phasegrok.dynamics.replicas import SingleFlip
+    from phasegrok.systems.east import East
 
     systems = _systems(card, samples)
     if dynamics in ("wolff", "swendsen-wang"):
@@ -106,6 +108,8 @@ def _engine(card: Card, dynamics: Any, order: Any, samples: int):
     problem = multi_spin.fits(systems, order)
     if not problem:
         return multi_spin.MultiSpin(systems, dynamics, order)
+    if isinstance(systems[0], East) and order == "random-site":
+        return MultiSpinEast(systems, dynamics)
     if order != "random-site":
         raise InputError(f"{card.name}: order = {order}: {problem}; take order = random-site")
     return SingleFlip(systems, dynamics)
@@ -158,17 +162,19 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
     return groups | samples_group(card, len(protocol.engine.systems))
 
 
-def _relaxation_engine(card: Card, dynamics: Any, replicas: int, samples: int):
-    """As `_engine`, but 64 replicas in a word only where enough words give errors.
+def _relaxation_engine(card: Card, settings, samples: int, ramp: bool):
+    """One site of one replica at a time, or 64 replicas in a word where enough words give errors.
 
     Out of equilibrium the replicas of a word are correlated by the sites that they share.
     """
     from phasegrok.dynamics.multi_spin import LANES
     from phasegrok.dynamics.replicas import SingleFlip
 
-    if replicas % LANES == 0 and replicas * samples >= _FEWEST_WORDS * LANES:
-        return _engine(card, dynamics, "random-site", samples)
-    return SingleFlip(_systems(card, samples), dynamics)
+    n = settings.replicas
+    at_random = ramp or settings.start is None
+    if at_random and n % LANES == 0 and n * samples >= _FEWEST_WORDS * LANES:
+        return _engine(card, settings.dynamics, "random-site", samples)
+    return SingleFlip(_systems(card, samples), settings.dynamics)
 
 
 def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
@@ -187,13 +193,12 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
     if r is None:
         raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the card "
                          "(or --set relaxation.temperature=T)")
-    _need_pairs(card, r.replicas, samples)
-    engine = _relaxation_engine(card, r.dynamics, r.replicas, samples)
+    engine = _relaxation_engine(card, r, samples, ramp)
     if not ramp:
         t = r.temperature if temperature is None else temperature
         if not t > 0.0:
             raise InputError(f"--temperature {t:g}: give a positive temperature")
-        return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start == "ordered")
+        return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start)
     if r.ramp is None:
         raise InputError(f"{card.name}: a ramp needs its temperatures: "
                          "--set ramp=first:last:number")
@@ -424,7 +429,11 @@ def measure(job, card: Card):
     if card.family == "discrete":
         sites = {n: card.resized(n).build().n_sites for n in waiting.sizes}
         sites[size] = card.build().n_sites
-    return Measurements(waits, noise_free, size, sizes, potentials, sites)
+    two_time = None
+    if card.family == "discrete" and card.model.relaxation is not None:
+        two_time = _part(job, card, f"relaxation-{size}", lambda: relaxation(
+            card, temperature=waiting.temperatures[0]))["two_time_overlap"]
+    return Measurements(waits, noise_free, size, sizes, potentials, sites, two_time)
 
 
 def _n_clones(job, card: Card, k: int) -> int:

@@ -82,8 +82,18 @@ def test_every_kind_has_a_family():
 def test_quick_makes_a_smaller_run():
     full, quick = load("ising-2d"), load("ising-2d", quick=True)
     assert quick.model.density_of_states.sweeps < full.model.density_of_states.sweeps
-    set_too = load("ising-2d", {"sweeps": 5000}, quick=True)
+    set_too = load("ising-2d", {"sweeps": 5000}, quick=True, section="density_of_states")
     assert set_too.model.density_of_states.sweeps == 5000
+
+
+def test_a_bare_key_means_the_section_of_the_script():
+    for section in ("sample", "relaxation"):
+        card = load("ising-2d", {"replicas": 12, "temperature": 1.9}, section=section)
+        assert getattr(card.model, section).replicas == 12
+        assert card.model.relaxation.temperature == 1.9
+    found = messages(load, "ising-2d", {"replicas": 12})
+    assert found == ["--set replicas: which of sample.replicas, relaxation.replicas, "
+                     "training.replicas?"]
 
 
 # --- mistakes -------------------------------------------------------------------------------------
@@ -264,7 +274,7 @@ def test_to_toml_is_read_back(table):
        h=st.floats(allow_nan=False, allow_infinity=False), sweeps=st.integers(2, 2**62))
 def test_effective_card_is_read_back(title, T, h, sweeps):
     changes = {"title": title, "waiting_times.temperatures": T, "waiting_times.limit": 10.0,
-               "h": h, "sweeps": sweeps}
+               "h": h, "density_of_states.sweeps": sweeps}
     card = load("ising-2d", changes)
     again = from_text(card.text, card.folder)
     assert again.model == card.model and again.text == card.text

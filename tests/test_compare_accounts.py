@@ -9,7 +9,7 @@ import pytest
 
 from phasegrok import cards, runfile
 from phasegrok.accounts.components import Measurements, judge
-from phasegrok.protocols import clones, waiting_groups
+from phasegrok.protocols import clones, relaxation, waiting_groups
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "experiments" / "compare_accounts.py"
@@ -89,26 +89,37 @@ def test_default_cards(tmp_path):
         assert float(group[f"{name}_err"]) < 0.04 * float(group[name])
 
 
+def drive(protocol, seed: int):
+    """The state at the end of the run."""
+    state = protocol.init(seed)
+    while protocol.done(state) < protocol.total():
+        protocol.advance(state, 50)
+    return state
+
+
 def measured(card, seed: int) -> Measurements:
-    """Waiting times and noise-free run of a card, in this process."""
+    """Waiting times, noise-free run and quench of a card, in this process."""
     waiting = card.model.waiting_times
 
     def run(temperature, number):
         protocol = clones(card, temperature, number)
-        state = protocol.init(seed)
-        while protocol.done(state) < protocol.total():
-            protocol.advance(state, 50)
-        return waiting_groups(card, protocol, state)["waiting_times"]
+        return waiting_groups(card, protocol, drive(protocol, seed))["waiting_times"]
 
+    two_time = None
+    if card.model.relaxation is not None:
+        quench = relaxation(card, temperature=waiting.temperatures[0])
+        two_time = quench.result(drive(quench, seed))["two_time_overlap"]
     waits = {t: run(t, waiting.scan_clones if k else waiting.clones)
              for k, t in enumerate(waiting.temperatures)}
-    return Measurements(waits, run(0.0, 1), card.size)
+    return Measurements(waits, run(0.0, 1), card.size, two_time=two_time)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["curie-weiss-p3", "control-drift", "control-saddle",
                                   "control-golf-hole", "ising-2d-reversal",
-                                  "potts-2d-q10-nucleation"])
+                                  "potts-2d-q10-nucleation", "control-glass-3d",
+                                  "control-glass-2d", "control-east", "control-coarsening",
+                                  "control-critical", "control-nothing"])
 def test_controls_over_ten_seeds(name):
     """At 48 clones, every control comes out as known on at least 9 of 10 fresh seeds."""
     card = cards.load(name, {"waiting_times.clones": 48, "waiting_times.scan_clones": 48,

@@ -68,6 +68,21 @@ def chain_energy(temperature):
     return -J * (t + t ** (N - 1)) / (1.0 + t**N)
 
 
+def test_system_gives_the_exact_averages(folder):
+    run_phasegrok(folder, "run", "sample", "ising-chain.toml", "--sweeps", "20000",
+                  "--out", "averages.h5")
+    table = runfile.read(folder / "averages.h5")["averages"]
+    assert table.attributes["converged"]
+    T, h = table["temperature"], 1e-4
+    energy = np.array([chain_energy(t) for t in T])
+    slope = np.array([(chain_energy(t + h) - chain_energy(t - h)) / (2.0 * h) for t in T])
+    for name, exact in (("energy", energy), ("heat_capacity", slope)):
+        z = (table[name] - exact) / table[f"{name}_err"]
+        assert np.abs(z).max() < 4.0  # of 26 temperatures
+        # 3 % off would be 6 errors at half of them; the coldest are slower
+        assert np.median(table[f"{name}_err"] / np.abs(exact)) < 0.005
+
+
 def test_experiment_gives_the_exact_energy(folder):
     printed = call(folder, "mean_energy.py", "ising-chain.toml", "--temperature", "1.0",
                    "--out", "energy.h5")

@@ -110,6 +110,7 @@ def local_graph(rows, h):
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 @pytest.mark.parametrize("kind, parameters, temperature", [
     ("ising-2d", dict(L=12, h=0.1), 1.5), ("ising-2d", dict(L=12), 0.0),
+    ("ising-3d", dict(L=5, J=0.1, h=-0.6), 0.0),  # 6 J = -h to rounding: ties
     ("edwards-anderson", dict(L=12, dimension=2, couplings="gaussian"), 0.6),
     ("edwards-anderson", dict(L=12, dimension=2, couplings="gaussian", h=0.2), 0.0),
     ("edwards-anderson", dict(L=5, dimension=3), 0.9)])

@@ -417,7 +417,7 @@ def test_relaxation_from_up_is_that_of_the_general_kernel(make, temperature, dyn
     system = make()
     engine = MultiSpin((system,), dynamics, "random-site")
     times = np.array([1, 2, 5, 20]) - 1
-    n_words, n_runs = 60, 3000
+    n_words, n_runs = 120, 3000
     words = word_series(engine, temperature, 20, 64 * n_words, True, 21)[:, :, times]
     general = general_series(system, dynamics == "heat-bath", temperature, 20, n_runs, True, 22)
     general = general[:, :, times]
@@ -510,3 +510,70 @@ def test_waiting_times_of_a_reversal_are_those_of_the_general_kernel():
     ratio = means_w.var(ddof=1) / (words.var(ddof=1) / 64) * (n_words - 1)
     assert 0.001 < stats.chi2.sf(ratio, n_words - 1) < 0.999
     assert general.mean() > 30.0
+
+
+# --------------------------------------------------------------------------- the East model
+
+
+def east_master_equation(N, J, temperature, dynamics, n_updates):
+    """Mean and variance of the number of excitations after updates at random sites, from all
+    excited: powers of the transition matrix of all 2^N states."""
+    states = np.arange(2**N)
+    P = np.zeros((2**N, 2**N))
+    w = np.exp(-J / temperature)
+    up, down = (w, 1.0) if dynamics == "metropolis" else (w / (1 + w), 1 / (1 + w))
+    for i in range(N):
+        free = states >> (i - 1) % N & 1
+        excited = states >> i & 1
+        p = free * np.where(excited, down, up) / N
+        P[states, states ^ (1 << i)] += p
+        P[states, states] += 1.0 / N - p
+    number = np.array([int(s).bit_count() for s in states])
+    law = np.zeros(2**N)
+    law[-1] = 1.0
+    law = law @ np.linalg.matrix_power(P, n_updates)
+    mean = law @ number
+    return mean, law @ number**2 - mean**2
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_east_model_relaxes_as_its_master_equation_says(dynamics):
+    """Mean and variance of the excitations after 1, 3, 10 and 60 sweeps of eight sites."""
+    from phasegrok.dynamics.multi_spin_east import MultiSpinEast
+    from phasegrok.systems.east import Parameters
+
+    engine, n_words, now = MultiSpinEast((Parameters(N=8, J=1.0).build({}),), dynamics), 12000, 0
+    replicas = engine.start(51, "east", np.ones(64 * n_words, dtype=bool), 1)
+    for t in (1, 3, 10, 60):
+        engine.advance(replicas, 0, 0.7, t - now, *np.zeros((2, 64 * n_words, 0)))
+        now = t
+        mean, variance = east_master_equation(8, 1.0, 0.7, dynamics, 8 * t)
+        by_word = replicas.energy[0].reshape(n_words, 64)
+        for of_words, exact in ((by_word.mean(axis=1), mean),
+                                (((by_word - mean) ** 2).mean(axis=1), variance)):
+            error = of_words.std(ddof=1) / np.sqrt(n_words)
+            assert abs(of_words.mean() - exact) < 3.5 * error
+            assert error < 0.01 * exact
+
+
+def test_east_model_starts_runs_and_resumes_as_it_says():
+    from phasegrok.dynamics.multi_spin_east import MultiSpinEast
+    from phasegrok.systems.east import Parameters
+
+    engine = MultiSpinEast((Parameters(N=3, J=2.0).build({}),), "heat-bath")
+    replicas = engine.start(1, "east", np.arange(100) < 2, 1)
+    whole = engine.start(1, "east", np.arange(100) < 2, 1)
+    spins = engine.unpacked(replicas.configurations[0])[:100]
+    assert np.all(replicas.phi[0, :2] == 1.0) and np.all(replicas.phi > 0.0)
+    assert {tuple(s) for s in spins[2:].tolist()} == {
+        (a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1) if a + b + c}
+    series = np.zeros((2, 100, 10))
+    engine.advance(whole, 0, 0.5, 10, *series)
+    engine.advance(replicas, 0, 0.5, 4, *np.zeros((2, 100, 0)))
+    engine.advance(replicas, 0, 0.5, 6, *np.zeros((2, 100, 0)))
+    assert np.array_equal(replicas.configurations, whole.configurations)
+    assert np.array_equal(replicas.energy[0], series[0, :, -1])
+    spins = engine.unpacked(replicas.configurations[0])[:100]
+    np.testing.assert_allclose(replicas.energy[0], 2.0 * spins.sum(axis=1))
+    np.testing.assert_allclose(engine.overlap(replicas.configurations[0],
+                                              whole.configurations[0]), 1.0)

@@ -40,6 +40,8 @@ class Measurements:
         The main size.
     sites : dict
         Size -> number of sites, where it is another number (L^2).
+    two_time : Group, optional
+        ``two_time_overlap`` of a quench to the main temperature.
     """
 
     waits: dict[float, Group]
@@ -48,6 +50,7 @@ class Measurements:
     sizes: dict[int, Group] = dataclasses.field(default_factory=dict)
     potentials: dict[int, Group] = dataclasses.field(default_factory=dict)
     sites: dict[int, int] = dataclasses.field(default_factory=dict)
+    two_time: Group | None = None
 
     def n_sites(self, size: int) -> int:
         """Number of sites of a size (L^2 of a lattice of linear size L)."""
@@ -68,7 +71,7 @@ def analyse(group: Group, interval: float = 0.0) -> WaitingTimes:
 
 
 def components(measured: Measurements, interval: float = 0.0) -> Components:
-    """The components N, D, W, G and the barrier, each with its error; ageing is not measured.
+    """The components of the verdict, each with its error.
 
     Parameters
     ----------
@@ -86,6 +89,7 @@ def components(measured: Measurements, interval: float = 0.0) -> Components:
         transit=_transit(main, waits),
         size_slope=_size_slope(measured, interval),
         **_barriers(measured),
+        **_ageing(measured.two_time),
     )
 
 
@@ -186,6 +190,19 @@ def _barriers(measured: Measurements) -> dict[str, Measured | None]:
     slope = (known[high].value - known[low].value) / width
     error = math.hypot(known[high].error, known[low].error) / width
     return {"barrier": main, "barrier_size_slope": Measured(slope, error)}
+
+
+def _ageing(two_time: Group | None) -> dict[str, Measured | None]:
+    """Ageing, the relaxation time at the last age at which it is known, kappa and a."""
+    if two_time is None:
+        return {}
+    tau, error = two_time["relaxation_time"], two_time["relaxation_time_err"]
+    known = np.flatnonzero(np.isfinite(tau))
+    last = Measured(float(tau[known[-1]]), float(error[known[-1]])) if len(known) else None
+    pairs = {"ageing": "ageing_exponent", "kappa": "overlap_exponent", "a": "decay_exponent"}
+    found = {ours: Measured(float(two_time[name]), float(two_time[f"{name}_err"]))
+             for ours, name in pairs.items()}
+    return {**found, "tau_a": last}
 
 
 # --- exact values ---------------------------------------------------------------------------------

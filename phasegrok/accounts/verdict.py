@@ -18,7 +18,8 @@ With the mean waiting time tau of clones, the noise-free crossing time t0, and
                  transit < .2 tau
     UNDECIDED    otherwise
 
-where ageing means that the relaxation time :math:`\tau_a(t_w)` still grows,
+where ageing means that the relaxation time :math:`\tau_a(t_w)` of the connected two-time overlap
+still grows,
 :math:`d\ln\tau_a/d\ln t_w > .3`, and matters, :math:`\tau_a > .2\,\tau` at the last t_w.
 """
 

@@ -33,6 +33,7 @@ _MOST_STRENGTHS = 64  # different couplings among which a common step is sought
 _BITS = 50  # of a rounded field: the sum over a batch fits 63 bits, and a field fits a float
 _INTERVAL = 0.25  # width of an interval of f, as a change of dE/T
 _RANGE = 40.0  # |dE/T| beyond which an acceptance is certain or never happens (exp(-40) < 2^-57)
+_TIE = 1e-12  # at T = 0, energies nearer than this are equal: 3 * 0.1 - 0.3 is 6e-17
 _TO_UNIT = 1.0 / 18446744073709551616.0  # 2^-64
 
 
@@ -40,6 +41,7 @@ class _Scaled(NamedTuple):
     """Couplings of a system in integer multiples of ``unit``; the field h in units of energy."""
 
     degree: int  # number of neighbours where all sites have the same, else 0
+    common: int  # the coupling where all are the same, which spares reading it; else 0
     first: np.ndarray
     neighbour: np.ndarray
     coupling: np.ndarray
@@ -66,13 +68,15 @@ def _scaled(system: Ising) -> _Scaled:
     largest = round(bound / unit) + len(strengths)  # rounding may add up
     degrees = np.diff(system.first)
     degree = int(degrees[0]) if np.all(degrees == degrees[0]) else 0
-    return _Scaled(degree, system.first, system.neighbour, coupling, system.h, unit, largest)
+    common = int(coupling[0]) if len(coupling) and np.all(coupling == coupling[0]) else 0
+    return _Scaled(degree, common, system.first, system.neighbour, coupling, system.h, unit,
+                   largest)
 
 
 def _acceptance(heat_bath: bool, temperature: float, change: np.ndarray) -> np.ndarray:
     """Probability that an attempt flips a spin when that changes the energy by ``change``."""
     if temperature == 0.0:
-        return np.where(change == 0.0, 0.5 if heat_bath else 1.0, change < 0.0)
+        return np.where(np.abs(change) < _TIE, 0.5 if heat_bath else 1.0, change < 0.0)
     if heat_bath:
         return expit(-change / temperature)
     return np.exp(-np.maximum(change, 0.0) / temperature)
@@ -128,7 +132,8 @@ def _pack(scaled, sigma, packed):
 
 @kernel(inline="always", allocates=False)
 def _push(scaled, k, change, packed):
-    packed[np.uint64(scaled.neighbour[np.uint64(k)])] += change * scaled.coupling[np.uint64(k)]
+    J = scaled.common if scaled.common != 0 else scaled.coupling[np.uint64(k)]
+    packed[np.uint64(scaled.neighbour[np.uint64(k)])] += change * J
 
 
 @kernel(inline="always", allocates=False)
@@ -180,7 +185,7 @@ def _visit_intervals(scaled, never, surely, shift, heat_bath, temperature, site,
         if not flips and word[m] < never[index]:
             change = 2.0 * (2 * (x & 1) - 1) * (scaled.unit * (x >> 1) + scaled.h)
             if temperature == 0.0:
-                p = 0.0 if change > 0.0 else (0.5 if heat_bath and change == 0.0 else 1.0)
+                p = 0.0 if change > _TIE else (0.5 if heat_bath and change > -_TIE else 1.0)
             elif heat_bath:
                 p = 1.0 / (1.0 + math.exp(min(change / temperature, 700.0)))
             else:
@@ -255,6 +260,10 @@ class SiteUpdates:
     def _scaled(self) -> _Scaled:
         return _scaled(self.system)  # type: ignore[arg-type]
 
+    @functools.cached_property
+    def _tables_of(self):
+        return functools.lru_cache(maxsize=256)(self._tables)  # a ladder comes back to its rungs
+
     def _tables(self, temperature: float):
         """Thresholds of the word for no, and for a sure, flip, and log2 of the width of intervals.
 
@@ -305,6 +314,6 @@ class SiteUpdates:
             return
         packed = np.empty(len(sigma), dtype=self._scaled.coupling.dtype)
         site, word = np.empty(_BATCH, dtype=np.uint32), np.empty(_BATCH, dtype=np.uint64)
-        _sweeps(self._scaled, self._tables(temperature), self.order == "sequential", heat_bath,
-                float(temperature), n_sweeps, sigma, packed, site, word, values, rng, energy_t,
-                phi_t)
+        T = float(temperature)
+        _sweeps(self._scaled, self._tables_of(T), self.order == "sequential", heat_bath, T,
+                n_sweeps, sigma, packed, site, word, values, rng, energy_t, phi_t)

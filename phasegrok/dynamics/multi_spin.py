@@ -22,13 +22,21 @@ import numpy as np
 
 from phasegrok.compiled import over_threads
 from phasegrok.dynamics import multi_spin_kernels as kernels
-from phasegrok.dynamics.multi_spin_random import LANES, fill_words, generators, rates
+from phasegrok.dynamics.multi_spin_random import (
+    LANES,
+    STATE,
+    aligned,
+    fill_words,
+    generators,
+    rates,
+)
 from phasegrok.dynamics.replicas import Replicas
 from phasegrok.rng import streams
 from phasegrok.systems.ising import Ising
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TIE = 1e-12  # at T = 0, energies nearer than this are equal, as in the general dynamics
+WORTH_A_THREAD = 50_000  # updates of a word; to start threads takes as long as some thousand
 _STRIPES = 128  # sizes that are multiples of this have 64 slabs of even thickness
 
 
@@ -115,20 +123,60 @@ def _places(L: int, n: int) -> np.ndarray:
     return np.stack([np.flatnonzero(parity == 0), np.flatnonzero(parity == 1)])
 
 
-def _packed(bits: np.ndarray) -> np.ndarray:
+def packed(bits: np.ndarray) -> np.ndarray:
     """Words of the bits (..., 64, n), shape (..., n): lane b is bit b."""
     octets = np.packbits(np.moveaxis(bits, -2, -1), axis=-1, bitorder="little")
     return np.ascontiguousarray(octets).view("<u8")[..., 0].astype(np.uint64)
 
 
-def _unpacked(words: np.ndarray) -> np.ndarray:
+def bits_of(words: np.ndarray) -> np.ndarray:
     """Bits (..., 64, n) of words (..., n)."""
     octets = np.ascontiguousarray(words, dtype="<u8")[..., None].view(np.uint8)
     return np.moveaxis(np.unpackbits(octets, axis=-1, bitorder="little"), -1, -2)
 
 
+class Words:
+    """What engines with 64 lanes a word have in common: overlaps and exchange of lanes."""
+
+    systems: tuple
+
+    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Overlap q = sum_i s_i s'_i / N of each lane (the first R are the replicas), or stripes'
+        replica, of ``configurations[k]``."""
+        N = self.systems[0].n_sites
+        if a.shape[1] < N:
+            return 1.0 - 2.0 * np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64) / N
+        tally, room = kernels.scratch(N)
+        differing = np.zeros((len(a), LANES), dtype=np.int64)
+        for w in range(len(a)):
+            kernels.count_lanes(a[w] ^ b[w], tally, room, differing[w])
+        return 1.0 - 2.0 * differing.ravel() / N
+
+    def neighbours(self, a: np.ndarray) -> np.ndarray:
+        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
+        if a.shape[1] < self.systems[0].n_sites:
+            order = np.arange(len(a)) ^ 1
+            return a[np.where(order < len(a), order, order - 1)]
+        even = np.uint64(0x5555555555555555)
+        return (a & even) << np.uint64(1) | a >> np.uint64(1) & even
+
+    def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
+        """Exchange configurations, E and M of rungs k and k + 1 where ``accepted_r``."""
+        accepted_r = np.asarray(accepted_r, dtype=bool)
+        low, high = replicas.configurations[k], replicas.configurations[k + 1]
+        if low.shape[1] < self.systems[0].n_sites:
+            mask = np.where(accepted_r, _ALL, np.uint64(0))
+        else:
+            mask = lane_masks(accepted_r)
+        difference = (low ^ high) & mask[:, None]
+        low ^= difference
+        high ^= difference
+        for values in (replicas.energy, replicas.phi):
+            values[k : k + 2, accepted_r] = values[k : k + 2, accepted_r][::-1]
+
+
 @dataclasses.dataclass(frozen=True)
-class MultiSpin:
+class MultiSpin(Words):
     """Single-site dynamics of S samples of Ising spins, 64 lanes at a time.
 
     Configurations are words (K, W, N), replica 64 w + b in bit b of word w; lanes beyond the R
@@ -215,7 +263,7 @@ class MultiSpin:
             yield np.zeros((0, z), dtype=np.uint64)
         elif n < N:
             for s in range(len(self.systems)):
-                yield _packed(self._negative(s).reshape(LANES, -1)).reshape(n, z)
+                yield packed(self._negative(s).reshape(LANES, -1)).reshape(n, z)
         elif len(self.systems) == 1:
             yield np.where(self._negative(0), _ALL, np.uint64(0))
         else:
@@ -264,7 +312,7 @@ class MultiSpin:
         if stripes:
             configurations[:, ordered_r] = _ALL
         else:
-            configurations |= _lane_masks(ordered_r)[:, None]
+            configurations |= lane_masks(ordered_r)[:, None]
         replicas = Replicas(
             configurations, np.zeros((n_rungs, R, 0), dtype=np.int64),
             np.zeros((n_rungs, R)), np.zeros((n_rungs, R)),
@@ -322,64 +370,37 @@ class MultiSpin:
         lattice, signs = self._lattice_of(n), [self._signs_of(n, R, w) for w in range(W)]
 
         def advance_word(w):
-            compared, table = rates(p.ravel())
+            compared, table = rates(p.ravel() if system.h != 0.0 else p[0])
             tally, room = kernels.scratch(n)
-            sweep(replicas.configurations[k, w], lattice, signs[w], replicas.rng[k, w], compared,
-                  table, system.h != 0.0, tally, room, n_sweeps, counts[w])
+            words, state = aligned(n), aligned(STATE)
+            words[:], state[:] = replicas.configurations[k, w], replicas.rng[k, w]
+            sweep(words, lattice, signs[w], state, compared, table, system.h != 0.0, tally, room,
+                  n_sweeps, counts[w])
+            replicas.configurations[k, w], replicas.rng[k, w] = words, state
 
-        over_threads(advance_word, W)
+        if W * n * n_sweeps < WORTH_A_THREAD:
+            for w in range(W):
+                advance_word(w)
+        else:
+            over_threads(advance_word, W)
         energies, magnetisations = self._energy_and_order(counts, n, R)
         if recorded:
             energy_rt[:], phi_rt[:] = energies, magnetisations
         replicas.energy[k], replicas.phi[k] = energies[:, -1], magnetisations[:, -1]
 
-    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Overlap q = sum_i s_i s'_i / N of each lane (the first R are the replicas), or stripes'
-        replica, of ``configurations[k]``."""
-        N = self.systems[0].n_sites
-        if a.shape[1] < N:
-            return 1.0 - 2.0 * np.bitwise_count(a ^ b).sum(axis=1, dtype=np.int64) / N
-        tally, room = kernels.scratch(N)
-        differing = np.zeros((len(a), LANES), dtype=np.int64)
-        for w in range(len(a)):
-            kernels.count_lanes(a[w] ^ b[w], tally, room, differing[w])
-        return 1.0 - 2.0 * differing.ravel() / N
-
-    def neighbours(self, a: np.ndarray) -> np.ndarray:
-        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
-        if a.shape[1] < self.systems[0].n_sites:
-            order = np.arange(len(a)) ^ 1
-            return a[np.where(order < len(a), order, order - 1)]
-        even = np.uint64(0x5555555555555555)
-        return (a & even) << np.uint64(1) | a >> np.uint64(1) & even
-
-    def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
-        """Exchange configurations, E and M of rungs k and k + 1 where ``accepted_r``."""
-        accepted_r = np.asarray(accepted_r, dtype=bool)
-        low, high = replicas.configurations[k], replicas.configurations[k + 1]
-        if low.shape[1] < self.systems[0].n_sites:
-            mask = np.where(accepted_r, _ALL, np.uint64(0))
-        else:
-            mask = _lane_masks(accepted_r)
-        difference = (low ^ high) & mask[:, None]
-        low ^= difference
-        high ^= difference
-        for values in (replicas.energy, replicas.phi):
-            values[k : k + 2, accepted_r] = values[k : k + 2, accepted_r][::-1]
-
     def unpacked(self, a: np.ndarray) -> np.ndarray:
         """int8 spins of each lane (the first R are the replicas), or stripes' replica, of
         ``configurations[k]``, in the order of sites."""
         system = self.systems[0]
-        bits = _unpacked(a)
+        bits = bits_of(a)
         spins = np.empty(bits.shape, dtype=np.int8)
         order = _places(system.L, a.shape[1]).ravel() if self._checkerboard else slice(None)
         spins[..., order] = 2 * bits.astype(np.int8) - 1
         return spins.reshape(-1, system.n_sites)
 
 
-def _lane_masks(chosen_r: np.ndarray) -> np.ndarray:
+def lane_masks(chosen_r: np.ndarray) -> np.ndarray:
     """Words with the bits of the chosen replicas, shape (W,)."""
     lanes = np.zeros(-(-len(chosen_r) // LANES) * LANES, dtype=bool)
     lanes[: len(chosen_r)] = chosen_r
-    return _packed(lanes.reshape(-1, LANES, 1))[:, 0]
+    return packed(lanes.reshape(-1, LANES, 1))[:, 0]

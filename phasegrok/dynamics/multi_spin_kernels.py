@@ -24,12 +24,12 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.multi_spin_random import (
     BLOCK,
     WORDS,
+    aligned,
     fill_below,
     fill_bernoulli,
     wide_vectors,
 )
 
-ROWS = 16  # of the table of variates: n = 0..7 unsatisfied bonds of a spin up, then down
 _ONES, _TWOS, _FOURS, _OWN, _OTHER, _STAGE_A, _STAGE_B = range(7)  # rows of the room to work in
 ROOM = 7 * BLOCK + WORDS
 COLUMNS = BLOCK // 8  # of a tally: each takes eight words of a block at once
@@ -341,8 +341,8 @@ def checkerboard(words, lattice, signs, state, rates, table, field, tally, room,
         Lanes in which the bond to each neighbour of each site of a sublattice is negative.
     state : (STATE,) uint64
         Generators, changed in place.
-    rates, table : Rates and (ROWS BLOCK,) uint64
-        Of the flip probabilities.
+    rates, table : Rates and (8 BLOCK,) or, with a field, (16 BLOCK,) uint64
+        Of the flip probabilities, at n = 0..7 unsatisfied bonds of a spin up, then of one down.
     field : bool
         Whether those depend on the spin.
     tally, room : uint64 arrays
@@ -473,9 +473,49 @@ def count_lanes(words, tally, room, counts):
     _lane_counts(tally[0], depth, 1, counts)
 
 
+@kernel(allocates=False)
+def _update_east(words, sites, table, n):
+    """Attempted updates of ``sites[:n]`` in the lanes in which the left neighbour is excited."""
+    last = words.shape[0] - 1
+    for u in range(n):
+        site = np.int64(sites[u])
+        own, left = words[site], words[site - 1 if site > 0 else last]
+        words[site] = own ^ (left & _select(own, table[u], table[BLOCK + u]))
+
+
+@kernel(allocates=False)
+def east(words, state, rates, table, tally, room, n_sweeps, counts):
+    """Advance 64 lanes of the East model by sweeps of N attempted updates at common random sites.
+
+    Parameters
+    ----------
+    words : (N,) uint64
+        Configurations, bit set: site excited; changed in place.
+    state : (STATE,) uint64
+        Generators, changed in place.
+    rates, table : Rates and (2 BLOCK,) uint64
+        Of the flip probabilities of an excited site, and of one that is not.
+    tally, room : uint64 arrays
+        To work in.
+    n_sweeps : int
+    counts : (rows, 64) int64
+        Excitations after the last ``rows`` of the sweeps, filled.
+    """
+    n = words.shape[0]
+    sites = room[_STAGE_B * BLOCK : 7 * BLOCK]
+    for t in range(n_sweeps):
+        for begin in range(0, n, BLOCK):
+            m = min(BLOCK, n - begin)
+            fill_below(state, n, sites, room[7 * BLOCK :], m)
+            fill_bernoulli(state, rates, table, room[7 * BLOCK :], m)
+            _update_east(words, sites, table, m)
+        record = t - n_sweeps + counts.shape[0]
+        if record >= 0:
+            count_lanes(words, tally, room, counts[record])
+
+
 def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tally and room for configurations of n words; make them one a thread."""
     blocks = -(-n // BLOCK)
     depth = max(3, (blocks * (BLOCK // COLUMNS)).bit_length())
-    return (np.zeros((5, (depth + _SPARE) * COLUMNS), dtype=np.uint64),
-            np.zeros(ROOM, dtype=np.uint64))
+    return aligned(5 * (depth + _SPARE) * COLUMNS).reshape(5, -1), aligned(ROOM)

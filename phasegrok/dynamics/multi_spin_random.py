@@ -10,6 +10,7 @@ Trans. Math. Softw. 47 (2021) 36), laid out so that the compiler advances severa
 instruction, and those of the last decisions from one more.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +23,18 @@ from phasegrok.rng import next_word
 LANES = 64  # bits of a word
 GENERATORS = 128
 DIGITS = 14  # each more costs time for all lanes, each less doubles the lanes decided singly
-STATE = 4 + 4 * GENERATORS  # words: the generator of single lanes, then the interleaved ones
+STATE = 4 * GENERATORS + 4  # words: the interleaved generators, then that of single lanes
 WORDS = (DIGITS + 1) * GENERATORS  # room to work in
 BLOCK = 512  # variates made at once, so that they stay in the first cache
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _NONE = np.uint64(0)
 _ONE = np.uint64(1)
+
+
+def aligned(n: int) -> np.ndarray:
+    """Array of n words that begins where the widest vectors are read in one piece."""
+    raw = np.zeros(n + 7, dtype=np.uint64)
+    return raw[(-raw.ctypes.data // 8) % 8 :][:n]
 
 
 def generators(streams: np.ndarray) -> np.ndarray:
@@ -78,7 +85,8 @@ def rates(probability_r: np.ndarray) -> tuple[Rates, np.ndarray]:
     digits = np.where(bits == 1, ALL, _NONE)
     steps = digits ^ np.pad(digits[:, 1:], ((0, 0), (0, 1)))
     rest = np.ldexp(scaled - leading, 64).astype(np.uint64)
-    table = np.repeat(np.where(probability_r >= 1.0, ALL, _NONE), BLOCK)
+    table = aligned(len(probability_r) * BLOCK)
+    table[:] = np.repeat(np.where(probability_r >= 1.0, ALL, _NONE), BLOCK)
     return Rates(digits, steps, rest, row), table
 
 
@@ -91,8 +99,10 @@ def wide_vectors(context):
     """
 
     def generate(context, builder, signature, arguments):
-        # llvmlite's own ``add`` knows enumerated attributes only
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        # llvmlite's own ``add`` knows enumerated attributes only; if its attributes cease to be a
+        # set, kernels are slower and the same
+        with contextlib.suppress(TypeError):
+            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.none(), generate
@@ -176,7 +186,7 @@ def fill_bernoulli(state, rates, table, words, n):
     n : int
         At most ``BLOCK``.
     """
-    single, lanes = state[:4], state[4:]
+    lanes, single = state[: 4 * GENERATORS], state[4 * GENERATORS :]
     open_ = words[DIGITS * GENERATORS :]
     for begin in range(0, n, GENERATORS):
         m = min(GENERATORS, n - begin)
@@ -194,7 +204,7 @@ def fill_below(state, limit, out, words, n):
     """Fill ``out[:n]`` with uniform integers in 0..limit-1, limit < 2^31 (bias limit/2^32)."""
     begin = 0
     while begin < n:
-        _next_words(state[4:], words, GENERATORS)
+        _next_words(state, words, GENERATORS)
         m = min(n - begin, DIGITS * GENERATORS)
         for j in range(m):
             out[begin + j] = ((words[j] >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)

@@ -1,7 +1,8 @@
 """Quench and ramp: how replicas relax after a sudden or a steady change of temperature.
 
-A quench takes replicas from a random or ordered start to temperature T at time 0 and follows the
-energy, the order parameter, the overlap of independent replicas and the two-time overlap
+A quench takes replicas from a start at random, or of given order, to temperature T at time 0 and
+follows the energy, the order parameter, the overlaps of all pairs of replicas and the two-time
+overlap
 
 .. math:: C(t_w, t_w + t) = \\frac{1}{N} \\sum_i s_i(t_w)\\, s_i(t_w + t).
 
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.dynamics.multi_spin import LANES, MultiSpin
-from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.dynamics.multi_spin import LANES, Words
+from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.runfile import Group
+from phasegrok.systems.discrete import n_values, value_of
 
 _PER_OCTAVE = 4  # times of measurement a factor of two
 _WAITING_RATIO = 4  # ratio of successive waiting times
@@ -35,13 +37,18 @@ def waiting_times(last: int) -> np.ndarray:
     return times[times <= last]
 
 
+def _products(sigma_rn: np.ndarray) -> np.ndarray:
+    """Mean over sites of products of all pairs of rows; sums of integers, exact in any order."""
+    return (sigma_rn @ sigma_rn.T).astype(float) / sigma_rn.shape[1]
+
+
 def dependent_replicas(engine: Engine) -> int:
     """Replicas that are updated at the same sites, one word of them, or 1 where each has its own.
 
     Out of equilibrium their energies are correlated, since all have relaxed where sites came up
     early: only means over such replicas are independent.
     """
-    return LANES if isinstance(engine, MultiSpin) else 1
+    return LANES if isinstance(engine, Words) else 1
 
 
 def _check_replicas(engine: Engine, replicas: int) -> None:
@@ -51,10 +58,9 @@ def _check_replicas(engine: Engine, replicas: int) -> None:
                          f"{samples} samples")
 
 
-def _independent(x_r: np.ndarray, engine: Engine, replicas: int) -> np.ndarray:
-    """Means over the replicas that depend on one another; pairs of them are half as many."""
-    n = max(1, dependent_replicas(engine) * len(x_r) // replicas)
-    return x_r.reshape(-1, n, *x_r.shape[1:]).mean(axis=1)
+def _independent(x_r: np.ndarray, engine: Engine) -> np.ndarray:
+    """Means over the replicas that depend on one another."""
+    return x_r.reshape(-1, dependent_replicas(engine), *x_r.shape[1:]).mean(axis=1)
 
 
 @dataclasses.dataclass
@@ -65,11 +71,10 @@ class QuenchState(Replicas):
     snapshots: np.ndarray  # (W, ...) configurations at the waiting times
     energy_t: np.ndarray  # (R, n_times) E of the system; NaN where not yet measured
     phi_t: np.ndarray  # (R, n_times), intensive
-    pair_overlap_t: np.ndarray  # (R // 2, n_times) overlap of replicas 2 m and 2 m + 1
+    pair_overlap_t: np.ndarray  # (R, n_times) mean of q^2 with the other replicas of the sample
     two_time: np.ndarray  # (R, W, n_times) C(t_w, t_w + t)
-
-
-_MEASURED = {"snapshots": 0, "energy_t": 1, "phi_t": 1, "pair_overlap_t": 1, "two_time": 2}
+    mean_then: np.ndarray  # (R, W) mean spin at t_w
+    mean_now: np.ndarray  # (R, W, n_times) mean spin at t_w + t
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Quench:
         Independent starts, over all disorder samples.
     sweeps : int
         Sweeps in total.
-    ordered : bool
-        Start ordered instead of at random.
+    start : float, optional
+        Order parameter of the start; none: at random.
 
     Raises
     ------
@@ -99,7 +104,7 @@ class Quench:
     temperature: float
     replicas: int
     sweeps: int
-    ordered: bool = False
+    start: float | None = None
     unit: str = dataclasses.field(default="sweeps", init=False)
 
     def __post_init__(self):
@@ -125,9 +130,17 @@ class Quench:
 
     def init(self, seed: int) -> QuenchState:
         """Replicas before the quench."""
-        start = self.engine.start(seed, ["quench", self.temperature],
-                                  np.full(self.replicas, self.ordered), 1)
-        return self._grown({f.name: getattr(start, f.name) for f in dataclasses.fields(Replicas)}
+        begun = self.engine.start(seed, ["quench", self.temperature],
+                                  np.zeros(self.replicas, dtype=bool), 1)
+        if self.start is not None:
+            if not isinstance(self.engine, SingleFlip):
+                raise ValueError("a start of given order needs the engine SingleFlip")
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+            systems = np.repeat(np.arange(len(self.engine.systems)),
+                                self.replicas // len(self.engine.systems))
+            self.engine.put(begun, 0, np.stack([
+                self.engine.systems[s].configuration(self.start, rng) for s in systems]))
+        return self._grown({f.name: getattr(begun, f.name) for f in dataclasses.fields(Replicas)}
                            | {"sweeps": 0})
 
     def restore(self, saved: dict[str, Any]) -> QuenchState:
@@ -139,8 +152,9 @@ class Quench:
         configurations = fields["configurations"]
         room = {"snapshots": np.zeros((w, *configurations.shape[1:]), configurations.dtype),
                 "energy_t": np.full((r, t), np.nan), "phi_t": np.full((r, t), np.nan),
-                "pair_overlap_t": np.full((r // 2, t), np.nan),
-                "two_time": np.full((r, w, t), np.nan)}
+                "pair_overlap_t": np.full((r, t), np.nan),
+                "two_time": np.full((r, w, t), np.nan), "mean_then": np.full((r, w), np.nan),
+                "mean_now": np.full((r, w, t), np.nan)}
         for name, array in room.items():
             before = fields.get(name)
             if before is not None:
@@ -171,16 +185,45 @@ class Quench:
         if len(at):
             state.energy_t[:, at[0]] = state.energy[0]
             state.phi_t[:, at[0]] = state.phi[0] / self.system.order_unit
-            pairs = state.pair_overlap_t
-            if self.replicas // len(self.engine.systems) % 2 == 0:
-                q = self.engine.overlap(now, self.engine.neighbours(now))
-                pairs[:, at[0]] = q[: 2 * len(pairs) : 2]
+            state.pair_overlap_t[:, at[0]] = self._pair_overlaps(now)
         for w, t_w in enumerate(waits):
             if t_w == state.sweeps:
                 state.snapshots[w] = now
+                state.mean_then[:, w] = self._mean_spin(now)
             since = np.flatnonzero(times == state.sweeps - t_w)
             if len(since):
-                state.two_time[:, w, since[0]] = self.engine.overlap(state.snapshots[w], now)
+                overlap = self.engine.overlap(state.snapshots[w], now)
+                state.two_time[:, w, since[0]] = overlap[: self.replicas]
+                state.mean_now[:, w, since[0]] = self._mean_spin(now)
+
+    def _mean_spin(self, now: np.ndarray) -> np.ndarray:
+        """Mean of spins +-1 of every replica (2 n - 1 for a density n); 0 for three or more states,
+        whose overlap is 0 at random."""
+        if n_values(self.system) > 2:
+            return np.zeros(self.replicas)
+        up = np.bitwise_not(np.zeros_like(now)) if now.dtype == np.uint64 else np.ones_like(now)
+        return self.engine.overlap(now, up)[: self.replicas]
+
+    def _pair_overlaps(self, now: np.ndarray) -> np.ndarray:
+        """Mean of q^2 of each replica with all others of its sample; NaN where it is alone."""
+        sigma_rn = self.engine.unpacked(now)[: self.replicas]  # lanes of a word may be spare
+        sigma_srn = sigma_rn.reshape(len(self.engine.systems), -1, self.system.n_sites)
+        each = sigma_srn.shape[1]
+        if each < 2:
+            return np.full(self.replicas, np.nan)
+        values = [value_of(self.system, v) for v in range(n_values(self.system))]
+        q = len(values)
+        rows = []
+        for sigma_rn in sigma_srn:
+            if values == list(range(q)):  # the fraction that agrees, less that of chance
+                agree = np.sum([_products((sigma_rn == v).astype(np.float32)) for v in values],
+                               axis=0)
+                overlap = (q * agree - 1.0) / (q - 1.0)
+            else:
+                overlap = _products(sigma_rn.astype(np.float32))
+            square = overlap**2
+            rows.append((square.sum(axis=1) - square.diagonal()) / (each - 1))
+        return np.concatenate(rows)
 
     def status(self, state: QuenchState) -> str:
         """The energy now."""
@@ -188,22 +231,20 @@ class Quench:
 
     def result(self, state: QuenchState) -> dict[str, Group]:
         """Groups ``relaxation`` and ``two_time_overlap``."""
-        from phasegrok.relaxation.two_time import quench_groups
+        from phasegrok.relaxation.two_time import connected_overlap, quench_groups
 
         samples = len(self.engine.systems)
-        pairs = state.pair_overlap_t
-        if self.replicas // samples % 2:  # pairs would not stay within samples
-            pairs = pairs[:0]
-        energy, phi, phi_squared, q_squared, two_time = (
-            _independent(x_r, self.engine, self.replicas)
+        energy, phi, phi_squared, q_squared, two_time, connected = (
+            _independent(x_r, self.engine)
             for x_r in (state.energy_t / self.system.n_sites, state.phi_t, state.phi_t**2,
-                        pairs**2, state.two_time))
+                        state.pair_overlap_t, state.two_time,
+                        connected_overlap(state.two_time, state.mean_then, state.mean_now)))
         return quench_groups(
             log_times(self.sweeps), waiting_times(self.sweeps), energy, phi, phi_squared,
-            q_squared, two_time, samples,
+            q_squared, two_time, connected, samples, self.system.n_sites,
             {"temperature": self.temperature, "dynamics": self.engine.name,
-             "start": "ordered" if self.ordered else "random", "replicas": self.replicas,
-             "samples": samples, "sweeps": state.sweeps})
+             "start": "random" if self.start is None else f"order parameter {self.start:g}",
+             "replicas": self.replicas, "samples": samples, "sweeps": state.sweeps})
 
 
 @dataclasses.dataclass
@@ -252,7 +293,7 @@ class Ramp:
         return self.engine.systems[0]
 
     def stays(self) -> np.ndarray:
-        """Sweeps at each temperature, of every ramp, fastest first: halved from ``sweeps`` down to 1."""
+        """Sweeps at each temperature, fastest ramp first: halved from ``sweeps`` down to 1."""
         n = self.sweeps.bit_length()
         return self.sweeps // _RAMP_RATIO ** np.arange(n - 1, -1, -1)
 
@@ -332,7 +373,7 @@ class Ramp:
             if self._end_of(j, direction, i) > state.sweeps:
                 means[j, direction, i] = np.nan
         energy, size = (
-            _independent(np.moveaxis(x, 3, 0), self.engine, self.replicas)
+            _independent(np.moveaxis(x, 3, 0), self.engine)
             for x in (means[..., 0] / self.system.n_sites,
                       np.abs(means[..., 1] / self.system.order_unit)))
         return {"ramp": ramp_group(

@@ -11,14 +11,17 @@ belongs to sample ``r // (R // S)`` of S samples.
 """
 
 import dataclasses
+import functools
 from typing import Protocol
 
 import numpy as np
 
 from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.dynamics.local_fields import SiteUpdates
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.rng import streams
 from phasegrok.systems.discrete import draw_and_prepare, n_values, value_of
+from phasegrok.systems.ising import Ising
 
 _WORTH_A_THREAD = 300_000  # updates; to start threads takes as long as a few thousand
 
@@ -132,6 +135,11 @@ class SingleFlip:
                              rng[k, r])
         return Replicas(sigma, cache, values[:, :, 0].copy(), values[:, :, 1].copy(), rng)
 
+    @functools.cached_property
+    def _updates(self) -> list[SiteUpdates]:
+        """The faster kernel of Ising spins, one a sample."""
+        return [SiteUpdates(system, self.dynamics) for system in self.systems]
+
     def _system_of(self, r: int, n_replicas: int):
         return self.systems[r * len(self.systems) // n_replicas]
 
@@ -148,7 +156,15 @@ class SingleFlip:
                   for a in range(b - per_sample, b, size)]
 
         def move(chunk):
-            _move(self._system_of(chunk.start, n_replicas), heat_bath, temperature, n_sweeps,
+            system = self._system_of(chunk.start, n_replicas)
+            if isinstance(system, Ising):
+                updates = self._updates[chunk.start * len(self.systems) // n_replicas]
+                for r in range(chunk.start, chunk.stop):
+                    updates.advance(temperature, n_sweeps, replicas.configurations[k, r],
+                                    replicas.cache[k, r], values[r], replicas.rng[k, r],
+                                    energy_rt[r], phi_rt[r])
+                return
+            _move(system, heat_bath, temperature, n_sweeps,
                   replicas.configurations[k, chunk], replicas.cache[k, chunk], values[chunk],
                   replicas.rng[k, chunk], energy_rt[chunk], phi_rt[chunk])
 
@@ -181,3 +197,13 @@ class SingleFlip:
     def unpacked(self, a: np.ndarray) -> np.ndarray:
         """The local states themselves."""
         return a
+
+    def put(self, replicas: Replicas, k: int, sigma_rn: np.ndarray) -> None:
+        """Give the replicas of rung ``k`` the local states ``sigma_rn``, int8 (R, N)."""
+        values = np.zeros(2)
+        for r, sigma in enumerate(sigma_rn):
+            replicas.configurations[k, r] = sigma
+            draw_and_prepare(self._system_of(r, len(sigma_rn)), False,
+                             replicas.configurations[k, r], replicas.cache[k, r], values,
+                             replicas.rng[k, r])
+            replicas.energy[k, r], replicas.phi[k, r] = values

@@ -256,7 +256,8 @@ class Canonical:
             block_length=STRIDE,
             moments=np.zeros((k, r, blocks, len(MOMENTS))),
             overlaps=np.zeros((k, r // 2, blocks, 2)),
-            overlap_counts=np.zeros((k, samples, OverlapBins.of(self.system).number), dtype=np.int64),
+            overlap_counts=np.zeros((k, samples, OverlapBins.of(self.system).number),
+                                    dtype=np.int64),
             log_time=np.zeros((k, r, _LOG_BINS, 2)),
             histogram=np.zeros((k, GROUPS, self._n_levels(), 4)),
             exchange_rng=streams(seed, "exchange", 1)[0],
@@ -406,7 +407,8 @@ class Canonical:
             groups["averages"] = group
             groups["equilibration"] = equilibration(
                 group, moments, overlaps if self._spins() else overlaps[:, :0],
-                state.block_length, within // 2 % 2 == 1, *self._log_means(state), self.system.n_sites, n_samples)
+                state.block_length, within // 2 % 2 == 1, *self._log_means(state),
+                self.system.n_sites, n_samples)
             group.attributes.update(self._attributes(state))
             if overlaps.shape[1]:
                 groups["overlap"] = self._overlap_group(state)
@@ -446,7 +448,7 @@ class Canonical:
         centres, widths = OverlapBins.of(self.system).centres_and_widths()
         group = Group()
         group.add("temperature", state.temperatures, "temperature", "energy", "temperature")
-        group.add("overlap", centres, "overlap", "1", "overlap q of two replicas, centre of the bin")
+        group.add("overlap", centres, "overlap", "1", "overlap q of two replicas, bin centre")
         group.add("width", widths, "overlap", "1", "width of the bin")
         group.add("sample", np.arange(counts.shape[1]), "sample", "1", "sample of the disorder")
         density = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1) / widths

@@ -22,8 +22,6 @@ _MOST_STRENGTHS = 64  # with more different couplings, energies have no large co
 
 class _Lattice(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
-    h: float = Field(0.0, description="field, in units of energy")
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
         """Quenched arrays of the system: none here."""
@@ -34,6 +32,8 @@ class ChainParameters(_Lattice):
     """Parameters of the periodic Ising chain; with heat bath, Glauber's chain."""
 
     N: int = Field(ge=3, le=2**24, description="number of spins")
+    J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
+    h: float = Field(0.0, description="field, in units of energy")
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Number of spins N."""
@@ -49,7 +49,9 @@ class Lattice2DParameters(_Lattice):
     """Parameters of the Ising model on the periodic square lattice."""
 
     L: int = Field(ge=3, le=4096, description="linear size in sites; L = 2 would double the bonds")
+    J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
     J2: float = Field(0.0, description="coupling along the diagonals, in units of energy")
+    h: float = Field(0.0, description="field, in units of energy")
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Linear size L."""
@@ -64,7 +66,9 @@ class Lattice3DParameters(_Lattice):
     """Parameters of the Ising model on the periodic simple cubic lattice."""
 
     L: int = Field(ge=3, le=512, description="linear size in sites; L = 2 would double the bonds")
+    J: float = Field(1.0, description="coupling, in units of energy; negative: antiferromagnet")
     J2: float = Field(0.0, description="coupling along the face diagonals, in units of energy")
+    h: float = Field(0.0, description="field, in units of energy")
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Linear size L."""
@@ -355,7 +359,7 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
         h=float(h),
         energy_start=start,
         energy_step=step if step > 0.0 else 1.0,
-        n_energies=count,
+        n_energies=min(count, MAX_CELLS + 1),
         ferromagnet=bool(np.all(couplings >= 0.0)),
         L=L,
         dimension=dimension,

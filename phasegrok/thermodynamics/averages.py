@@ -186,8 +186,8 @@ def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray) -> None:
 
 
 def equilibration(group: Group, moments: np.ndarray, overlaps: np.ndarray, length: int,
-                  ordered_r: np.ndarray, energy_krj: np.ndarray, order_krj: np.ndarray, n_sites: int,
-                  n_samples: int) -> Group:
+                  ordered_r: np.ndarray, energy_krj: np.ndarray, order_krj: np.ndarray,
+                  n_sites: int, n_samples: int) -> Group:
     """Group ``equilibration``, and the evidence per temperature in the group of averages.
 
     Parameters
@@ -233,11 +233,11 @@ def equilibration(group: Group, moments: np.ndarray, overlaps: np.ndarray, lengt
     enough = ~(moments.shape[2] * length < _MANY_TAU * tau)
     same = ~(np.fmin.reduce(p_ik) < _P_STARTS / p_ik.size)
     mixed = ~(np.fmax.reduce(hat_ik) > _R_HAT)
-    which = "E and |Phi|" if len(series) == 2 else "E, |Phi| and q^2"
+    names = "E and |Phi|" if len(series) == 2 else "E, |Phi| and q^2"
     group.add("r_hat", np.fmax.reduce(hat_ik), "temperature", "1",
-              f"split R-hat over replicas of {which}, the largest; 1: all sample the same")
+              f"split R-hat over replicas of {names}, the largest; 1: all sample the same")
     group.add("start_p", np.fmin.reduce(p_ik), "temperature", "1",
-              f"p of equal means of replicas begun ordered and at random of {which}, the smallest")
+              f"p of equal means of replicas begun ordered and at random of {names}, the smallest")
     group.add("equilibrated", enough & same & mixed, "temperature", "1",
               "no evidence against equilibrium")
     _drop_sign(group, moments[..., 2], ordered_r, n_samples)
