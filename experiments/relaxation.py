@@ -25,12 +25,11 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Quench, or ramp."""
-    from phasegrok.protocols import relaxation, samples_group
+    from phasegrok.protocols import relaxation, relaxation_groups
 
     p = job.parameters
     protocol = relaxation(job.card, p.ramp, p.temperature, p.sweeps, p.samples)
-    groups = protocol.result(job.drive(protocol))
-    job.finish(groups | samples_group(job.card, p.samples))
+    job.finish(relaxation_groups(job.card, protocol, job.drive(protocol)))
 
 
 if __name__ == "__main__":

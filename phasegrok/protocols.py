@@ -14,6 +14,7 @@ from phasegrok.runfile import Group
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
 _MOST_STEPS = 1e18  # counters are 64-bit integers
 _MIN_CLONES, _MIN_CLONES_QUICK = 40, 24
+_LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
 _FEWEST_WORDS = 8  # of 64 replicas each, whose scatter gives the error after a quench
 
 
@@ -203,6 +204,35 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
                          "--set ramp=first:last:number")
     grid = tuple(map(float, temperature_grid(r.ramp)))
     return Ramp(engine, grid, r.replicas * samples, sweeps or r.ramp_sweeps)
+
+
+def relaxation_groups(card: Card, protocol, state) -> dict[str, Group]:
+    """Groups of a quench or of ramps, with exact values beside a quench of the Glauber chain."""
+    groups = protocol.result(state) | samples_group(card, len(protocol.engine.systems))
+    p = card.parameters
+    solved = (card.model.kind == "ising-chain" and p.h == 0.0 and p.J != 0.0
+              and card.model.relaxation.dynamics == "heat-bath")
+    if solved and "relaxation" in groups and not protocol.ordered:
+        _add_glauber(groups["relaxation"], groups["two_time_overlap"], protocol.temperature, p)
+    return groups
+
+
+def _add_glauber(one: Group, two: Group, temperature: float, p) -> None:
+    """Exact energy and two-time overlap of the ring, or of the infinite chain where N is large."""
+    from phasegrok.theory import glauber
+
+    n_spins = p.N if p.N <= _LONGEST_RING else None
+    how = "of the ring in sweeps" if n_spins else "of the infinite chain in continuous time"
+    time, since, waits = one["time"], two["time_since"], two["waiting_time"]
+    one.add("exact_energy", glauber.quench_energy(time, temperature, p.J, n_spins), "time",
+            "energy per site", f"exact energy a site {how}")
+    exact = np.full((len(waits), len(since)), np.nan)
+    for w, t_w in enumerate(waits):
+        inside = t_w + since <= time[-1]
+        exact[w, inside] = glauber.ageing_correlation(float(t_w), since[inside], temperature, p.J,
+                                                      n_spins)
+    two.add("exact_overlap", exact, ("waiting_time", "time_since"), "1",
+            f"exact C(t_w, t_w + t) {how}")
 
 
 def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Group]:
