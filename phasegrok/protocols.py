@@ -24,6 +24,11 @@ def _need_family(card: Card, family: str, what: str) -> None:
                          f"{card.family}; `phasegrok models` lists the cards by family")
 
 
+def _known_kind(card: Card) -> str:
+    """Kind by which exact results are found; empty for the user's own code, whatever its kind."""
+    return "" if card.model.code else card.model.kind
+
+
 # --- landscapes -----------------------------------------------------------------------------------
 
 
@@ -155,7 +160,7 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
 
     groups = protocol.result(state)
     averages = groups["averages"]
-    exact = exact_averages(card.model.kind, card.parameters, averages["temperature"])
+    exact = exact_averages(_known_kind(card), card.parameters, averages["temperature"])
     for name, value in exact.items():
         variable = averages.variables[name]
         averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
@@ -371,7 +376,7 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
     group.attributes["time_unit"] = unit
     size = getattr(protocol.system, "n_sites", None)
     temperature = group.attributes["temperature"]
-    exact = exact_values(card.model.kind, card.parameters, *_event_of(card), temperature, size)
+    exact = exact_values(_known_kind(card), card.parameters, *_event_of(card), temperature, size)
     for name, value in exact.items():
         group.attributes[f"exact_{name}"] = value
     return groups

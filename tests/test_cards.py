@@ -161,7 +161,7 @@ def test_a_card_that_is_no_text(tmp_path):
     ("curie-weiss-p3", {"waiting_times.temperatures": [1.2, -1.0]}, "must be positive"),
     ("curie-weiss-p3", {"waiting_times.temperatures": []}, "at least 1"),
     ("curie-weiss-p3", {"waiting_times.temperatures": [float("nan")]}, "finite number"),
-    ("curie-weiss-p3", {"dynamics": "glauber"}, "'heat-bath' or 'metropolis'"),
+    ("curie-weiss-p3", {"waiting_times.dynamics": "glauber"}, "'heat-bath' or 'metropolis'"),
 ])
 def test_unphysical_values_are_refused(name, change, words):
     (line,) = messages(load, name, change)
@@ -181,7 +181,8 @@ def test_a_split_without_a_train_set_is_refused():
     (["LL=8"], "--set LL: unknown key; did you mean L"),
     (["sweps=8"], "--set sweps: unknown key; did you mean sweeps"),
     (["density_of_states.wakers=8"], "did you mean density_of_states.walkers"),
-    (["temperatures=1:2:3"], "which of thermodynamics.temperatures, waiting_times.temperatures"),
+    (["temperatures=1:2:3"], "which of thermodynamics.temperatures, "
+     "sample.temperatures, waiting_times.temperatures"),
     (["L"], "give it as key=value"), (["=3"], "give it as key=value"),
     (["L=eight"], "parameters.L: input should be a valid integer"),
     (["L="], "parameters.L: input should be a valid integer"),

@@ -87,7 +87,7 @@ COMPARISON = ("compare_accounts", "control-drift", "curie-weiss-p3", "--quick", 
 
 def test_a_comparison_is_resumed_from_any_of_its_files(call, no_figures, stop_at, differences,
                                                        tmp_path):
-    small = ("--set", "sweeps=2000")
+    small = ("--set", "density_of_states.sweeps=2000")
     assert call(*COMPARISON, *small, "--out", "whole").code == 0
     stop_at(2)
     stopped = call(*COMPARISON, *small, "--out", "cut")
@@ -276,7 +276,7 @@ def test_kills_of_a_process_that_only_writes(tmp_path, kills):
 SMALL = {"p": 7, "d_model": 8, "heads": 2, "mlp": 16, "plateau_accuracy": 0.2,
          "event.threshold": 0.9, "event.hold": 10.0, "waiting_times.limit": 300.0}
 POTTS = {"L": 4, "q": 3, "event.observable": "largest colour fraction", "event.threshold": 0.9,
-         "waiting_times.temperatures": [0.7], "dynamics": "metropolis", "limit": 200}
+         "waiting_times.temperatures": [0.7], "waiting_times.dynamics": "metropolis", "limit": 200}
 
 
 def network():

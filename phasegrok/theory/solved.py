@@ -69,7 +69,11 @@ _occupations = functools.lru_cache(maxsize=2)(mean_field_potts.occupations)
 
 
 def _potts_mean_field(p, temperature: float) -> dict[str, float]:
-    exact = mean_field_potts.thermodynamics(_occupations(p.q, p.N), temperature, p.J)
+    try:
+        classes = _occupations(p.q, p.N)
+    except ValueError:  # too many to enumerate: not solved at this size
+        return {}
+    exact = mean_field_potts.thermodynamics(classes, temperature, p.J)
     return {"energy": exact.energy / p.N, "heat_capacity": exact.heat_capacity / p.N,
             "order_parameter": exact.order_parameter}
 
