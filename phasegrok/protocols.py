@@ -214,10 +214,11 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
 def relaxation_groups(card: Card, protocol, state) -> dict[str, Group]:
     """Groups of a quench or of ramps, with exact values beside a quench of the Glauber chain."""
     groups = protocol.result(state) | samples_group(card, len(protocol.engine.systems))
-    p = card.parameters
-    solved = (card.model.kind == "ising-chain" and p.h == 0.0 and p.J != 0.0
-              and card.model.relaxation.dynamics == "heat-bath")
-    if solved and "relaxation" in groups and not protocol.ordered:
+    p, settings = card.parameters, card.model.relaxation
+    solved = (_known_kind(card) == "ising-chain" and p.h == 0.0 and p.J != 0.0
+              and settings is not None and settings.dynamics == "heat-bath"
+              and settings.start is None)
+    if solved and "relaxation" in groups:
         _add_glauber(groups["relaxation"], groups["two_time_overlap"], protocol.temperature, p)
     return groups
 

@@ -312,7 +312,8 @@ def test_distribution_of_the_overlap():
 def test_an_even_ladder_of_normal_energies():
     """sd(E) |1/T - 1/T'| becomes equal where acceptance is erfc of half of it."""
     sd, T = 7.0, np.array([1.0, 1.1, 1.5, 1.6, 3.0])
-    acceptance = np.array([math.erfc(0.5 * sd * abs(1 / a - 1 / b)) for a, b in zip(T, T[1:])])
+    acceptance = np.array([math.erfc(0.5 * sd * abs(1 / a - 1 / b))
+                           for a, b in itertools.pairwise(T)])
     even = even_ladder(T, acceptance)
     assert even[0] == T[0] and even[-1] == T[-1]
     assert np.diff(1.0 / even) == pytest.approx(np.full(4, (1.0 / 3.0 - 1.0) / 4.0), rel=1e-9)
@@ -504,7 +505,7 @@ def test_a_metastable_field_is_noticed():
 
 
 def test_an_overlap_that_is_not_relaxed_is_noticed():
-    """E and |M| are the same from both starts, and q^2 is half as large again where pairs began ordered."""
+    """E and |M| are the same from both starts; q^2 is larger by half where pairs began ordered."""
     rng = np.random.default_rng(5)
     n_replicas, n_blocks, length = 16, 100, 10
     ordered_r = np.arange(n_replicas) // 2 % 2 == 1

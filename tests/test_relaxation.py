@@ -101,13 +101,10 @@ def test_replicas_that_share_sites_are_one_for_errors():
 
 def test_few_replicas_are_moved_one_at_a_time():
     """Words of 64 only where eight of them give an error."""
-    for replicas, kind in ((64, SingleFlip), (500, SingleFlip), (512, MultiSpin)):
+    for replicas, kind in ((5, SingleFlip), (64, SingleFlip), (500, SingleFlip), (512, MultiSpin)):
         card = cards.load("glauber-chain", {"relaxation.temperature": 0.5,
                                             "relaxation.replicas": replicas})
         assert isinstance(relaxation(card).engine, kind)
-    with pytest.raises(cards.InputError, match="even number"):
-        relaxation(cards.load("glauber-chain", {"relaxation.temperature": 0.5,
-                                                "relaxation.replicas": 5}))
 
 
 def test_a_quench_ends_in_equilibrium():
@@ -126,8 +123,8 @@ def test_a_quench_ends_in_equilibrium():
         energy = -0.5 * (field * spins).sum(axis=1)
         p = np.exp(-(energy - energy.min()) / T)
         q2.append((((spins.T * (p / p.sum())) @ spins) ** 2).sum() / 81.0)
-    for ordered in (False, True):
-        protocol = Quench(SingleFlip(systems, "heat-bath"), T, 600 * n, 64, ordered)
+    for start in (None, 1.0):
+        protocol = Quench(SingleFlip(systems, "heat-bath"), T, 600 * n, 64, start)
         state = advanced(protocol)
         group = protocol.result(state)["relaxation"]
         exact = np.mean(q2)
@@ -135,20 +132,21 @@ def test_a_quench_ends_in_equilibrium():
         z = (group["pair_overlap_squared"] - exact) / group["pair_overlap_squared_thermal_err"]
         assert np.abs(z[late]).max() < 4.0
         assert np.all(group["pair_overlap_squared_thermal_err"][late] < 0.03 * exact)
-        per_sample = (state.pair_overlap_t**2).reshape(n, 300, -1)[..., -1].mean(axis=1)
+        per_sample = state.pair_overlap_t.reshape(n, 600, -1)[..., -1].mean(axis=1)
         scatter = per_sample.std(ddof=1) / math.sqrt(n)
         assert group["pair_overlap_squared_err"][-1] == pytest.approx(scatter)
 
 
-def test_replicas_that_make_no_pairs():
-    """One replica a sample, and three: no overlap of two samples, no crash."""
+def test_pairs_are_of_one_sample():
+    """One replica a sample: no overlap of two samples, no crash; three make three pairs."""
     parameters = parameters_class("edwards-anderson")(L=3, dimension=2)
     systems = tuple(parameters.build(parameters.model_copy(
         update={"disorder_seed": k}).disorder(None)) for k in range(3))
     for replicas in (3, 9):
         protocol = Quench(SingleFlip(systems, "metropolis"), 1.0, replicas, 16)
         group = protocol.result(advanced(protocol))["relaxation"]
-        assert np.isnan(group["pair_overlap_squared"]).all()
+        known = np.isfinite(group["pair_overlap_squared"])
+        assert known.all() if replicas == 9 else not known.any()
         assert np.isfinite(group["energy"]).all()
 
 
@@ -201,8 +199,8 @@ def test_relaxation_times_and_the_ageing_exponent():
     for _ in range(200):
         found, error = relaxation_times(curves(rng, tau_w, time, 64), time, 1)
         z.append((found - tau_w) / error)
-        line = ageing_exponent(waits, found, error)
-        z_mu.append((line.slope - mu) / line.slope_error)
+        slope, slope_error = ageing_exponent(waits, found, error)
+        z_mu.append((slope - mu) / slope_error)
     assert np.all(error[2:] < 0.06 * tau_w[2:])
     assert 0.85 < np.sqrt(np.mean(np.square(z))) < 1.15
     assert abs(np.mean(z)) < 0.15  # interpolation adds no bias to speak of

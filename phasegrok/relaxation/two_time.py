@@ -60,6 +60,11 @@ def quench_groups(time, waiting_time, energy_rt, phi_rt, phi_squared_rt, q_squar
             "mean square of the overlap of two replicas of one sample, all pairs")
     one.add("pair_overlap_squared_err", jackknife_error(left_out), "time", "1",
             "standard error of pair_overlap_squared: jackknife over replicas or samples")
+    if n_samples > 1:
+        squares = [jackknife_error(_of_pairs(rows, 1)[1]) ** 2
+                   for rows in np.split(q_squared_rt, n_samples)]
+        one.add("pair_overlap_squared_thermal_err", np.sqrt(np.sum(squares, axis=0)) / n_samples,
+                "time", "1", "thermal part of pair_overlap_squared_err: jackknife over replicas")
     two = Group(attributes=dict(attributes) | {"threshold": THRESHOLD})
     two.add("waiting_time", waiting_time, "waiting_time", "sweeps", "t_w, time since the quench")
     two.add("time_since", time, "time_since", "sweeps", "t, time since the waiting time")
