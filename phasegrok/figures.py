@@ -418,7 +418,7 @@ def _points(axis, group: Group, name: str, colour, label=None) -> None:
     axis.errorbar(T, group[name], group[f"{name}_err"], fmt="o", markersize=2.5, color=colour,
                   elinewidth=0.8, label=label)
     if f"exact_{name}" in group:
-        style = "-" if len(T) > 7 else "_"
+        style = "-" if len(T) > 30 else "_"  # a line through few points would have false corners
         axis.plot(T, group[f"exact_{name}"], style, color="black", linewidth=0.8, zorder=0,
                   markersize=9, label="exact")
         axis.legend()

@@ -89,7 +89,7 @@ def samples_group(card: Card, samples: int) -> dict[str, Group]:
     for name, array in card.arrays.items():
         dims = tuple(f"{name}_{axis}" for axis in range(array.ndim))
         for axis, dim in enumerate(dims):
-            group.add(dim, np.arange(array.shape[axis]), dim)
+            group.add(dim, np.arange(array.shape[axis]), dim, "1", f"axis {axis} of {name}")
         group.add(name, np.stack([arrays[name] for arrays in drawn]), ("sample", *dims), "1",
                   f"{name} of every sample")
     return {"samples": group}

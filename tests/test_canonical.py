@@ -306,6 +306,17 @@ def test_distribution_of_the_overlap():
     assert group.variables["mean_density"].dims == ("temperature", "overlap")
 
 
+@pytest.mark.parametrize("h, even", [(0.0, True), (0.2, False)])
+def test_both_signs_of_the_overlap_are_as_likely_where_energies_are_even(h, even):
+    """Half of the replicas began up and stay so: the run by itself would find more q > 0."""
+    engine = MultiSpin((build("ising-2d", L=12, h=h),), "metropolis", "random-site")
+    group = run(Canonical(engine, (1.5,), 16, 600, 200), 2)[1]["overlap"]
+    density = group["density"][0, 0]
+    assert (density * group["width"]).sum() == pytest.approx(1.0)
+    assert np.array_equal(density, density[::-1]) == even
+    assert even or density[group["overlap"] < 0.0].max() == 0.0
+
+
 # --- replica exchange -----------------------------------------------------------------------------
 
 

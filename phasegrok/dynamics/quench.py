@@ -253,7 +253,7 @@ class RampState(Replicas):
 
     sweeps: int
     stays: np.ndarray  # (J,) sweeps at each temperature
-    sums: np.ndarray  # (J, 2, n_T, R, 2): sums of E and Phi over the second half of the stay at T
+    sums: np.ndarray  # (J, 2, n_T, R, 2): sums of E and |Phi| over the second half of the stay at T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -351,7 +351,7 @@ class Ramp:
             self.engine.advance(state, j, self.temperatures[i], number, energy_rt, phi_rt)
             if to == stay:
                 state.sums[j, direction, i, :, 0] += energy_rt.sum(axis=1)
-                state.sums[j, direction, i, :, 1] += phi_rt.sum(axis=1)
+                state.sums[j, direction, i, :, 1] += np.abs(phi_rt).sum(axis=1)
             state.sweeps += number
 
     def status(self, state: RampState) -> str:
@@ -375,7 +375,7 @@ class Ramp:
         energy, size = (
             _independent(np.moveaxis(x, 3, 0), self.engine)
             for x in (means[..., 0] / self.system.n_sites,
-                      np.abs(means[..., 1] / self.system.order_unit)))
+                      means[..., 1] / self.system.order_unit))
         return {"ramp": ramp_group(
             np.array(self.temperatures), stays, energy, size, len(self.engine.systems),
             {"dynamics": self.engine.name, "replicas": self.replicas,

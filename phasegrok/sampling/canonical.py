@@ -13,6 +13,7 @@ References
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
-from phasegrok.systems.discrete import energy_cell, n_values, value_of
+from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
 STRIDE = 10
@@ -334,6 +335,20 @@ class Canonical:
         local = {int(value_of(self.system, k)) for k in range(n_values(self.system))}
         return local == {-value for value in local}
 
+    def _even(self) -> bool:
+        """Whether E(-s) = E(s): then q and -q are equally likely, which no run below a transition
+        would find by itself."""
+        if not self._spins():
+            return False
+        rng, n = np.random.default_rng(0), self.system.n_sites
+        local = [int(value_of(self.system, k)) for k in range(n_values(self.system))]
+        cache = np.zeros(self.system.cache_size, dtype=np.int64)
+        for sigma in rng.choice(np.array(local, dtype=np.int8), (8, n)):
+            energy, flipped = (prepare(self.system, s, cache)[0] for s in (sigma, -sigma))
+            if not math.isclose(energy, flipped, rel_tol=1e-9, abs_tol=1e-9):
+                return False
+        return True
+
     def _paired(self) -> bool:
         """Whether replicas 2 m and 2 m + 1 are of one sample, for every m."""
         return self.replicas // len(self.engine.systems) % 2 == 0
@@ -445,6 +460,8 @@ class Canonical:
 
     def _overlap_group(self, state: State) -> Group:
         counts = state.overlap_counts
+        if self._even():
+            counts = counts + counts[..., ::-1]
         centres, widths = OverlapBins.of(self.system).centres_and_widths()
         group = Group()
         group.add("temperature", state.temperatures, "temperature", "energy", "temperature")
