@@ -25,6 +25,13 @@ POTENTIAL = ("effective_potential", *WEISS, "--sweeps", 2000, "--walkers", 2)
 NETWORK = ("transformer-subtraction-31", *(word for size in (
     "p=7", "d_model=8", "heads=2", "mlp=16") for word in ("--set", size)))
 TRAINING = ("training", *NETWORK, "--replicas", 2, "--steps", 40)
+SAMPLE = ("sample", "ising-2d", "--set", "L=4", "--set", "sample.replicas=8", "--set",
+          "equilibration=100", "--set", "exchange=true", "--temperatures", "2:3:3", "--sweeps", 600)
+GLASS = ("sample", "edwards-anderson-3d", "--set", "L=3", "--set", "sample.replicas=4", "--set",
+         "equilibration=100", "--temperatures", "1.5,2.5", "--sweeps", 600, "--samples", 3)
+CHAIN = ("relaxation", "glauber-chain", "--set", "N=64", "--set", "relaxation.replicas=16")
+QUENCH = (*CHAIN, "--sweeps", 100)
+RAMP = (*CHAIN, "--ramp", "--sweeps", 8)
 WAITING = ("waiting_times", *WEISS, "--clones", 10)
 
 
@@ -102,16 +109,31 @@ def test_models_lists_every_card(call):
 COORDINATES = {
     "density_of_states": {"energy"}, "thermodynamics": {"temperature"},
     "effective_potential": {"temperature", "order_parameter"}, "training": {"replica", "step"},
-    "waiting_times": {"clone"}}
+    "waiting_times": {"clone"}, "averages": {"temperature"},
+    "equilibration": {"temperature", "time"}, "overlap": {"temperature", "overlap", "sample"},
+    "replica_exchange": {"temperature", "pair", "ladder"}, "reweighted": {"temperature"},
+    "samples": {"sample"}, "relaxation": {"time"},
+    "ramp": {"temperature", "sweeps_per_temperature"},
+    "two_time_overlap": {"waiting_time", "time_since"}}
 NAMES = {
     "density_of_states": {"log_g", "log_g_err"},
     "thermodynamics": {"mean_energy", "heat_capacity", "entropy", "free_energy"},
     "effective_potential": {"potential", "potential_err", "barrier", "barrier_err"},
     "training": {"train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm",
                  "memorisation_step", "generalisation_step_50", "generalisation_step_95"},
-    "waiting_times": {"time", "censored"}}
+    "waiting_times": {"time", "censored"},
+    "averages": {"energy", "heat_capacity", "order_parameter_abs", "susceptibility", "binder",
+                 "overlap_squared", "tau_energy", "equilibrated"},
+    "equilibration": {"energy_random", "energy_ordered"}, "overlap": {"density", "mean_density"},
+    "replica_exchange": {"acceptance", "round_trips"}, "samples": {"couplings"},
+    "reweighted": {"energy", "heat_capacity", "susceptibility", "binder"},
+    "relaxation": {"energy", "exact_energy", "pair_overlap_squared"},
+    "two_time_overlap": {"overlap", "exact_overlap", "relaxation_time"},
+    "ramp": {"energy_cooling", "energy_heating", "order_parameter_cooling"}}
 ATTRIBUTES = {"density_of_states": {"complete", "measure"}, "effective_potential": {"per"},
-              "thermodynamics": set(), "training": set(), "waiting_times": {"temperature"}}
+              "thermodynamics": set(), "training": set(), "waiting_times": {"temperature"},
+              "averages": {"converged", "converged_reason", "dynamics", "samples"},
+              "relaxation": {"temperature", "dynamics", "start"}}
 ROOT_ATTRIBUTES = {
     "Conventions", "title", "run_id", "card", "experiment", "script_sha256", "parameters",
     "command_line", "git_commit", "versions", "hostname", "cpu", "device", "seed", "started",
@@ -124,7 +146,12 @@ ROOT_ATTRIBUTES = {
     (POTENTIAL, ["density_of_states", "thermodynamics", "effective_potential"]),
     (TRAINING, ["training"]),
     (WAITING, ["waiting_times"]),
-], ids=["density_of_states", "joint", "effective_potential", "training", "waiting_times"])
+    (SAMPLE, ["averages", "equilibration", "overlap", "replica_exchange", "reweighted"]),
+    (GLASS, ["averages", "equilibration", "overlap", "samples"]),
+    (QUENCH, ["relaxation", "two_time_overlap"]),
+    (RAMP, ["ramp"]),
+], ids=["density_of_states", "joint", "effective_potential", "training", "waiting_times", "sample",
+        "samples", "quench", "ramp"])
 def test_a_run_writes_what_is_promised(call, tmp_path, words, groups):
     done = call(*words, "--out", "new/folder/a.h5", "--seed", 5)
     path = tmp_path / "new" / "folder" / "a.h5"
@@ -160,12 +187,12 @@ def check_group(group, name, coordinates):
     for coordinate in coordinates:
         assert group.variables[coordinate].dims == (coordinate,)
     assert NAMES[name] <= group.variables.keys()
-    assert ATTRIBUTES[name] <= group.attributes.keys()
+    assert ATTRIBUTES.get(name, set()) <= group.attributes.keys()
     for key, variable in group.variables.items():
         assert variable.units and variable.long_name, f"{name}/{key}"
         assert len(variable.dims) == np.ndim(variable.data)
-    if name == "thermodynamics":
-        assert all(f"{key}_err" in group for key in NAMES[name])
+    if name in ("thermodynamics", "reweighted", "relaxation", "ramp"):
+        assert all(f"{key}_err" in group for key in NAMES[name] if not key.startswith("exact"))
     if name == "density_of_states":
         finite = group["log_g"][np.isfinite(group["log_g"])]
         assert np.logaddexp.reduce(finite) == pytest.approx(
@@ -317,6 +344,27 @@ def test_several_cards_go_into_a_folder(call, no_figures, tmp_path):
     (("training", "--set", "train_fraction=1.5"), ["train_fraction"]),
     (("training", "--set", "train_fraction=0"), ["train_fraction"]),
     (("training", "--replicas", "1e9"), ["fewer replicas"]),
+    (("sample", "--temperatures", "0:2:3"), ["positive"]),
+    (("sample", "--temperatures", "2,,3"), ["first:last:number"]),
+    (("sample", "--sweeps", "4000", "--set", "equilibration=4000"), ["leaves too little"]),
+    (("sample", "--sweeps", "130", "--set", "equilibration=90"), ["leaves too little"]),
+    (("sample", "--temperatures", "2", "--set", "exchange=true"), ["at least two temperatures"]),
+    (("sample", "--set", "L=5", "--set", "order=checkerboard"), ["even size, not 5"]),
+    (("sample", "--set", "sample.replicas=5"), ["even number"]),
+    (("sample", "--samples", "2"), ["a system without disorder has no --samples"]),
+    (("sample", "--samples", "0"), ["--samples: give a number >= 1"]),
+    (("sample", "edwards-anderson-l4", "--samples", "2"), ["edwards-anderson-l4.csv"]),
+    (("sample", "--set", "sample.dynamics=wolff", "--set", "h=0.1"), ["need h = 0"]),
+    (("sample", "curie-weiss-p3", "--set", "sample.dynamics=wolff"), ["Potts colours"]),
+    (("sample", "--set", "sample.replicas=65536", "--set", "L=256"), ["GB of memory"]),
+    (("sample", "control-drift"), ["needs a discrete system"]),
+    (("relaxation", "--temperature", "0"), ["give a positive temperature"]),
+    (("relaxation", "--temperature", "-1"), ["give a positive temperature"]),
+    (("relaxation", "--samples", "2"), ["a system without disorder has no --samples"]),
+    (("relaxation", "ising-2d-reversal", "--ramp"), ["needs its temperatures"]),
+    (("relaxation", "potts-mean-field"), ["needs [relaxation]"]),
+    (("relaxation", "--set", "relaxation.temperature=0"), ["greater than 0"]),
+    (("relaxation", "transformer-subtraction-31"), ["needs a discrete system"]),
     (("waiting_times", "--temperature", "-1"), ["temperature -1 is negative"]),
     (("waiting_times", "--clones", "1e12"), ["GB of memory"]),
     (("waiting_times", "ising-2d"), ["[waiting_times]"]),

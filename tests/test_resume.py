@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, compiled, experiment, runfile
-from phasegrok.protocols import clones, training, wang_landau
+from phasegrok.protocols import clones, relaxation, sampling, training, wang_landau
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ("transformer-subtraction-31", *(word for value in (
@@ -28,6 +28,13 @@ RUNS = {
     "lattice-clones": ("waiting_times", "curie-weiss-p3", "--set", "N=30", "--clones", 12),
     "overdamped-clones": ("waiting_times", "control-saddle", "--clones", 8, "--temperature", 1e-2,
                           "--set", "event.threshold=1.25", "--set", "limit=200"),
+    "sample": ("sample", "ising-2d", "--set", "L=4", "--set", "sample.replicas=8", "--set",
+               "equilibration=200", "--set", "exchange=true", "--temperatures", "1.5:3:4",
+               "--sweeps", 4000),
+    "quench": ("relaxation", "glauber-chain", "--set", "N=64", "--set", "relaxation.replicas=16",
+               "--sweeps", 2000),
+    "ramp": ("relaxation", "glauber-chain", "--set", "N=64", "--set", "relaxation.replicas=16",
+             "--set", "ramp=0.5:2:4", "--ramp", "--sweeps", 200),
     "training": ("training", *NETWORK, "--replicas", 2, "--steps", 600),
     "network-clones": ("waiting_times", *NETWORK, "--clones", 3, "--temperature", 1e-3, "--set",
                        "limit=500"),
@@ -291,6 +298,31 @@ def saddle():
     return cards.load("control-saddle", {"limit": 20, "event.threshold": 1.2, "event.hold": 0.01})
 
 
+SPINS = """
+name = "spins"
+title = "small lattice"
+kind = "ising-2d"
+reference = "none"
+[parameters]
+L = 4
+[observables]
+energy = "E"
+order_parameter = "M"
+[sample]
+temperatures = "1.2:3.4:4"
+equilibration = 87
+replicas = 8
+[relaxation]
+temperature = 1.5
+replicas = 4
+ramp = "1.0:3.0:3"
+"""
+
+
+def spins(**changes):
+    return cards.from_text(SPINS, Path(), changes)
+
+
 PROTOCOLS = {
     "wang-landau": lambda: wang_landau(cards.load("ising-2d", {"L": 4}), 400, 3),
     "wang-landau-joint": lambda: wang_landau(
@@ -298,6 +330,15 @@ PROTOCOLS = {
     "lattice-clones": lambda: clones(weiss(), 1.0, 9),
     "metropolis-clones": lambda: clones(cards.load("potts-2d-q10", POTTS), 0.7, 5),
     "overdamped-clones": lambda: clones(saddle(), 2e-2, 7),
+    "canonical": lambda: sampling(spins(), sweeps=180),
+    "exchange": lambda: sampling(spins(**{"sample.exchange": True}), sweeps=260),
+    "exchange-of-clusters": lambda: sampling(
+        spins(**{"sample.exchange": True, "sample.dynamics": "wolff"}), sweeps=150),
+    "exchange-one-at-a-time": lambda: sampling(
+        spins(**{"kind": "potts-2d", "parameters.q": 3, "sample.exchange": True}), sweeps=150),
+    "quench": lambda: relaxation(spins(), sweeps=150),
+    "quench-in-words": lambda: relaxation(spins(**{"relaxation.replicas": 512}), sweeps=150),
+    "ramp": lambda: relaxation(spins(), ramp=True, sweeps=13),
     "noise-free": lambda: clones(saddle(), 0.0, 1),
     "training": lambda: training(network(), 3, 200),
     "network-clones": lambda: clones(network(), 1e-3, 3),
@@ -393,6 +434,34 @@ def test_more_steps_extend_a_training_to_the_longer_one(call, no_figures, differ
     assert call("phasegrok", "resume", "a.h5", "--steps", 300).code == 0
     assert call(*words, "--steps", 300, "--out", "whole.h5").code == 0
     assert differences("a.h5", "whole.h5") == []
+
+
+@pytest.mark.parametrize("name", ["sample", "quench"])
+def test_more_sweeps_extend_replicas_to_the_longer_run(call, no_figures, stop_at, differences,
+                                                       name):
+    """In two steps, the second interrupted."""
+    words = RUNS[name][:-1]
+    assert call(*words, 1300, "--out", "a.h5").code == 0
+    assert call("phasegrok", "resume", "a.h5", "--sweeps", 2000).code == 0
+    stop_at(2)
+    more = call("phasegrok", "resume", "a.h5", "--sweeps", 3100, "--checkpoint", 0.01)
+    assert more.code in (0, 3)  # 0 where it was done before the second block
+    stop_at(0)
+    assert call("phasegrok", "resume", "a.h5").code == 0
+    assert call(*words, 3100, "--out", "whole.h5").code == 0
+    assert differences("a.h5", "whole.h5") == []
+
+
+def test_a_ramp_is_not_extended(call, no_figures):
+    """Its rates are halves of the total: another total is another run."""
+    words = RUNS["ramp"]
+    assert call(*words, "--out", "a.h5").code == 0
+    raw = Path("a.h5").read_bytes()
+    for sweeps in (250, 5000):
+        refused = call("phasegrok", "resume", "a.h5", "--sweeps", sweeps)
+        assert refused.code == 2 and len(refused.errors) == 1, refused.err
+        assert Path("a.h5").read_bytes() == raw
+    assert "start another run" in refused.errors[0]
 
 
 # --- changed sources ------------------------------------------------------------------------------
