@@ -524,7 +524,7 @@ def _two_time_panels(left, right, two: Group) -> None:
                    markersize=3, color=_COLOURS[0])
     right.plot(waits, waits, "--", color=_GREY, linewidth=0.8, label=r"$\tau_a = t_w$")
     right.set(xscale="log", yscale="log", xlabel="age $t_w$ (sweeps)",
-              ylabel=r"$\tau_a$, $C$ falls to 1/e (sweeps)")
+              ylabel=r"relaxation time $\tau_a$ (sweeps)")
     right.legend()
 
 

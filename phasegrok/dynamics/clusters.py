@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegrok.compiled import kernel, over_threads
-from phasegrok.dynamics.replicas import Replicas
-from phasegrok.rng import below, next_word, streams, uniform
-from phasegrok.systems.discrete import draw_and_prepare, prepare
+from phasegrok.dynamics.replicas import LocalStates, Replicas
+from phasegrok.rng import below, next_word, uniform
+from phasegrok.systems.discrete import prepare
 from phasegrok.systems.ising import Ising
 from phasegrok.systems.potts import Potts2D
 
@@ -326,7 +326,7 @@ def fits(systems: tuple, dynamics: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Clusters:
+class Clusters(LocalStates):
     """Engine: cluster dynamics of Ising spins on any graph, and of the Potts model.
 
     Parameters
@@ -361,28 +361,9 @@ class Clusters:
             return f"wolff, {self.clusters} cluster{'s' if self.clusters > 1 else ''} a sweep"
         return "swendsen-wang, all bonds once a sweep"
 
-    def start(self, seed: int, point, ordered_r: np.ndarray, n_rungs: int) -> Replicas:
-        """K rungs of R replicas, ordered (all spins up, or all sites of colour 0) or random."""
-        shape = n_rungs, len(ordered_r)
-        system = self.systems[0]
-        rng = [streams(seed, [point, "clusters", k], shape[1]) for k in range(n_rungs)]
-        replicas = Replicas(
-            configurations=np.zeros((*shape, system.n_sites), dtype=np.int8),
-            cache=np.zeros((*shape, system.cache_size), dtype=np.int64),
-            energy=np.zeros(shape), phi=np.zeros(shape), rng=np.array(rng),
-        )  # fmt: skip
-        for k, r in np.ndindex(shape):
-            system, sigma = self._system(r, shape[1]), replicas.configurations[k, r]
-            values = np.zeros(2)
-            if ordered_r[r]:
-                sigma[:] = system.configuration(1.0, np.random.default_rng(0))
-            draw_and_prepare(system, not ordered_r[r], sigma, replicas.cache[k, r], values,
-                             replicas.rng[k, r])
-            replicas.energy[k, r], replicas.phi[k, r] = values
-        return replicas
-
-    def _system(self, r: int, n_replicas: int):
-        return self.systems[r // (n_replicas // len(self.systems))]
+    @property
+    def _stream(self) -> str:
+        return "clusters"  # however many make a sweep
 
     def advance(self, replicas: Replicas, k: int, temperature: float, n_sweeps: int,
                 energy_rt: np.ndarray, phi_rt: np.ndarray) -> None:
@@ -392,8 +373,9 @@ class Clusters:
 
         def advance_one(r):
             values = np.array([replicas.energy[k, r], replicas.phi[k, r]])
-            one(self._system(r, n_replicas), temperature, n_sweeps, replicas.configurations[k, r],
-                replicas.cache[k, r], values, replicas.rng[k, r], energy_rt[r], phi_rt[r])
+            one(self._system_of(r, n_replicas), temperature, n_sweeps,
+                replicas.configurations[k, r], replicas.cache[k, r], values, replicas.rng[k, r],
+                energy_rt[r], phi_rt[r])
             replicas.energy[k, r], replicas.phi[k, r] = values
 
         over_threads(advance_one, n_replicas)
@@ -420,25 +402,3 @@ class Clusters:
         state = np.empty(system.n_sites + 1, dtype=np.int8)
         _swendsen_wang_sweeps(system, bonds, q, p_k, h, float(_active(2.0 * abs(h), temperature)),
                               n_sweeps, sigma, cache, values, rng, parent, state, energy_t, phi_t)
-
-    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Overlap of each replica in ``a`` and ``b``: (q x - 1)/(q - 1) with the share x of sites
-        that agree, which for spins (q = 2) is sum_i s_i s'_i / N."""
-        q = getattr(self.systems[0], "q", 2)
-        return (q * (a == b).mean(axis=1) - 1.0) / (q - 1.0)
-
-    def neighbours(self, a: np.ndarray) -> np.ndarray:
-        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
-        return a[np.arange(len(a)) ^ 1]
-
-    def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
-        """Exchange configuration, cache, E and Phi of rungs k and k + 1 where accepted."""
-        for array in (replicas.configurations, replicas.cache, replicas.energy, replicas.phi):
-            array[[k, k + 1]] = np.where(
-                accepted_r.reshape(1, -1, *[1] * (array.ndim - 2)),
-                array[[k + 1, k]], array[[k, k + 1]],
-            )  # fmt: skip
-
-    def unpacked(self, a: np.ndarray) -> np.ndarray:
-        """int8 (R, N) local states: the configurations themselves."""
-        return a

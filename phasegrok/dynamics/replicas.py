@@ -98,31 +98,26 @@ def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r
                rng_r4[r], energy_rt[r], phi_rt[r])
 
 
-@dataclasses.dataclass(frozen=True)
-class SingleFlip:
-    """Engine for every discrete system: one site of one replica at a time, at random sites.
-
-    Parameters
-    ----------
-    systems : tuple
-        One system a disorder sample.
-    dynamics : str
-        ``metropolis`` or ``heat-bath``.
-    """
+class LocalStates:
+    """What engines with one int8 local state a site have in common."""
 
     systems: tuple
-    dynamics: str
 
     @property
     def name(self) -> str:
-        """Dynamics and order of updates."""
-        return f"{self.dynamics}, random sites"
+        """Dynamics and order of updates; each engine says its own."""
+        return type(self).__name__
+
+    @property
+    def _stream(self) -> str:
+        """What the engine's random numbers are drawn for."""
+        return self.name
 
     def start(self, seed: int, point, ordered_r: np.ndarray, n_rungs: int) -> Replicas:
         """Configurations of all replicas; see :class:`Engine`."""
         n_replicas, first = len(ordered_r), self.systems[0]
         shape = (n_rungs, n_replicas)
-        rng = np.stack([streams(seed, [point, self.name, k], n_replicas)
+        rng = np.stack([streams(seed, [point, self._stream, k], n_replicas)
                         for k in range(n_rungs)])
         sigma = np.zeros((*shape, first.n_sites), dtype=np.int8)
         cache = np.zeros((*shape, first.cache_size), dtype=np.int64)
@@ -135,45 +130,8 @@ class SingleFlip:
                              rng[k, r])
         return Replicas(sigma, cache, values[:, :, 0].copy(), values[:, :, 1].copy(), rng)
 
-    @functools.cached_property
-    def _updates(self) -> list[SiteUpdates]:
-        """The faster kernel of Ising spins, one a sample."""
-        return [SiteUpdates(system, self.dynamics) for system in self.systems]
-
     def _system_of(self, r: int, n_replicas: int):
         return self.systems[r * len(self.systems) // n_replicas]
-
-    def advance(self, replicas: Replicas, k: int, temperature: float, n_sweeps: int,
-                energy_rt: np.ndarray, phi_rt: np.ndarray) -> None:
-        """Advance rung ``k``; see :class:`Engine`."""
-        n_replicas = replicas.energy.shape[1]
-        values = np.stack([replicas.energy[k], replicas.phi[k]], axis=1)
-        heat_bath = bool(DYNAMICS[self.dynamics])
-        per_sample = n_replicas // len(self.systems)
-        small = n_replicas * n_sweeps * self.systems[0].n_sites < _WORTH_A_THREAD
-        size = per_sample if small else max(1, min(per_sample, -(-n_replicas // n_threads())))
-        chunks = [slice(a, min(a + size, b)) for b in range(per_sample, n_replicas + 1, per_sample)
-                  for a in range(b - per_sample, b, size)]
-
-        def move(chunk):
-            system = self._system_of(chunk.start, n_replicas)
-            if isinstance(system, Ising):
-                updates = self._updates[chunk.start * len(self.systems) // n_replicas]
-                for r in range(chunk.start, chunk.stop):
-                    updates.advance(temperature, n_sweeps, replicas.configurations[k, r],
-                                    replicas.cache[k, r], values[r], replicas.rng[k, r],
-                                    energy_rt[r], phi_rt[r])
-                return
-            _move(system, heat_bath, temperature, n_sweeps,
-                  replicas.configurations[k, chunk], replicas.cache[k, chunk], values[chunk],
-                  replicas.rng[k, chunk], energy_rt[chunk], phi_rt[chunk])
-
-        if small:
-            for chunk in chunks:
-                move(chunk)
-        else:
-            over_threads(lambda c: move(chunks[c]), len(chunks))
-        replicas.energy[k], replicas.phi[k] = values.T
 
     def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Overlap of each replica in ``a`` and ``b``: sum_i s_i s'_i / N, or for q colours
@@ -207,3 +165,61 @@ class SingleFlip:
                              replicas.configurations[k, r], replicas.cache[k, r], values,
                              replicas.rng[k, r])
             replicas.energy[k, r], replicas.phi[k, r] = values
+
+
+@dataclasses.dataclass(frozen=True)
+class SingleFlip(LocalStates):
+    """Engine for every discrete system: one site of one replica at a time, at random sites.
+
+    Parameters
+    ----------
+    systems : tuple
+        One system a disorder sample.
+    dynamics : str
+        ``metropolis`` or ``heat-bath``.
+    """
+
+    systems: tuple
+    dynamics: str
+
+    @property
+    def name(self) -> str:
+        """Dynamics and order of updates."""
+        return f"{self.dynamics}, random sites"
+
+    @functools.cached_property
+    def _updates(self) -> list[SiteUpdates]:
+        """The faster kernel of Ising spins, one a sample."""
+        return [SiteUpdates(system, self.dynamics) for system in self.systems]
+
+    def advance(self, replicas: Replicas, k: int, temperature: float, n_sweeps: int,
+                energy_rt: np.ndarray, phi_rt: np.ndarray) -> None:
+        """Advance rung ``k``; see :class:`Engine`."""
+        n_replicas = replicas.energy.shape[1]
+        values = np.stack([replicas.energy[k], replicas.phi[k]], axis=1)
+        heat_bath = bool(DYNAMICS[self.dynamics])
+        per_sample = n_replicas // len(self.systems)
+        small = n_replicas * n_sweeps * self.systems[0].n_sites < _WORTH_A_THREAD
+        size = per_sample if small else max(1, min(per_sample, -(-n_replicas // n_threads())))
+        chunks = [slice(a, min(a + size, b)) for b in range(per_sample, n_replicas + 1, per_sample)
+                  for a in range(b - per_sample, b, size)]
+
+        def move(chunk):
+            system = self._system_of(chunk.start, n_replicas)
+            if isinstance(system, Ising):
+                updates = self._updates[chunk.start * len(self.systems) // n_replicas]
+                for r in range(chunk.start, chunk.stop):
+                    updates.advance(temperature, n_sweeps, replicas.configurations[k, r],
+                                    replicas.cache[k, r], values[r], replicas.rng[k, r],
+                                    energy_rt[r], phi_rt[r])
+                return
+            _move(system, heat_bath, temperature, n_sweeps,
+                  replicas.configurations[k, chunk], replicas.cache[k, chunk], values[chunk],
+                  replicas.rng[k, chunk], energy_rt[chunk], phi_rt[chunk])
+
+        if small:
+            for chunk in chunks:
+                move(chunk)
+        else:
+            over_threads(lambda c: move(chunks[c]), len(chunks))
+        replicas.energy[k], replicas.phi[k] = values.T
