@@ -22,6 +22,7 @@ from phasegrok.systems.discrete import n_values, value_of
 _PER_OCTAVE = 4  # times of measurement a factor of two
 _WAITING_RATIO = 4  # ratio of successive waiting times
 _RAMP_RATIO = 2  # ratio of successive cooling rates
+_ROWS = 256  # replicas whose overlaps with all others are held at a time
 
 
 def log_times(last: int) -> np.ndarray:
@@ -37,9 +38,9 @@ def waiting_times(last: int) -> np.ndarray:
     return times[times <= last]
 
 
-def _products(sigma_rn: np.ndarray) -> np.ndarray:
+def _products(sigma_an: np.ndarray, sigma_bn: np.ndarray) -> np.ndarray:
     """Mean over sites of products of all pairs of rows; sums of integers, exact in any order."""
-    return (sigma_rn @ sigma_rn.T).astype(float) / sigma_rn.shape[1]
+    return (sigma_an @ sigma_bn.T).astype(float) / sigma_an.shape[1]
 
 
 def dependent_replicas(engine: Engine) -> int:
@@ -211,19 +212,23 @@ class Quench:
         each = sigma_srn.shape[1]
         if each < 2:
             return np.full(self.replicas, np.nan)
+        rows = [self._square_overlaps(sigma_rn, slice(a, a + _ROWS)) for sigma_rn in sigma_srn
+                for a in range(0, each, _ROWS)]
+        return np.concatenate(rows)
+
+    def _square_overlaps(self, sigma_rn: np.ndarray, some: slice) -> np.ndarray:
+        """Mean of q^2 of ``some`` replicas of a sample with all its others."""
         values = [value_of(self.system, v) for v in range(n_values(self.system))]
         q = len(values)
-        rows = []
-        for sigma_rn in sigma_srn:
-            if values == list(range(q)):  # the fraction that agrees, less that of chance
-                agree = np.sum([_products((sigma_rn == v).astype(np.float32)) for v in values],
-                               axis=0)
-                overlap = (q * agree - 1.0) / (q - 1.0)
-            else:
-                overlap = _products(sigma_rn.astype(np.float32))
-            square = overlap**2
-            rows.append((square.sum(axis=1) - square.diagonal()) / (each - 1))
-        return np.concatenate(rows)
+        if values == list(range(q)):  # the fraction that agrees, less that of chance
+            same = ((sigma_rn == v).astype(np.float32) for v in values)
+            agree = np.sum([_products(rows[some], rows) for rows in same], axis=0)
+            square = ((q * agree - 1.0) / (q - 1.0)) ** 2
+        else:
+            rows = sigma_rn.astype(np.float32)
+            square = _products(rows[some], rows) ** 2
+        itself = square.diagonal(some.start)
+        return (square.sum(axis=1) - itself) / (len(sigma_rn) - 1)
 
     def status(self, state: QuenchState) -> str:
         """The energy now."""
