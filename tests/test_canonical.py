@@ -98,8 +98,9 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("name, exchange", [
-    ("metropolis", False), ("heat-bath", True), ("multi-spin", False), ("multi-spin", True),
-    ("checkerboard", True), ("wolff", False), ("swendsen-wang", True)])
+    ("heat-bath", True), ("multi-spin", False), ("swendsen-wang", True),
+    *(pytest.param(name, exchange, marks=pytest.mark.slow) for name, exchange in (
+        ("metropolis", False), ("multi-spin", True), ("checkerboard", True), ("wolff", False)))])
 def test_averages_of_a_small_lattice(monkeypatch, name, exchange):
     """Errors small enough to see 3 % of every quantity."""
     monkeypatch.setattr(compiled, "n_threads", lambda: 1)  # starting threads would take longer
@@ -120,7 +121,7 @@ def test_averages_of_a_small_lattice(monkeypatch, name, exchange):
     assert np.abs(z_of(between, exact, EVEN[:5])).max() < 6.0  # eight groups: Student's t
 
 
-@pytest.mark.parametrize("exchange", [False, True])
+@pytest.mark.parametrize("exchange", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_errors_are_honest(exchange):
     """z over 30 seeds and three temperatures has rms 1, for every observable."""
     engine = SingleFlip((build("ising-2d", L=3, h=0.1),), "heat-bath")
@@ -154,7 +155,8 @@ def glass_of_27():
     return parameters.build(arrays), table
 
 
-@pytest.mark.parametrize("engine", ["metropolis", "multi-spin"])
+@pytest.mark.parametrize("engine", [
+    pytest.param("metropolis", marks=pytest.mark.slow), "multi-spin"])
 def test_exchange_equilibrates_a_spin_glass(engine):
     """Every rung has the Boltzmann histogram of energies, which without exchange it has not."""
     system, (levels, M, number) = glass_of_27()
@@ -431,7 +433,8 @@ def test_samples_that_cannot_be_drawn(name, words):
     assert words in line and name in line
 
 
-@pytest.mark.parametrize("order", ["random-site", "single"])
+@pytest.mark.parametrize("order", [
+    "random-site", pytest.param("single", marks=pytest.mark.slow)])
 def test_averages_over_samples(order):
     """Each sample against its enumeration; the error is the scatter, thermal errors stand apart."""
     card, n = glass_card(), 5
@@ -484,7 +487,7 @@ def test_pairs_never_cross_samples():
 # --- evidence of equilibrium ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_equilibrium_is_rarely_doubted(samples):
     """Forty seeds of a fast system: at most two are said not to be converged."""
     card = glass_card()

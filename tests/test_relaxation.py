@@ -67,7 +67,7 @@ def test_glauber_chain(multi_spin, temperature):
               SingleFlip(systems, "heat-bath"))
     protocol = Quench(engine, temperature, 64 * 40, 128)
     z_e, z_c = [], []
-    for seed in range(3):
+    for seed in range(2):
         groups = protocol.result(advanced(protocol, seed))
         one, two = groups["relaxation"], groups["two_time_overlap"]
         exact = glauber.quench_energy(one["time"], temperature, J, N)
