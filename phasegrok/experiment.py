@@ -366,7 +366,9 @@ class Job:
                              f"{self._total} would cut it short: give {before} or more")
         try:
             return protocol.restore(self._previous.state)
-        except (TypeError, KeyError, ValueError) as error:
+        except ValueError as error:
+            raise InputError(f"{self.path} cannot be continued so: {error}") from error
+        except (TypeError, KeyError) as error:
             raise InputError(f"{self.path}: its checkpoint is of another version of phasegrok and "
                              f"cannot be continued: {error}") from error
 
