@@ -257,6 +257,7 @@ def exact_tau(N, temperature):
     return first_passage.curie_weiss_first_passage(N, temperature, 0.0, 0.9, J3=1.0)
 
 
+@pytest.mark.slow
 def test_components_of_curie_weiss_against_exact_values():
     measured = curie_weiss_measurements()
     found = judged()[0]
