@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegrok.compiled import kernel, over_threads
-from phasegrok.dynamics.replicas import LocalStates, Replicas
+from phasegrok.dynamics.replicas import WORTH_A_THREAD, LocalStates, Replicas
 from phasegrok.rng import below, next_word, uniform
 from phasegrok.systems.discrete import prepare
 from phasegrok.systems.ising import Ising
@@ -378,7 +378,11 @@ class Clusters(LocalStates):
                 energy_rt[r], phi_rt[r])
             replicas.energy[k, r], replicas.phi[k, r] = values
 
-        over_threads(advance_one, n_replicas)
+        if n_replicas * n_sweeps * self.systems[0].n_sites < WORTH_A_THREAD:
+            for r in range(n_replicas):
+                advance_one(r)
+        else:
+            over_threads(advance_one, n_replicas)
 
     def _wolff(self, system, temperature, n_sweeps, sigma, cache, values, rng, energy_t, phi_t):
         places = np.empty(system.n_sites + 1, dtype=np.uint32)  # one more: pushed without a branch

@@ -23,7 +23,7 @@ from phasegrok.rng import streams
 from phasegrok.systems.discrete import draw_and_prepare, n_values, value_of
 from phasegrok.systems.ising import Ising
 
-_WORTH_A_THREAD = 300_000  # updates; to start threads takes as long as a few thousand
+WORTH_A_THREAD = 300_000  # updates; to start threads takes as long as a few thousand
 
 
 @dataclasses.dataclass
@@ -199,7 +199,7 @@ class SingleFlip(LocalStates):
         values = np.stack([replicas.energy[k], replicas.phi[k]], axis=1)
         heat_bath = bool(DYNAMICS[self.dynamics])
         per_sample = n_replicas // len(self.systems)
-        small = n_replicas * n_sweeps * self.systems[0].n_sites < _WORTH_A_THREAD
+        small = n_replicas * n_sweeps * self.systems[0].n_sites < WORTH_A_THREAD
         size = per_sample if small else max(1, min(per_sample, -(-n_replicas // n_threads())))
         chunks = [slice(a, min(a + size, b)) for b in range(per_sample, n_replicas + 1, per_sample)
                   for a in range(b - per_sample, b, size)]
