@@ -325,6 +325,8 @@ def spins(**changes):
 
 PROTOCOLS = {
     "wang-landau": lambda: wang_landau(cards.load("ising-2d", {"L": 4}), 400, 3),
+    "wang-landau-in-windows": lambda: wang_landau(
+        cards.load("ising-2d", {"L": 4, "windows": 3}), 400, 3),
     "wang-landau-joint": lambda: wang_landau(
         cards.load("ising-perceptron", {"N": 11, "P": 11}), 400, 3, joint=True),
     "lattice-clones": lambda: clones(weiss(), 1.0, 9),
