@@ -190,8 +190,9 @@ class WangLandau:
         over_threads(
             lambda k: flat_histogram.advance(
                 moved, self.joint, producing, self.schedule == "samc",
-                self.system.log_n_states, n, ends, low_k, high_k, state.share, state.thinning, state.sigma[k],
-                state.cache[k], state.values[k], state.rng[k], state.log_g[k], state.visits[k],
+                self.system.log_n_states, n, ends, low_k, high_k, state.share,
+                state.thinning, state.sigma[k], state.cache[k], state.values[k], state.rng[k],
+                state.log_g[k], state.visits[k],
                 state.offsets[k], state.columns, state.attempts[k], state.log_f[k],
                 state.counters[k], state.where[k], state.end[k], *scratch[k]),
             self.walkers,
