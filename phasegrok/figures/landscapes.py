@@ -13,13 +13,16 @@ def density_lines(group: Group) -> str:
     log_g, error = group["log_g"], group["log_g_err"]
     known = np.isfinite(log_g)
     a = group.attributes
-    state = "complete" if a["complete"] else "NOT COMPLETE"
     errors = error[known & np.isfinite(error)]
     worst = f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat" if (
         len(errors)) else "errors not known"
     return (f"density of states: {known.sum()} cells, {a['walkers']} walkers x {a['sweeps']} "
-            f"sweeps ({a['learning_sweeps']} learning); {worst}\n"
-            f"{state}: {a['complete_reason']}")
+            f"sweeps ({a['learning_sweeps']} learning){_windows(a)}; {worst}\n"
+            f"{'complete' if a['complete'] else 'NOT COMPLETE'}: {a['complete_reason']}")
+
+
+def _windows(a: dict) -> str:
+    return f", {a['windows']} windows" if a.get("windows", 1) > 1 else ""
 
 
 def thermodynamics_table(group: Group) -> str:
