@@ -13,6 +13,7 @@ benchmarks/results/wang_landau_error.json.
 """
 
 import argparse
+import functools
 import json
 import math
 import time
@@ -27,24 +28,22 @@ from phasegrok.systems.ising import Lattice2DParameters
 from phasegrok.theory.ising import exact_density_of_states
 
 TARGET, WALKERS, CORES = 1e-3, 8, 2
-ATTEMPTS = {16: 2e9, 32: 8e9}  # of all walkers together in the longest run
+ATTEMPTS = {16: 2e9, 32: 4e9}  # of all walkers together in the longest run
 LENGTHS = 6  # runs of attempts, attempts/2, ...
 
 
+@functools.cache
+def exact(L):
+    """Energies and ln g."""
+    energy_c, g_c = exact_density_of_states(L)
+    return energy_c, np.array([math.log(g) for g in g_c])
+
+
 def error_of(L, energy_c, log_g_c):
-    """Root mean square of ln g - exact over all energies; NaN if one is missing."""
-    levels_c, g_c = exact(L)
-    if not np.array_equal(energy_c, levels_c):
-        return math.nan
-    return float(np.sqrt(np.mean((log_g_c - g_c) ** 2)))
-
-
-def exact(L, known={}):  # noqa: B006
-    """Energies and ln g, made once."""
-    if L not in known:
-        energy_c, g_c = exact_density_of_states(L)
-        known[L] = energy_c, np.array([math.log(g) for g in g_c])
-    return known[L]
+    """Energies that were not found, and the root mean square of ln g - exact; NaN if any."""
+    levels_c, exact_c = exact(L)
+    missing = len(levels_c) - np.isin(levels_c, energy_c[np.isfinite(log_g_c)]).sum()
+    return missing, np.sqrt(np.mean((log_g_c - exact_c) ** 2)) if missing == 0 else math.nan
 
 
 def lengths(attempts):
@@ -53,7 +52,7 @@ def lengths(attempts):
 
 
 def ours(L, seed, attempts):
-    """Points (wall seconds, core seconds, error) of whole runs of growing length."""
+    """Points (wall seconds, core seconds, missing, error) of whole runs of growing length."""
     system = Lattice2DParameters(L=L).build({})
     points = []
     for n in [L * L * WALKERS * 64, *lengths(attempts)]:  # the first compiles
@@ -64,7 +63,7 @@ def ours(L, seed, attempts):
             protocol.advance(state, protocol.total())
         group = protocol.result(state)["density_of_states"]
         wall, core = time.perf_counter() - wall, time.process_time() - core
-        points.append((wall, core, error_of(L, group["energy"], group["log_g"])))
+        points.append((wall, core, *error_of(L, group["energy"], group["log_g"])))
     return points[1:]
 
 
@@ -81,11 +80,10 @@ def peer(L, seed, attempts):
         done += step
         for work in [pool.submit(w.advance, step) for pool, w in zip(pools, walkers)]:
             work.result()
-        found = [w.log_g() for w in walkers]
-        error = math.nan
-        if all(np.array_equal(found[0][0], energy) for energy, _ in found):
-            error = error_of(L, found[0][0], np.mean([log_g for _, log_g in found], axis=0))
-        points.append((time.perf_counter() - wall, time.process_time() - core, error))
+        energies = functools.reduce(np.intersect1d, [w.log_g()[0] for w in walkers])
+        mean_c = np.mean([w.log_g()[1][np.isin(w.log_g()[0], energies)] for w in walkers], axis=0)
+        points.append((time.perf_counter() - wall, time.process_time() - core,
+                       *error_of(L, energies, mean_c)))
     for pool in pools:
         pool.shutdown()
     return points
@@ -95,15 +93,17 @@ def measure(run, L, seeds, attempts):
     """Curve of the error against seconds, and the seconds to the target."""
     points_ntx = np.array([run(L, seed, attempts) for seed in range(1, seeds + 1)])
     wall_t, core_t = points_ntx[:, :, :2].mean(axis=0).T
-    error_t = np.sqrt((points_ntx[:, :, 2] ** 2).mean(axis=0))
-    late = np.flatnonzero(np.isfinite(error_t))[-3:]
-    row = dict(L=L, seeds=seeds, attempts=attempts, wall_seconds=wall_t.tolist(),
-               core_seconds=core_t.tolist(), error=error_t.tolist(),
-               error_of_seeds=points_ntx[:, :, 2].tolist())
+    missing_t = points_ntx[:, :, 2].max(axis=0)
+    error_t = np.sqrt((points_ntx[:, :, 3] ** 2).mean(axis=0))
+    late = np.flatnonzero(missing_t == 0)[-3:]
+    row = dict(L=L, seeds=seeds, attempts=lengths(attempts), wall_seconds=wall_t.tolist(),
+               core_seconds=core_t.tolist(), missing=missing_t.tolist(), error=error_t.tolist(),
+               error_of_seeds=points_ntx[:, :, 3].tolist())
     for name, seconds_t in (("wall", wall_t), ("core", core_t)):
         # the mean of ln(error^2 t): the law error^2 = a / t
-        a = np.exp(np.mean(np.log(error_t[late] ** 2 * seconds_t[late])))
-        row[f"{name}_seconds_to_target"] = float(a / TARGET**2)
+        late_t = error_t[late] ** 2 * seconds_t[late]
+        needed = np.exp(np.mean(np.log(late_t))) / TARGET**2 if late.size else math.nan
+        row[f"{name}_seconds_to_target"] = float(needed)
     row["extrapolated"] = bool(not error_t[-1] <= TARGET)
     return row
 
@@ -113,25 +113,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", choices=("ours", "peer"), help="one side only")
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--scale", type=float, default=1.0, help="factor of all numbers of attempts")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor of all attempts")
     arguments = parser.parse_args()
     path = RESULTS / "wang_landau_error.json"
     old = json.loads(path.read_text())["rows"] if path.is_file() else []
-    rows = []
-    print("side   L  attempts   wall s   core s    error")
+    rows = {(row["side"], row["L"]): row for row in old}
+    print("side   L  attempts   wall s   core s  missing    error")
     for side, run in (("ours", ours), ("peer", peer)):
-        if arguments.side not in (None, side):
-            rows += [row for row in old if row["side"] == side]
-            continue
-        for L, attempts in ATTEMPTS.items():
+        for L, attempts in ATTEMPTS.items() if arguments.side in (None, side) else ():
             row = dict(side=side) | measure(run, L, arguments.seeds, arguments.scale * attempts)
-            rows.append(row)
-            for n, *point in zip(lengths(row["attempts"]), row["wall_seconds"],
-                                 row["core_seconds"], row["error"]):
-                print(f"{side:4s} {L:4d} {n:9.2e} {point[0]:8.1f} {point[1]:8.1f} {point[2]:8.4f}")
+            rows[side, L] = row
+            for n, *point in zip(row["attempts"], row["wall_seconds"],
+                                 row["core_seconds"], row["missing"], row["error"]):
+                print(f"{side:4s} {L:4d} {n:9.2e} {point[0]:8.1f} {point[1]:8.1f} {point[2]:8.0f} "
+                      f"{point[3]:8.4f}")
             print(f"core s to {TARGET:g}: {row['core_seconds_to_target']:.3g}"
                   + (" (extrapolated)" if row["extrapolated"] else ""), flush=True)
-    save("wang_landau_error", [], arguments.seeds, rows, target=TARGET, cores=CORES)
+            save("wang_landau_error", [], row["seeds"], list(rows.values()), target=TARGET,
+                 cores=CORES)
 
 
 if __name__ == "__main__":
