@@ -87,7 +87,9 @@ class DensityOfStates(_Section):
     """Settings of Wang-Landau sampling."""
 
     sweeps: int = Field(200_000, ge=2, description="sweeps of each walker; half learn")
-    walkers: int = Field(8, ge=1, le=1024, description="independent walkers")
+    walkers: int = Field(8, ge=1, le=1024, description="independent ladders of walkers")
+    windows: int = Field(0, ge=0, le=64, description="windows of energy of a ladder; 0: by nats")
+    schedule: Literal["halving", "samc"] = Field("halving", description="how ln f falls")
 
 
 class Thermodynamics(_Section):

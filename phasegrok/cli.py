@@ -66,7 +66,7 @@ def _models(arguments: list[str]) -> None:
     argparse.ArgumentParser(prog="phasegrok models",
                             description="List the model cards.").parse_args(arguments)
     from phasegrok import cards
-    from phasegrok.figures import table
+    from phasegrok.figures.common import table
 
     rows = []
     for name, path in cards.available().items():

@@ -50,7 +50,8 @@ def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = Non
         system.energy_levels()
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
-    return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint)
+    return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint,
+                      settings.windows, settings.schedule)
 
 
 def temperature_table(card: Card, text: str | None = None) -> np.ndarray:

@@ -98,9 +98,10 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("name, exchange", [
-    ("metropolis", False), ("multi-spin", True), ("wolff", False), ("swendsen-wang", True),
+    ("metropolis", False), ("multi-spin", True), ("wolff", False),
     *[pytest.param(*row, marks=pytest.mark.slow) for row in (
-        ("heat-bath", True), ("multi-spin", False), ("checkerboard", True))]])
+        ("heat-bath", True), ("multi-spin", False), ("checkerboard", True),
+        ("swendsen-wang", True))]])
 def test_averages_of_a_small_lattice(monkeypatch, name, exchange):
     """Errors small enough to see 3 % of every quantity."""
     monkeypatch.setattr(compiled, "n_threads", lambda: 1)  # starting threads would take longer

@@ -68,6 +68,7 @@ def chain_energy(temperature):
     return -J * (t + t ** (N - 1)) / (1.0 + t**N)
 
 
+@pytest.mark.slow  # compiles every kernel for one more system
 def test_system_gives_the_exact_averages(folder):
     run_phasegrok(folder, "run", "sample", "ising-chain.toml", "--sweeps", "20000",
                   "--out", "averages.h5")

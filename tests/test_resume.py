@@ -325,6 +325,8 @@ def spins(**changes):
 
 PROTOCOLS = {
     "wang-landau": lambda: wang_landau(cards.load("ising-2d", {"L": 4}), 400, 3),
+    "wang-landau-in-windows": lambda: wang_landau(
+        cards.load("ising-2d", {"L": 4, "windows": 3}), 400, 3),
     "wang-landau-joint": lambda: wang_landau(
         cards.load("ising-perceptron", {"N": 11, "P": 11}), 400, 3, joint=True),
     "lattice-clones": lambda: clones(weiss(), 1.0, 9),
@@ -391,7 +393,8 @@ def test_more_sweeps_extend_production(call, no_figures, stop_at, differences):
     density = second["density_of_states"].attributes
     assert density["sweeps"] == 6000 and density["learning_sweeps"] == 1500
     assert np.array_equal(first.state["log_g"], second.state["log_g"])
-    made = second.state["visits"].sum(axis=(1, 2)) - first.state["visits"].sum(axis=(1, 2))
+    made = second.state["visits"].sum(axis=(1, 2, 3)) - first.state["visits"].sum(
+        axis=(1, 2, 3))
     assert made.tolist() == [3000 * 16] * 2
     assert np.all(second.state["visits"] >= first.state["visits"])
     stop_at(2)

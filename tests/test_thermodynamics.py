@@ -399,6 +399,7 @@ def noisy(log_g_Em, n_walkers, sigma, rng):
     return total, rows
 
 
+@pytest.mark.slow
 def test_errors_of_coexistence_and_spinodals_are_honest():
     energies, m, log_g_Em = curie_weiss(60, 0.0, 1.0)
     bracket, resolution = (1.2, 1.9), 0.5

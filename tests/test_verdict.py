@@ -275,7 +275,7 @@ def components_of(times_kc, temperatures, t0, transit, seed):
     )
 
 
-@pytest.mark.parametrize("n_clones", [24, 40])
+@pytest.mark.parametrize("n_clones", [24, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic_runs_come_out_right(name, n_clones):
     law, temperatures, t0, transit, expected = SYNTHETIC[name]

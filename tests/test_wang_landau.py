@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
+from scipy.stats import kstest
 
 from phasegrok import compiled
-from phasegrok.sampling import wang_landau
-from phasegrok.sampling.wang_landau import WangLandau
+from phasegrok.sampling import flat_histogram
+from phasegrok.sampling.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.systems import parameters_class
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import perceptron as perceptron_theory
@@ -216,6 +217,77 @@ def test_stated_errors_are_right_on_average_over_seeds(name):
     assert rms(bias) < 1.7  # 20 seeds: Student's t with 19 degrees of freedom, rms 1.06
 
 
+@pytest.mark.parametrize("name, windows, schedule", [
+    ("ising L=8", 3, "halving"), ("ising L=4 joint", 2, "halving"), ("potts q=3", 2, "samc"),
+    ("ising L=4", 1, "samc")])
+def test_windows_and_schedules_give_the_same_density(name, windows, schedule):
+    system, exact = CASES[name]()
+    protocol = WangLandau(system, 60_000, 8, exact.ndim == 2, windows, schedule)
+    group = protocol.result(drive(protocol))["density_of_states"]
+    a = group.attributes
+    assert a["complete"], a["complete_reason"]
+    assert a["windows"] == windows and a["estimator"] == "transitions"
+    assert (a["exchanges"] > 1000) == (windows > 1)
+    error, z = deviations(system, exact, group)
+    assert BAND[0] < rms(z) < BAND[1]
+    assert rms(error) < SLOWER * random_walk_error(len(z), system.n_sites, 60_000)
+
+
+def test_each_window_is_visited_by_its_own_law():
+    """With frozen weights that are far from flat, window k visits cell c as g_c exp(-u_c).
+
+    An exchange of configurations that are not both in the overlap would carry visits out of the
+    windows or leave one empty; one accepted by another rule would bend the shares.
+    """
+    system, exact = ising(4)
+    protocol = WangLandau(system, 60_000, 8, False, 3)
+    state = protocol.init(1)
+    while protocol.done(state) < state.learning_sweeps:
+        protocol.advance(state, 10**9)
+    seen = np.isfinite(exact)
+    u = np.where(seen, exact + np.random.default_rng(1).normal(size=exact.size), -np.inf)
+    state.log_g[:] = u[:, None]
+    while protocol.done(state) < protocol.total():
+        protocol.advance(state, 10**9)
+    z = []
+    for k, (low, high) in enumerate(state.bounds):
+        visits_we = state.visits[:, k, :, 0]
+        inside = seen & (np.arange(seen.size) >= low) & (np.arange(seen.size) <= high)
+        assert visits_we[:, ~inside].sum() == 0
+        share_we = visits_we[:, inside] / visits_we.sum(axis=1, keepdims=True)
+        law = np.exp(exact[inside] - u[inside])
+        law /= law.sum()
+        assert np.abs(share_we.mean(axis=0) / law - 1.0).max() < 0.1
+        error = share_we.std(axis=0, ddof=1) / math.sqrt(8)
+        z.append((share_we.mean(axis=0) - law) / error)
+    assert BAND[0] < rms(np.concatenate(z)) < 2.0
+
+
+def test_exponential_variates():
+    """Equal to -ln u to rounding, so exponential."""
+    words = np.random.default_rng(1).integers(0, 2**64, 200_000, dtype=np.uint64)
+    words[:3] = 0, 2**64 - 1, 2**63
+    variates = np.zeros(words.size)
+    flat_histogram.exponential_variates(words, variates, words.size)
+    u = ((words >> np.uint64(11)).astype(float) + 1.0) * 2.0**-53
+    assert variates == pytest.approx(-np.log(u), rel=1e-14, abs=1e-15)
+    assert kstest(variates[3:], "expon").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_windows_span_equal_nats(k):
+    """Of a parabola, whose slope is largest at its ends: narrow windows there, wide ones inside."""
+    x = np.linspace(-1.0, 1.0, 401)
+    log_g = 500.0 * (1.0 - x**2)
+    bounds = windows_by_nats(log_g, k)
+    assert bounds[0, 0] == 0 and bounds[-1, 1] == 400
+    nats = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(log_g)))])
+    width = np.diff(nats[bounds], axis=1)[:, 0]
+    overlap = (nats[bounds[:-1, 1]] - nats[bounds[1:, 0]]) / width.mean()
+    assert width == pytest.approx(width.mean(), rel=0.06)
+    assert overlap == pytest.approx(OVERLAP, abs=0.05)
+
+
 @pytest.mark.slow
 def test_sixteen_by_sixteen():
     system = build("ising-2d", L=16)
@@ -331,7 +403,7 @@ def test_not_complete_where_one_walker_missed_a_ground_state(short):
     protocol, state = short
 
     def forget(a):
-        a[2, 0] = 0
+        a[2, ..., 0, :] = 0
 
     complete, reason, _ = verdict(protocol, altered(state, learned=forget, visits=forget))
     assert not complete
@@ -343,7 +415,7 @@ def test_not_complete_where_no_walker_found_the_ground_state(short):
     protocol, state = short
 
     def forget(a):
-        a[:, 0] = -np.inf if a.dtype == float else 0
+        a[..., 0, :] = -np.inf if a.dtype == float else 0
 
     complete, reason, group = verdict(
         protocol, altered(state, learned=forget, visits=forget, log_g=forget))
@@ -355,7 +427,7 @@ def test_not_complete_where_walkers_saw_different_cells(short):
     protocol, state = short
 
     def forget(a):
-        a[1, 5] = 0
+        a[1, ..., 5, :] = 0
 
     complete, reason, _ = verdict(protocol, altered(state, learned=forget, visits=forget))
     assert not complete and "same cells" in reason
@@ -369,7 +441,7 @@ def test_not_complete_where_a_cell_is_new_in_the_second_half(short):
 
 def test_not_complete_where_production_missed_a_cell_which_is_then_nan(short):
     protocol, state = short
-    complete, reason, group = verdict(protocol, altered(state, visits=lambda a: a[:, 5].fill(0)))
+    complete, reason, group = verdict(protocol, altered(state, visits=lambda a: a[:, :, 5].fill(0)))
     assert not complete and "never visited in production" in reason
     k = int(np.flatnonzero(group["energy"] == protocol.system.energy_levels()[5])[0])
     assert np.isnan(group["log_g"][k]) and np.isnan(group["log_g_err"][k])
@@ -412,9 +484,9 @@ def test_walkers_that_share_no_cell_are_reported(short):
 
     def part(a):
         for w in range(4):
-            keep = np.zeros(a.shape[1], dtype=bool)
+            keep = np.zeros(a.shape[-2], dtype=bool)
             keep[3 * w : 3 * w + 3] = True
-            a[w, ~keep] = -np.inf if a.dtype == float else 0
+            a[w, ..., ~keep, :] = -np.inf if a.dtype == float else 0
 
     complete, reason, group = verdict(
         protocol, altered(state, log_g=part, visits=part, learned=part))
@@ -458,9 +530,9 @@ def test_a_finished_run_stays_where_it_is(short):
     assert np.array_equal(copy.visits, state.visits) and np.array_equal(copy.rng, state.rng)
 
 
-@pytest.mark.parametrize("joint", [False, True])
-def test_blocks_and_threads_do_not_change_a_bit(monkeypatch, joint):
-    protocol = WangLandau(build("potts-2d", L=4, q=3), 2000, 6, joint)
+@pytest.mark.parametrize("joint, windows", [(False, 1), (True, 1), (True, 3)])
+def test_blocks_and_threads_do_not_change_a_bit(monkeypatch, joint, windows):
+    protocol = WangLandau(build("potts-2d", L=4, q=3), 2000, 6, joint, windows)
     monkeypatch.setattr(compiled, "n_threads", lambda: 1)
     whole = drive(protocol, 7)
     monkeypatch.setattr(compiled, "n_threads", lambda: 3)
@@ -482,10 +554,11 @@ def test_learning_follows_its_schedule():
     """ln f falls to n_cells/t, and the learned weights are normalised to the number of states."""
     protocol = WangLandau(build("ising-2d", L=4), 20_000, 2)
     state = protocol.init(1)
-    protocol.advance(state, 10_000)
-    assert np.all(state.counters[:, wang_landau.ONE_OVER_T] == 1)
-    assert state.log_f == pytest.approx(15.0 / (10_000 * 16), rel=1e-12)
-    assert np.all(state.counters[:, wang_landau.SEEN] == 15)
+    while protocol.done(state) < 10_000:
+        protocol.advance(state, 10_000 - protocol.done(state))
+    assert np.all(state.counters[:, flat_histogram.ONE_OVER_T] == 1)
+    assert state.log_f == pytest.approx(15.0 / (9_999 * 16), rel=1e-12)
+    assert np.all(state.counters[:, flat_histogram.SEEN] == 15)
     learned = state.log_g.reshape(2, -1)
     assert np.array_equal(learned[0], learned[1])  # the walkers' median
     assert logsumexp(learned[0]) == pytest.approx(16.0 * math.log(2.0), abs=0.1)
@@ -493,7 +566,7 @@ def test_learning_follows_its_schedule():
 
 def test_memory_covers_the_arrays():
     protocol = WangLandau(build("potts-2d", L=6, q=5), 10, 3, joint=True)
-    state = protocol.init(1)
+    state = drive(protocol)
     held = sum(getattr(state, f.name).nbytes for f in dataclasses.fields(state)
                if isinstance(getattr(state, f.name), np.ndarray))
     assert 0.6 * held < protocol.memory() < 2.0 * held

@@ -402,4 +402,4 @@ def energy_cell(system, energy):
 
 @behaviour(Ising)
 def order_cell(system, phi):
-    return int((phi + (system.first.shape[0] - 1)) / 2.0 + 0.5)
+    return int((phi + (system.first.shape[0] - 1)) * 0.5 + 0.5)

@@ -24,7 +24,8 @@ _TOLERANCE = 1e-9
 
 
 def combine_walkers(
-    histogram_wc: np.ndarray, log_weight_wc: np.ndarray, log_total: float
+    histogram_wc: np.ndarray, log_weight_wc: np.ndarray, log_total: float,
+    ladder_w: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Density of states from the production histograms of independent multicanonical walkers.
 
@@ -45,13 +46,16 @@ def combine_walkers(
         u_wc, the frozen estimate of ln g_c; +inf or NaN where the walker never knew the cell.
     log_total : float
         ln of the total number of states, e.g. N ln 2.
+    ladder_w : array_like of int, shape (W,), optional
+        Number 0, 1, ... of the ladder that a walker belongs to: walkers of one ladder exchange
+        configurations, so that only ladders are independent.  Default: every walker is its own.
 
     Returns
     -------
     log_g_c : ndarray, shape (C,)
         ln g_c; NaN where no walker was.
-    log_g_jackknife_wc : ndarray, shape (W, C)
-        The same with walker w left out.  A row is NaN where only that walker saw the cell, and NaN
+    log_g_jackknife_wc : ndarray, shape (number of ladders, C)
+        The same with ladder w left out.  A row is NaN where only that ladder saw the cell, and NaN
         altogether if the others do not determine the solution (W = 1 included), so that an error
         that cannot be given is NaN.
 
@@ -82,9 +86,10 @@ def combine_walkers(
     log_g, log_Z_w = _solve(H_wc, u_wc)
     log_g_c = np.full(visited_c.size, np.nan)
     log_g_c[visited_c] = log_g - logsumexp(log_g) + log_total
-    log_g_jackknife_wc = np.full(histogram_wc.shape, np.nan)
-    for w in range(len(H_wc)):
-        others = np.arange(len(H_wc)) != w
+    ladder_w = np.arange(len(H_wc)) if ladder_w is None else np.asarray(ladder_w)
+    log_g_jackknife_wc = np.full((int(ladder_w.max()) + 1, visited_c.size), np.nan)
+    for w in range(len(log_g_jackknife_wc)):
+        others = ladder_w != w
         H_others, u_others = H_wc[others], u_wc[others]
         if not H_others.any() or not _connected(H_others, u_others):
             continue

@@ -1,0 +1,104 @@
+"""Figures and tables of run files: what is in the file is drawn, nothing is computed anew.
+
+``save`` draws the figure of a run file beside it, as PNG and PDF; ``summary`` is the table that a
+script prints at its end; ``describe`` is ``phasegrok inspect``.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from phasegrok.figures import landscapes, networks, replicas, verdicts, waiting
+from phasegrok.figures.common import STYLE
+from phasegrok.runfile import RunFile
+
+_LINES = {
+    "density_of_states": landscapes.density_lines,
+    "effective_potential": landscapes.potential_lines,
+    "thermodynamics": landscapes.thermodynamics_table,
+    "averages": replicas.averages_table,
+    "replica_exchange": replicas.exchange_line,
+    "ramp": replicas.ramp_table,
+    "training": networks.training_table,
+    "waiting_times": waiting.waiting_lines,
+}
+"""What is printed of each group, in this order."""
+
+_FIGURES = {
+    "effective_potential": landscapes.draw_potential,
+    "density_of_states": landscapes.draw_density,
+    "averages": replicas.draw_averages,
+    "relaxation": replicas.draw_quench,
+    "ramp": replicas.draw_ramp,
+    "training": networks.draw_training,
+    "waiting_times": waiting.draw_waiting,
+}
+"""The figure of a file is that of the first of these groups that it holds."""
+
+
+def summary(run: RunFile, path: Path) -> str:
+    """What the run found, as text for the terminal."""
+    parts = []
+    if verdicts.verdict_groups(run):
+        parts.append(verdicts.verdict_table(run))
+    shown = [name for name in _LINES if name in run]
+    if "effective_potential" in shown and "thermodynamics" in shown:
+        shown.remove("thermodynamics")
+    parts += [_LINES[name](run[name]) for name in shown]
+    if "relaxation" in run:
+        parts.append(replicas.relaxation_lines(run["relaxation"], run["two_time_overlap"]))
+    return "\n\n".join(parts)
+
+
+def describe(run: RunFile, path: Path) -> str:
+    """What a run file holds: where it comes from, its groups, and what it found."""
+    a = run.attributes
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(a.get("updated", 0.0))))
+    lines = [f"{path}: {a.get('title')}",
+             f"  {a.get('experiment')}, status {a.get('status')}, updated {when}, "
+             f"{float(a.get('wall_s', 0.0)):.1f} s",
+             f"  {a.get('command_line')}",
+             f"  seed {a.get('seed')}, {a.get('hostname')}, {a.get('cpu')}, "
+             f"{_versions(a.get('versions', '{}'))}",
+             f"  commit {a.get('git_commit')}"]
+    for name, group in run.groups.items():
+        lines.append(f"\n/{name}")
+        for key, v in group.variables.items():
+            shape = " x ".join(f"{d} {n}" for d, n in zip(v.dims, np.shape(v.data))) or "scalar"
+            lines.append(f"  {key:26s} {shape:34s} [{v.units}] {v.long_name}")
+    text = summary(run, path)
+    return "\n".join(lines) + (f"\n\n{text}" if text else "")
+
+
+def _versions(text: str) -> str:
+    return ", ".join(f"{k} {v}" for k, v in json.loads(text).items())
+
+
+def save(run: RunFile, path: Path) -> list[Path]:
+    """Draw the figure of a run file beside it; returns the files written."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):
+        figure = draw(run, path)
+        if figure is None:
+            return []
+        targets = [path.with_suffix(".png"), path.with_suffix(".pdf")]
+        for target in targets:
+            figure.savefig(target)
+        plt.close(figure)
+    return targets
+
+
+def draw(run: RunFile, path: Path):
+    """Matplotlib figure of what a run file holds; None if it holds nothing to draw yet."""
+    if verdicts.verdict_groups(run):
+        return verdicts.draw_verdict(run, path)
+    for name, figure in _FIGURES.items():
+        if name in run:
+            return figure(run)
+    return None

@@ -1,0 +1,67 @@
+"""Style, tables and small parts that the figures share."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from phasegrok.runfile import Group, RunFile
+from phasegrok.statistics import format_error
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
+GREY = "#777777"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "axes.spines.top": False,
+    "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.2,
+    "savefig.dpi": 200, "figure.constrained_layout.use": True, "axes.titlelocation": "left",
+}
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Columns aligned to the left, a rule under the header."""
+    cells = [header, *rows]
+    widths = [max(len(str(row[k])) for row in cells) for k in range(len(header))]
+    lines = ["  ".join(str(c).ljust(w) for c, w in zip(row, widths)).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def pair(value: float, error: float, missing: str = "-") -> str:
+    """Value with its error in the last digits."""
+    if math.isnan(value):
+        return missing
+    if math.isinf(value):
+        return "never"
+    return format_error(value, error) if error > 0.0 else f"{value:.4g}"
+
+
+def both(group: Group, name: str) -> str:
+    """A variable of a group with its error."""
+    return pair(float(group[name]), float(group[f"{name}_err"]))
+
+
+def _card_parameters(run: RunFile) -> dict:
+    import tomllib
+
+    return tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
+
+
+def title(figure, run: RunFile) -> None:
+    """Title of the card and its parameters."""
+    settings = ", ".join(f"{k} = {v}" for k, v in _card_parameters(run).items())
+    text = f"{run.attributes['title']}\n{settings}"
+    figure.suptitle(text, fontsize=8.5, x=0.01, ha="left")
+
+
+def band(axis, x, y, error, colour, label=None, **style) -> None:
+    """A curve with its error as a shaded band."""
+    axis.plot(x, y, color=colour, label=label, **style)
+    if np.isfinite(error).any():
+        axis.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
+
+
+def empty(axis, text: str) -> None:
+    """A panel that says why it is empty."""
+    axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color=GREY)
+    axis.set(xticks=[], yticks=[])

@@ -1,0 +1,251 @@
+"""The kernels of Wang-Landau sampling: a ladder of walkers over windows of energy.
+
+A ladder has one table of ln g, one generator, and a configuration in each window; its windows take
+turns, a sweep each, and neighbours exchange their configurations whenever both lie where the
+windows overlap.  The windows share ln g, so an exchange changes no weight and is always accepted.
+"""
+
+import math
+
+import numpy as np
+
+from phasegrok.compiled import kernel
+from phasegrok.dynamics.single_flip import propose
+from phasegrok.rng import next_word
+from phasegrok.systems.discrete import (
+    assign,
+    draw_and_prepare,
+    energy_cell,
+    energy_change,
+    order_cell,
+    order_change,
+)
+
+# columns of a ladder's counters
+SWEEPS, SEEN, UNVISITED, ONE_OVER_T, STAGE_START, ROUND_TRIPS, EXCHANGES = range(7)
+# what a ladder is doing
+EXPLORING, PLACING, LEARNING, PRODUCING = range(4)
+
+BATCH = 1024  # attempts whose random numbers are made in one pass
+# A new cell raises ln f to _RESTART over the number of cells seen: with more, late finds in a
+# rugged landscape keep it rough; with less, the edges of a smooth one are reached too late.  A
+# stage ends after _PATIENCE attempts a cell even where a rare cell was not revisited.
+_RESTART, _PATIENCE = 5.0, 200
+_SAMC_SPANS = 3.0  # deposits at full gain, in units of (largest ln g) x (number of cells)
+_LN_2 = math.log(2.0)
+# atanh(z) / z = sum_k z^(2k) / (2k + 1); |z| <= 3 - 2 sqrt 2, so that twelve terms are exact
+_ATANH = tuple(1.0 / (2 * k + 1) for k in range(12))
+
+
+@kernel(allocates=False)
+def exponential_variates(words, variates, n):
+    """-ln u of n random words, u uniform in (0, 1]: no call of a library, so that it vectorises.
+
+    u = m 2^e with m in [1/sqrt 2, sqrt 2), and ln m = 2 atanh((m - 1)/(m + 1)).
+    """
+    for i in range(n):
+        u = (np.float64(np.int64(words[i] >> np.uint64(11))) + 1.0) * 2.0**-53
+        bits = np.float64(u).view(np.int64)
+        # the exponent for which the mantissa lies round one
+        e = (bits - 0x3FE6A09E667F3BCD) >> 52
+        m = np.int64(bits - (e << 52)).view(np.float64)
+        z = (m - 1.0) / (m + 1.0)
+        zz = z * z
+        series = _ATANH[11]
+        series = series * zz + _ATANH[10]
+        series = series * zz + _ATANH[9]
+        series = series * zz + _ATANH[8]
+        series = series * zz + _ATANH[7]
+        series = series * zz + _ATANH[6]
+        series = series * zz + _ATANH[5]
+        series = series * zz + _ATANH[4]
+        series = series * zz + _ATANH[3]
+        series = series * zz + _ATANH[2]
+        series = series * zz + _ATANH[1]
+        series = series * zz + _ATANH[0]
+        variates[i] = -(np.float64(e) * _LN_2 + 2.0 * z * series)
+
+
+@kernel(allocates=False)
+def _random_numbers(rng, n_sites, n, words, sites, variates):
+    """Sites and exponential variates of the next n attempts."""
+    for i in range(n):
+        sites[i] = np.int32(((next_word(rng) >> np.uint64(32)) * np.uint64(n_sites))
+                            >> np.uint64(32))
+        words[i] = next_word(rng)
+    exponential_variates(words, variates, n)
+
+
+@kernel(allocates=False)
+def _lower_log_f(samc, log_n_states, attempts, visits, log_f, counters):
+    """The schedule of ln f, before every sweep of learning."""
+    if samc:
+        log_f[0] = min(1.0, _SAMC_SPANS * log_n_states * counters[SEEN] / max(attempts, 1))
+    elif counters[ONE_OVER_T] == 1:
+        log_f[0] = counters[SEEN] / attempts
+    elif counters[SEEN] > 1 and (
+        counters[UNVISITED] == 0
+        or attempts - counters[STAGE_START] > _PATIENCE * counters[SEEN]
+    ):
+        visits[:] = 0
+        counters[UNVISITED] = counters[SEEN]
+        counters[STAGE_START] = attempts
+        log_f[0] *= 0.5
+        if log_f[0] < counters[SEEN] / attempts:
+            counters[ONE_OVER_T] = 1
+
+
+@kernel(allocates=False)
+def _new_cell(learning, attempts, log_f, counters):
+    """Count a cell that is found anew; the deposits to come must span its height."""
+    counters[SEEN] += 1
+    counters[UNVISITED] += 1
+    if learning:
+        log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
+        counters[ONE_OVER_T] = 0
+        counters[STAGE_START] = attempts
+
+
+@kernel(allocates=False)
+def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, cache, values, rng,
+           log_g, thinning, visits, offsets, columns, attempts_c, log_f, counters, words, sites,
+           variates):
+    """One sweep of one configuration inside the energy cells low..high."""
+    n = sigma.shape[0]
+    half_e, half_p = offsets.shape[0] // 2, offsets.shape[1] // 2
+    energy, phi = values[0], values[1]
+    e = energy_cell(system, energy)
+    p = order_cell(system, phi) if joint else 0
+    height = log_g[e, p]
+    learning, recording = stage != PRODUCING, stage >= LEARNING
+    start = counters[SWEEPS] * n
+    if learning:
+        _lower_log_f(samc, log_n_states, start, visits, log_f, counters)
+    deposit = log_f[0] * share if learning else 0.0
+    # where a move is one store it is made always, back to the old state if refused: a branch that
+    # cannot be foreseen costs more
+    always = cache.shape[0] == 1
+    for i in range(n):
+        b = i % BATCH
+        if b == 0:
+            _random_numbers(rng, n, min(BATCH, n - i), words, sites, variates)
+        site = np.int64(sites[b])
+        old = np.int64(sigma[site])
+        value = np.int64(propose(system, sigma, site, rng))
+        new_energy = energy + energy_change(system, sigma, cache, site, value)
+        new_phi = phi + order_change(system, sigma, cache, site, value)
+        e_new = energy_cell(system, new_energy)
+        p_new = order_cell(system, new_phi) if joint else 0
+        de, dp = e_new - e + half_e, p_new - p + half_p
+        inside = (0 <= de < offsets.shape[0]) and (0 <= dp < offsets.shape[1])
+        if recording:
+            attempts_c[e, p, columns[de, dp] if inside else 0] += 1
+        elif inside:
+            offsets[de, dp] += 1
+        accepted = False
+        if low <= e_new <= high:
+            if log_g[e_new, p_new] == -np.inf:
+                # a new cell starts from the present height: no long stay to fill it up
+                log_g[e_new, p_new] = height
+                _new_cell(learning, start + i, log_f, counters)
+                deposit = log_f[0] * share if learning else 0.0
+            accepted = log_g[e_new, p_new] - height < variates[b]
+        if always:
+            assign(system, sigma, cache, site, value if accepted else old)
+        elif accepted:
+            assign(system, sigma, cache, site, value)
+        energy = new_energy if accepted else energy
+        phi = new_phi if accepted else phi
+        e = e_new if accepted else e
+        p = p_new if accepted else p
+        if visits[e, p] == 0:
+            counters[UNVISITED] -= 1
+        visits[e, p] += 1
+        height = log_g[e, p]
+        if learning:
+            height += deposit * thinning[e]
+            log_g[e, p] = height
+    values[0], values[1] = energy, phi
+    counters[SWEEPS] += 1
+    return e
+
+
+@kernel(allocates=False)
+def _place(e, low_k, high_k, sigma, cache, values, where):
+    """Copy the explorer (the last row) into the windows that lack a configuration and cover e."""
+    last = sigma.shape[0] - 1
+    for k in range(low_k.shape[0]):
+        if where[k] < 0 and low_k[k] <= e <= high_k[k]:
+            for i in range(sigma.shape[1]):
+                sigma[k, i] = sigma[last, i]
+            for i in range(cache.shape[1]):
+                cache[k, i] = cache[last, i]
+            for i in range(2):
+                values[k, i] = values[last, i]
+            where[k] = k
+
+
+@kernel(allocates=False)
+def _exchange(system, low_k, high_k, values, where, counters):
+    """Exchange the configurations of neighbouring windows wherever both lie in the overlap."""
+    for k in range(low_k.shape[0] - 1):
+        if where[k] >= 0 and where[k + 1] >= 0:
+            here = energy_cell(system, values[where[k], 0])
+            there = energy_cell(system, values[where[k + 1], 0])
+            if here >= low_k[k + 1] and there <= high_k[k]:
+                where[k], where[k + 1] = where[k + 1], where[k]
+                counters[EXCHANGES] += 1
+
+
+@kernel(allocates=False)
+def _note_end(e, bottom, top, end_r, r, counters):
+    """Count round trips of configuration r between the lowest and the highest cells."""
+    if e <= bottom:
+        if end_r[r] == 1:
+            counters[ROUND_TRIPS] += 1
+        end_r[r] = -1
+    elif e >= top and end_r[r] == -1:
+        end_r[r] = 1
+
+
+@kernel(allocates=False)
+def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k, high_k, share_k,
+            thinning, sigma, cache, values, rng, log_g, visits_k, offsets, columns, attempts_c,
+            log_f, counters, where, end_r, words, sites, variates):
+    """Advance a ladder by ``n_sweeps`` sweeps, its windows in turn."""
+    n_windows = low_k.shape[0]
+    last = sigma.shape[0] - 1
+    everywhere = log_g.shape[0] - 1
+    for _ in range(n_sweeps):
+        missing = 0
+        for k in range(n_windows):
+            missing += where[k] < 0
+        if (missing and not producing) or n_windows == 0:  # the explorer walks alone
+            stage = EXPLORING if n_windows == 0 else PLACING
+            e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0, sigma[last],
+                       cache[last], values[last], rng, log_g, thinning, visits_k[0], offsets,
+                       columns, attempts_c, log_f, counters, words, sites, variates)
+            if n_windows:
+                _place(e, low_k, high_k, sigma, cache, values, where)
+            continue
+        k = counters[SWEEPS] % n_windows
+        while where[k] < 0:
+            k = (k + 1) % n_windows
+        r = where[k]
+        e = _sweep(system, joint, PRODUCING if producing else LEARNING, samc, log_n_states,
+                   low_k[k], high_k[k], share_k[k], sigma[r], cache[r], values[r], rng, log_g,
+                   thinning, visits_k[k] if producing else visits_k[0], offsets, columns,
+                   attempts_c, log_f, counters, words, sites, variates)
+        if producing:
+            _note_end(e, ends[0], ends[1], end_r, r, counters)
+        if n_windows > 1 and k == n_windows - 1:
+            _exchange(system, low_k, high_k, values, where, counters)
+
+
+@kernel(allocates=False)
+def start(system, joint, sigma, cache, values, rng, log_g, counters):
+    """Draw a configuration; its cell is the first that was seen."""
+    draw_and_prepare(system, True, sigma, cache, values, rng)
+    log_g[energy_cell(system, values[0]), order_cell(system, values[1]) if joint else 0] = 0.0
+    counters[SEEN] = 1
+    counters[UNVISITED] = 1
