@@ -26,7 +26,8 @@ def page() -> str:
     parts = [_HEAD]
     for name, make in (("transformer", _transformer), ("metropolis", _metropolis),
                        ("cluster", _cluster), ("general", _general),
-                       ("sampling_accuracy", _sampling), ("wang_landau_accuracy", _accuracy)):
+                       ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
+                       ("wang_landau_error", _error), ("wang_landau_accuracy", _accuracy)):
         path = RESULTS / f"{name}.json"
         if path.is_file():
             parts.append(make(json.loads(path.read_text())))
@@ -123,6 +124,44 @@ def _sampling(result: dict) -> str:
         f"temperatures (or times), seed {result['seed']}.\nValues at one temperature are "
         "correlated. The error of E is the largest relative stated error.\n\n"
         + _table(header, rows))
+
+
+def _wang_landau(result: dict) -> str:
+    rows = [[r["peer"], r["stage"], f"{r['peer_ns']:.3g}", f"{r['ours_ns']:.3g}", _ratio(r)]
+            for r in result["rows"]]
+    header = ["peer", "stage here", "peer, ns", "phasegrok, ns", "ratio (range)"]
+    return (
+        "## Attempted flips of Wang-Landau sampling\n\n```\n"
+        "python benchmarks/bench_wang_landau.py\n```\n\n"
+        f"Time of an attempt on all energies of the {result['L']} x {result['L']} Ising lattice, "
+        "one walker. On 4 x 4, ln g of\nall sides agrees with the exact one.\n"
+        f"{_setting(result)}\n\n" + _table(header, rows))
+
+
+def _error(result: dict) -> str:
+    sides = {"ours": "phasegrok", "peer": "textbook 1/t"}
+    curves, reached = [], []
+    for L in sorted({r["L"] for r in result["rows"]}):
+        row = {r["side"]: r for r in result["rows"] if r["L"] == L}
+        for side, r in row.items():
+            curves += [[str(L), sides[side], f"{n:.2g}", f"{core:.3g}",
+                        f"{missing:.0f} energies missing" if missing else f"{error:.2g}"]
+                       for n, core, missing, error in zip(
+                           r["attempts"], r["core_seconds"], r["missing"], r["error"])]
+        needed = {side: r["core_seconds_to_target"] for side, r in row.items()}
+        marked = [f"{needed[side]:.2g}" + (" (extrapolated)" if row[side]["extrapolated"] else "")
+                  for side in sides]
+        reached.append([str(L), *marked, f"{needed['peer'] / needed['ours']:.2g}"])
+    target = f"{result['target']:g}"
+    return (
+        f"## Seconds to an error of {target} in ln g\n\n```\n"
+        "python benchmarks/bench_wang_landau_error.py\n```\n\n"
+        "Root mean square error over all energies of the L x L Ising lattice against exact counts, "
+        "one process on\ntwo cores, learning included; the loop has one walker a core, averaged. "
+        f"{result['processor']}.\nExtrapolated: the law error² ~ 1/t is continued from the longest "
+        "three runs.\n\n"
+        + _table(["L", *(f"{name}, core s" for name in sides.values()), "ratio"], reached)
+        + "\n" + _table(["L", "code", "attempts", "core s", "rms error"], curves))
 
 
 def _accuracy(result: dict) -> str:

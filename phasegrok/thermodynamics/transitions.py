@@ -338,9 +338,10 @@ def estimates_agree(
     Returns
     -------
     Agreement
-        p_value is at least :math:`2^{1-W}` (for W > 12 walkers are grouped to 12), so 4 walkers
-        can show a disagreement at the level of 1/8 and 8 at that of 1/128.  All values are NaN if
-        no cell is covered, rms_error, rms_z and p_value if errors are not determined (W = 1).
+        p_value is at least :math:`2^{1-W}` (for W > 12 walkers are grouped to 12): 4 walkers can
+        show a disagreement at the level of 1/8, 8 at that of 1/128, and a stricter limit is never
+        met.  rms_difference is NaN if no cell is covered, the others also if errors are not
+        determined (W = 1).
 
     Raises
     ------
