@@ -302,7 +302,30 @@ class Card:
         key = "L" if "L" in self.model.parameters else "N"
         if key not in self.model.parameters:
             raise InputError(f"{self.name}: a system without parameter L or N has no sizes")
-        return from_text(self.text, self.folder, {f"parameters.{key}": size})
+        return self.changed({f"parameters.{key}": size})
+
+    def changed(self, overrides: dict[str, Any], section: str = "") -> "Card":
+        """The card with other values, as ``--set`` makes it.
+
+        Disorder stays where neither parameters nor data are changed, and is drawn anew otherwise.
+
+        Parameters
+        ----------
+        overrides : dict
+            Dotted or bare key -> value, as ``{"L": 16, "sample.temperatures": "2.1:2.4:7"}``.
+        section : str
+            The section that a bare key means where several have it.
+
+        Raises
+        ------
+        InputError
+            One line for each mistake.
+        """
+        model = from_text(self.text, self.folder, overrides, arrays={}, section=section).model
+        same = all(getattr(model, key) == getattr(self.model, key)
+                   for key in ("kind", "code", "parameters", "data"))
+        return from_text(self.text, self.folder, overrides, arrays=self.arrays if same else None,
+                         section=section)
 
 
 # --- finding and reading --------------------------------------------------------------------------

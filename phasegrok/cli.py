@@ -4,6 +4,7 @@ import argparse
 import os
 import runpy
 import sys
+import time
 from pathlib import Path
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -13,6 +14,7 @@ phasegrok: is a learning network's sudden understanding a phase transition?
   phasegrok models                     list the model cards
   phasegrok run NAME [CARD ...] ...    run the script experiments/NAME.py; `run NAME --help`
   phasegrok resume FILE                continue an interrupted run, or extend it (--sweeps N)
+  phasegrok status FOLDER              how far the runs there are; --watch repeats
   phasegrok inspect FILE               say what a run file holds
   phasegrok plot FILE                  draw its figure again
 """
@@ -41,8 +43,8 @@ def _dispatch(arguments: list[str]) -> None:
     if known.help or known.command is None:
         print(_HELP, end="")
         sys.exit(0 if known.help else 2)
-    commands = {"models": _models, "run": _run, "resume": _resume, "inspect": _inspect,
-                "plot": _plot}
+    commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
+                "inspect": _inspect, "plot": _plot}
     if known.command not in commands:
         print(f"error: there is no command {known.command}; there are {', '.join(commands)}",
               file=sys.stderr)
@@ -118,8 +120,10 @@ def _resume(arguments: list[str]) -> None:
     """Continue a run file; a part of a comparison continues the comparison."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: phasegrok resume FILE [--sweeps N | --steps N] [--checkpoint SECONDS] "
-              "[--force]\n\nContinues an interrupted run to the result that an uninterrupted one "
-              "gives; a larger total\nof sweeps or steps extends a finished one.")
+              "[--wall HH:MM:SS] [--force]\n\nContinues an interrupted run to the result that an "
+              "uninterrupted one gives; a larger total\nof sweeps or steps extends a finished one."
+              "  A scan is continued by its scan.h5 or any of its points:\n[--engine ENGINE] "
+              "[--workers N] [--point I/N].")
         return
     from phasegrok import runfile
     from phasegrok.cards import InputError
@@ -136,6 +140,29 @@ def _resume(arguments: list[str]) -> None:
     stored = Path(found.attributes["script"])
     script = stored if stored.is_file() else _find_script(found.attributes["experiment"])
     _execute(script, ["--resume", str(path), *arguments[1:]])
+
+
+def _status(arguments: list[str]) -> None:
+    """How far runs are, from their files alone."""
+    parser = argparse.ArgumentParser(
+        prog="phasegrok status", description="How far the runs in a folder are, or the points of "
+        "its scan: read from the files alone, while runs write.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder, or one run file")
+    parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
+                        help="show it again every so often (5 s), until all is done or Ctrl-C")
+    given = parser.parse_args(arguments)
+    from phasegrok import status
+
+    while True:
+        rows = status.rows_of(given.folder)
+        clear = "\033[H\033[2J" if given.watch and sys.stdout.isatty() else ""
+        print(clear + status.table_of(rows), flush=True)
+        if not given.watch or all(row.status == "done" for row in rows):
+            return
+        try:
+            time.sleep(max(0.2, given.watch))
+        except KeyboardInterrupt:
+            return
 
 
 def _file_argument(arguments: list[str], command: str, description: str) -> Path:

@@ -18,6 +18,7 @@ import numba
 _PACKAGE = Path(__file__).resolve().parent
 _KEEP_DAYS = 30.0
 _kernels: list = []  # every dispatcher of the package, so that a late change of folder reaches it
+_most_threads = 0  # 0: all cores of this process
 _user_sources: tuple[Path, ...] = ()
 
 
@@ -86,9 +87,16 @@ def kernel(function=None, *, allocates=True, **options):
     return dispatcher
 
 
+def use_threads(n: int) -> None:
+    """Let kernels take ``n`` cores at most: a worker's share where several share a machine."""
+    global _most_threads
+    _most_threads = n
+
+
 def n_threads() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, _most_threads) if _most_threads else cores
 
 
 def over_threads(function, n: int) -> list:

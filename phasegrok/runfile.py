@@ -37,6 +37,10 @@ class RunFileError(Exception):
     """A run file that cannot be read or written; the message is one sentence for the user."""
 
 
+class BusyError(RunFileError):
+    """A run that another process is running now."""
+
+
 class WriteError(RunFileError):
     """A checkpoint that could not be published (full disk); the last one is whole."""
 
@@ -279,6 +283,27 @@ def read(path: Path, with_state: bool = False) -> RunFile:
         raise RunFileError(f"{path} is truncated or damaged and cannot be read") from error
 
 
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The attributes of a run file alone, however large it is; its data are not checked.
+
+    Raises
+    ------
+    RunFileError
+        If the file is missing, foreign or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunFileError(f"there is no file {path}")
+    try:  # a live run replaces the file and never writes into it, so nothing is to be locked
+        with h5py.File(path, "r", locking=False) as file:
+            _check_convention(path, file)
+            return _attributes(file)
+    except RunFileError:
+        raise
+    except Exception as error:  # HDF5 meets damage with exceptions of many kinds
+        raise RunFileError(f"{path} is truncated or damaged and cannot be read") from error
+
+
 def _bytes_of(path: Path) -> bytes:
     """All of a file in one go: a live run may replace it, but not what is open."""
     try:
@@ -404,8 +429,10 @@ class Lock:
 
         Raises
         ------
+        BusyError
+            If another process is running this run.
         RunFileError
-            If another process is running this run, or the folder cannot be written.
+            If the folder cannot be written, or its file system has no locks.
         """
         while self._handle is None:
             try:
@@ -418,7 +445,7 @@ class Lock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 os.close(handle)
-                raise RunFileError(self._refusal(error)) from error
+                raise self._refusal(error) from error
             # the former owner may have removed the file that we opened: then it locks nothing
             if _is_at(handle, self._path):
                 self._handle = handle
@@ -426,11 +453,12 @@ class Lock:
                 os.close(handle)
         self._sweep()
 
-    def _refusal(self, error: OSError) -> str:
+    def _refusal(self, error: OSError) -> RunFileError:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return (f"{self._target} is being written by another process: wait for it or stop it, "
-                    "or give another --out")
-        return f"the file system of {self._path.parent} has no locks: {_reason(error)}"
+            return BusyError(f"{self._target} is being written by another process: wait for it or "
+                             "stop it, or give another --out")
+        return RunFileError(f"the file system of {self._path.parent} has no locks: "
+                            f"{_reason(error)}")
 
     def release(self) -> None:
         """Give the name back."""

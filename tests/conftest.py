@@ -33,11 +33,11 @@ def call(monkeypatch, capsys, tmp_path):
     In this process, in an empty folder, where runs without --out go too.  A script is also given
     by its path.
     """
-    from phasegrok import cli, experiment
+    from phasegrok import cli, job, stopping
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "data_folder", lambda: tmp_path / "runs")
-    monkeypatch.setattr(experiment, "_signal_received", [])
+    monkeypatch.setattr(job, "data_folder", lambda: tmp_path / "runs")
+    monkeypatch.setattr(stopping, "received", [])
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(name, *arguments) -> Call:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray
 
-from phasegrok import cards, experiment, runfile
+from phasegrok import cards, job, options, runfile, stopping
 from phasegrok.protocols import training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,13 +269,13 @@ def test_a_finished_run_is_shown_again(call, no_figures, tmp_path):
 
 def test_an_interrupted_run_is_resumed_by_the_same_command(call, no_figures, tmp_path, differences):
     assert call(*ISING, "--out", "whole.h5").code == 0
-    experiment._signal_received.append(15)  # as the handler does
+    stopping.received.append(15)  # as the handler does
     stopped = call(*ISING)
     assert stopped.code == 3
     (path,) = (tmp_path / "runs").glob("*.h5")
     assert f"phasegrok resume {path}" in stopped.err
     assert runfile.read(path).attributes["status"] == "interrupted"
-    experiment._signal_received.clear()
+    stopping.received.clear()
     done = call(*ISING)
     assert done.code == 0 and runfile.read(path).attributes["status"] == "done"
     assert differences(path, "whole.h5") == []
@@ -397,8 +397,8 @@ def test_bad_options_are_refused(call, tmp_path, words, text):
 
 
 def test_whole_numbers_are_read_exactly():
-    assert experiment._whole_number("2e6") == 2_000_000
-    assert experiment._whole_number("12345678901234567") == 12345678901234567
+    assert options.whole_number("2e6") == 2_000_000
+    assert options.whole_number("12345678901234567") == 12345678901234567
 
 
 def test_files_that_cannot_be_read(call, no_figures, tmp_path):
@@ -437,7 +437,7 @@ def test_files_that_cannot_be_read(call, no_figures, tmp_path):
 def test_a_read_only_file_is_refused(call, tmp_path, monkeypatch):
     assert call(*ISING, "--out", "a.h5").code == 0
     # as a user whom the permissions bind, which the superuser is not
-    monkeypatch.setattr(experiment.os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(job.os, "access", lambda path, mode: mode != os.W_OK)
     for words in ((*ISING, "--out", "a.h5", "--force", "--seed", 2),
                   ("phasegrok", "resume", "a.h5", "--sweeps", 5000)):
         done = call(*words)

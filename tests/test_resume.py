@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, compiled, experiment, runfile
+from phasegrok import cards, compiled, job, progress, runfile, stopping
 from phasegrok.protocols import clones, relaxation, sampling, training, wang_landau
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +44,7 @@ RUNS = {
 @pytest.fixture
 def stop_at(monkeypatch):
     """``stop_at(k)``: this process gets a SIGTERM after the k-th block from now."""
-    update = experiment.Progress.update
+    update = progress.Progress.update
     left = [0]
 
     def counting(self, share, status):
@@ -53,10 +53,10 @@ def stop_at(monkeypatch):
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(experiment.Progress, "update", counting)
+    monkeypatch.setattr(progress.Progress, "update", counting)
 
     def arm(k: int) -> None:
-        experiment._signal_received.clear()
+        stopping.received.clear()
         left[0] = k
 
     return arm
@@ -551,7 +551,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(call, no_figu
         replace(source, target)
 
     monkeypatch.setattr(runfile.os, "replace", full)
-    monkeypatch.setattr(experiment, "_OVERHEAD", 0.0)
+    monkeypatch.setattr(job, "_OVERHEAD", 0.0)
     done = call(*words, "--out", "a.h5", "--checkpoint", 1e-9)
     assert done.code == 0 and done.err.count("warning: cannot write") == 2
     assert differences("a.h5", "whole.h5") == []

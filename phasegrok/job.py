@@ -1,0 +1,577 @@
+"""One run and its file: identity, checkpoints by the clock, resume, answers to signals.
+
+A *protocol* is an object with ``init(seed) -> state``, ``advance(state, n)``, ``total()``,
+``done(state)``, ``status(state)`` and ``result(state) -> groups``; its state is a plain dataclass
+of arrays, and writing it is the checkpoint.  :meth:`Job.drive` moves a protocol to its end in calls
+of less than a second, with checkpoints by the clock, and answers signals in between.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from phasegrok import stopping
+from phasegrok.progress import Progress
+from phasegrok.stopping import Interrupted
+
+_BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
+_WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
+_OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
+_PART_OF = "part_of"
+_CHANGED = "resumed_after_change"
+
+
+@dataclasses.dataclass
+class Script:
+    """A script in experiments/ as it was called.
+
+    Attributes
+    ----------
+    name, title, path, text, command_line : str or Path
+        What it is called, its first paragraph, its file and source, and the words of the call.
+    force, quick, resuming : bool
+        The options of these names; whether a run file is continued.
+    checkpoint_seconds : float
+        Time between checkpoints.
+    deadline : float
+        Seconds since the epoch when ``--wall`` ends; infinite without.
+    engine, workers, share
+        How :func:`phasegrok.scan.map_points` runs its points: ``--engine``, ``--workers`` (0: as
+        many as there are cores), and (i, n) of ``--point i/n``.
+    """
+
+    name: str
+    title: str
+    path: Path
+    text: str
+    command_line: str
+    force: bool
+    checkpoint_seconds: float
+    quick: bool
+    resuming: bool
+    deadline: float = math.inf
+    engine: str = "serial"
+    workers: int = 0
+    share: tuple[int, int] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the script's source."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def option(f) -> str:
+    """The option of a field of the parameters, without its dashes."""
+    return f.name.replace("_", "-")
+
+
+class Job:
+    """One run: its card, parameters and seed, the file it writes, and what the file held before.
+
+    Attributes
+    ----------
+    card : cards.Card or None
+        The card (None for a run over several cards).
+    parameters : dataclass
+        The script's parameters.
+    seed : int
+    path : Path
+        The run file.
+    done : bool
+        The file holds this run, finished: nothing to do.
+    label : str
+        What the progress line calls this run.
+    withdrawn : callable
+        Whether the scan that this run is a point of wants it to stop.
+    silent : bool
+        No progress line.
+    """
+
+    def __init__(self, script: "Script", card, parameters, seed: int, path: Path | None = None,
+                 part_of: Path | None = None, extra: dict[str, Any] | None = None,
+                 code_sha256: str = ""):
+        self.script = script
+        self.card = card
+        self.parameters = parameters
+        self.seed = seed
+        self._part_of = part_of
+        self.extra = extra or {}
+        self._code_sha256 = code_sha256 or (card.code_sha256 if card is not None else "")
+        self.run_id = self._identity()
+        self.path = Path(path) if path else self._default_path()
+        self.done = False
+        self.label = f"{card.name if card is not None else 'cards'} {script.name}"
+        self.withdrawn: Callable[[], bool] = lambda: False
+        self.silent = False
+        self._previous: Any = None
+        self._lock: Any = None
+        self._wall_before = 0.0
+        self._started = time.time()
+        self._start_wall = time.monotonic()
+        self._last_write = time.monotonic()
+        self._write_cost = 0.0
+        self._system_groups: dict[str, Any] = {}
+        self._groups: dict[str, Any] = {}
+        self._state: dict[str, Any] | None = None
+        self._total: int | None = None
+        self._share = 0.0
+        self._points: list[str] | None = None
+        self._changes: dict[str, str] = {}
+
+    # --- identity ---
+
+    def _identity(self) -> str:
+        kept = {f.name: getattr(self.parameters, f.name)
+                for f in dataclasses.fields(self.parameters) if not f.metadata.get("extends")}
+        arrays = {}
+        if self.card is not None:
+            arrays = {name: hashlib.sha256(a.tobytes()).hexdigest()
+                      for name, a in self.card.arrays.items()}
+        # a part is found by its name: if the user's code has changed, _check_sources says so
+        code = self._code_sha256 if self.card and self._part_of is None else ""
+        what = [self.script.name, self.card.text if self.card else "", arrays, kept, self.seed,
+                code, self.extra]
+        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _default_path(self) -> Path:
+        card = self.card.name if self.card is not None else "cards"
+        name = f"{self.script.name}-{card}-{self.run_id[:10]}"
+        return data_folder() / (name + (".h5" if self.card is not None else ""))
+
+    # --- opening ---
+
+    def open(self, force: bool, resume: bool = False, lock: bool = True) -> None:
+        """Take the file's name; find out whether this run is new, begun or done.
+
+        Without ``lock`` the name is not taken: several processes with ``--point`` share one main
+        file, which each of them writes whole.
+
+        Raises
+        ------
+        InputError
+            If the file is another run (without ``--force``) or its script has changed.
+        RunFileError
+            If another process runs it, or the file is not a run file.
+        """
+        from phasegrok import runfile
+
+        if lock:
+            self._lock = runfile.Lock(self.path)
+            self._lock.acquire()
+        try:
+            self._read_previous(force, resume)
+        except BaseException:
+            self.close()
+            raise
+        if self.card is not None and self.card.arrays:
+            self._system_groups = {"system": arrays_group(self.card.arrays)}
+
+    def _read_previous(self, force: bool, resume: bool) -> None:
+        from phasegrok.cards import InputError
+
+        previous = self._found(force, resume)
+        if previous is None:
+            return
+        if resume and self._part_of is None:  # its card and settings are the file's own
+            self.run_id = previous.attributes["run_id"]
+        if previous.attributes.get("run_id") != self.run_id:
+            if force:
+                return
+            raise InputError(
+                f"{self.path} is another run ({previous.attributes.get('title')}, "
+                f"{previous.attributes.get('command_line')}): give another --out, or --force to "
+                "replace it"
+            )
+        if force and not resume and previous.attributes.get("status") == "done":
+            return  # the same run, wanted anew
+        self._check_sources(previous, force)
+        self._previous = previous
+        if "points" in previous.attributes:
+            self._points = json.loads(previous.attributes["points"])
+        self._share = float(previous.attributes.get("done_share", 0.0))
+        self._wall_before = float(previous.attributes.get("wall_s", 0.0))
+        self._started = float(previous.attributes.get("started", self._started))
+        self.done = previous.attributes.get("status") == "done" and not self._is_extended(previous)
+
+    def _found(self, force: bool, resume: bool):
+        """What is at the path: a run, or None where the path is free or may be replaced."""
+        from phasegrok import runfile
+        from phasegrok.cards import InputError
+
+        if not self.path.exists():
+            return None
+        if self.path.is_file() and not os.access(self.path, os.W_OK):
+            raise InputError(f"{self.path} is read-only: make it writable, or give another --out")
+        try:
+            return runfile.read(self.path, with_state=True)
+        except runfile.RunFileError:
+            if force and not resume and runfile.is_hdf5(self.path):
+                return None  # a damaged run file; anything else is somebody's work
+            raise
+
+    def _is_extended(self, previous) -> bool:
+        """Whether a total (sweeps, steps) is asked for that is larger than the one reached.
+
+        Raises
+        ------
+        InputError
+            On resume, if it is smaller.
+        """
+        from phasegrok.cards import InputError
+
+        reached = int(previous.attributes.get("total", 0))
+        for f in dataclasses.fields(self.parameters):
+            asked = getattr(self.parameters, f.name) if f.metadata.get("extends") else None
+            if asked is not None and asked < reached and self.script.resuming:
+                raise InputError(f"--{option(f)} {asked}: {self.path} has {reached} already; a "
+                                 "larger total extends it")
+            if asked is not None and asked > reached:
+                return True
+        return False
+
+    def _check_sources(self, previous, force: bool) -> None:
+        from phasegrok.cards import InputError
+
+        earlier = previous.attributes.get(_CHANGED)
+        changes = [earlier] if earlier else []
+        for key, now in self._sources().items():
+            before = previous.attributes.get(key, now)
+            if before == now:
+                continue
+            name = key.removesuffix("_sha256")
+            if not force:
+                raise InputError(
+                    f"{self.path}: {name} has changed since this run began, so a resumed run would "
+                    "mix two versions; --force resumes all the same and records it, another --out "
+                    "starts afresh"
+                )
+            changes.append(f"{name} was {before}")
+        if changes:
+            self._changes = {_CHANGED: "; ".join(changes)}
+
+    def _sources(self) -> dict[str, str]:
+        sources = {"script_sha256": self.script.sha256}
+        if self._code_sha256:
+            sources["code_sha256"] = self._code_sha256
+        return sources
+
+    def close(self) -> None:
+        """Give the file's name back."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def read(self):
+        """The run file as it is now."""
+        from phasegrok import runfile
+
+        return runfile.read(self.path)
+
+    def part(self, name: str, card, seed: int | None = None) -> "Job":
+        """A run that is a part of this one, in its own file ``name`` beside this file; not open."""
+        return Job(self.script, card, self.parameters, self.seed if seed is None else seed,
+                   self.path.parent / name, part_of=self.path, extra={"part": name})
+
+    def child(self, name: str, card) -> "Job":
+        """A part of this run, opened: its name is taken and what it holds is known."""
+        job = self.part(name, card)
+        job.open(self.script.force, self.script.resuming)
+        return job
+
+    # --- driving ---
+
+    def drive(self, protocol, label: str = "") -> Any:
+        """Run ``protocol`` from its checkpoint, or from the start, to its end; returns its state.
+
+        Raises
+        ------
+        Interrupted
+            After a signal, with the checkpoint written.
+        InputError
+            If the state would not fit into memory, or cannot be begun or continued.
+        """
+        from phasegrok import runfile
+
+        check_memory(protocol)
+        announce_compilation()
+        state = self._begin(protocol)
+        progress = Progress(label or self.label, self.silent)
+        n = 1
+        total = max(protocol.total(), 1)
+        while protocol.done(state) < protocol.total():
+            begin = time.monotonic()
+            protocol.advance(state, n)
+            elapsed = max(time.monotonic() - begin, 1e-6)
+            n = max(1, int(n * min(2.0, max(0.3, _BLOCK_SECONDS / elapsed))))
+            self._share = protocol.done(state) / total
+            progress.update(self._share, protocol.status(state))
+            if self._is_to_stop(elapsed):
+                self.write("interrupted", protocol.result(state), runfile.pack_dataclass(state))
+                progress.close("interrupted")
+                raise Interrupted(self._part_of or self.path)
+            if time.monotonic() - self._last_write > self.interval():
+                self._checkpoint(protocol, state)
+        progress.close(protocol.status(state))
+        self._state = runfile.pack_dataclass(state)
+        return state
+
+    def wall_is_over(self, block_seconds: float = 0.0) -> bool:
+        """Whether ``--wall`` leaves no more than one block, a checkpoint and the process's end."""
+        room = _WALL_MARGIN + 2.0 * (block_seconds + self._write_cost)
+        return self.script.deadline - time.time() < room
+
+    def _is_to_stop(self, block_seconds: float) -> bool:
+        return (bool(stopping.received) or self.withdrawn()
+                or self.wall_is_over(block_seconds))
+
+    def _begin(self, protocol):
+        """The state of the checkpoint, or a new one."""
+        from phasegrok.cards import InputError
+
+        self._total = protocol.total()
+        if self._previous is None or not self._previous.state:
+            try:
+                return protocol.init(self.seed)
+            except ValueError as error:  # a start that this system does not have or reach
+                raise InputError(f"{self.card.name}: {error}") from error
+        before = self._previous.attributes.get("total", self._total)
+        if self._total < before:
+            raise InputError(f"{self.path} was begun with a total of {before} {protocol.unit}, and "
+                             f"{self._total} would cut it short: give {before} or more")
+        try:
+            return protocol.restore(self._previous.state)
+        except ValueError as error:
+            raise InputError(f"{self.path} cannot be continued so: {error}") from error
+        except (TypeError, KeyError) as error:
+            raise InputError(f"{self.path}: its checkpoint is of another version of phasegrok and "
+                             f"cannot be continued: {error}") from error
+
+    def interval(self) -> float:
+        """Seconds between checkpoints."""
+        return max(self.script.checkpoint_seconds, _OVERHEAD * self._write_cost)
+
+    def _checkpoint(self, protocol, state) -> None:
+        from phasegrok import runfile
+
+        try:
+            self.write("running", protocol.result(state), runfile.pack_dataclass(state))
+        except runfile.RunFileError as error:  # the run goes on: room may be made meanwhile
+            print(f"\nwarning: {error}", file=sys.stderr, flush=True)
+            self._last_write = time.monotonic()
+
+    def finish(self, groups: dict[str, Any], **attributes) -> None:
+        """Publish the finished run."""
+        self._share = 1.0
+        self.write("done", groups, self._state, **attributes)
+        self.done = True
+
+    def interrupted(self) -> None:
+        """Mark the run as interrupted; what it holds stays."""
+        self.write("interrupted", self._groups, self._state)
+
+    def expect(self, names: list[str]) -> None:
+        """Say in the file, before they are run, which points this scan has; also that it runs."""
+        self._points = [*(self._points or []), *(n for n in names if n not in (self._points or []))]
+        self.write("running", self._groups)
+
+    def alive(self) -> None:
+        """Write the file of a scan again, so that others see that its driver lives."""
+        from phasegrok import runfile
+
+        with contextlib.suppress(runfile.WriteError):  # a full disk: the next time, perhaps
+            self.write("running", self._groups)
+
+    def replaces(self) -> bool:
+        """Whether the open file holds something that ``--force`` wants replaced."""
+        return self._previous is None and self.path.exists()
+
+    def starts_in_vain(self) -> int:
+        """How many processes before this one died on the file with no checkpoint between."""
+        attributes = {} if self._previous is None else self._previous.attributes
+        return int(attributes.get("starts", 0)) if attributes.get("status") == "running" else 0
+
+    def mark(self, status: str, **attributes) -> None:
+        """Change the status of what the file holds, and of a new file make the first, empty one."""
+        from phasegrok import runfile
+
+        if not self.path.exists():
+            self.write(status, {}, **attributes)
+            return
+        found = runfile.read(self.path, with_state=True)
+        found.attributes.pop("error", None)
+        found.attributes |= {"status": status, **_process(), "checkpoint_s": self.interval()}
+        found.attributes |= attributes
+        runfile.write(self.path, found)
+
+    def write(self, status: str, groups: dict[str, Any], state=None, **attributes) -> None:
+        """Write the run file as it stands."""
+        from phasegrok import runfile
+
+        begin = time.monotonic()
+        self._groups = groups
+        everything = {**self._system_groups, **groups}
+        runfile.write(self.path, runfile.RunFile(
+            self._attributes(status) | attributes, everything, state))
+        self._last_write = time.monotonic()
+        self._write_cost = self._last_write - begin
+
+    def _attributes(self, status: str) -> dict[str, Any]:
+        card = self.card
+        attributes: dict[str, Any] = {
+            "title": card.model.title if card is not None else self.script.title,
+            "run_id": self.run_id,
+            "experiment": self.script.name,
+            "parameters": json.dumps(dataclasses.asdict(self.parameters)),
+            "command_line": self.script.command_line,
+            "script": str(self.script.path),
+            "seed": self.seed,
+            "status": status,
+            "started": self._started,
+            "wall_s": self._wall_before + time.monotonic() - self._start_wall,
+            "units": card.model.units if card is not None else "reduced, k_B = 1",
+            "references": card.model.reference if card is not None else "",
+            **self._sources(),
+            **provenance(),
+            **_process(),
+            "checkpoint_s": self.interval(),
+            "done_share": self._share,
+            **self.extra,
+            **self._changes,
+        }
+        if self._total is not None:
+            attributes["total"] = self._total
+        if card is not None:
+            attributes |= {"card": card.text, "card_name": card.name,
+                           "card_folder": str(card.folder.resolve())}
+        if self._points is not None:
+            attributes["points"] = json.dumps(self._points)
+        if self._part_of is not None:
+            attributes[_PART_OF] = os.path.relpath(self._part_of, self.path.parent)
+        return attributes
+
+
+def _process() -> dict[str, Any]:
+    """Who writes, and when: by which a status table knows what is alive."""
+    return {"hostname": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
+
+
+def check_memory(protocol) -> None:
+    """Refuse a protocol whose state does not fit into the memory that is free."""
+    from phasegrok.cards import InputError
+
+    needed, free = protocol.memory(), _free_memory()
+    if needed > 0.9 * free:
+        raise InputError(f"this run needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
+                         "are free: fewer replicas, walkers or clones, or a smaller system")
+
+
+def _free_memory() -> int:
+    """Bytes that this process may still take: of the machine, and of its control group."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        line = next(x for x in Path("/proc/meminfo").read_text().splitlines() if "Available" in x)
+        free = int(line.split()[1]) * 1024
+    group = Path("/sys/fs/cgroup")  # a container's or a batch job's limit; "max": none
+    with contextlib.suppress(OSError, ValueError):
+        limit = int((group / "memory.max").read_text())
+        free = min(free, limit - int((group / "memory.current").read_text()))
+    return max(free, 0)
+
+
+_announced = False
+
+
+def announce_compilation() -> None:
+    """Say once, when a kernel is not in the cache and is compiled, why nothing moves meanwhile."""
+    global _announced
+    if _announced:
+        return
+    _announced = True
+    from numba.core import event
+
+    class FirstCompilation(event.Listener):
+        said = False
+
+        def on_start(self, event):
+            if not self.said:
+                self.said = True
+                print("compiling kernels (once; they are cached for later runs) ...",
+                      file=sys.stderr, flush=True)
+
+        def on_end(self, event):
+            pass
+
+    event.register("numba:compile", FirstCompilation())
+
+
+def arrays_group(arrays):
+    from phasegrok import runfile
+
+    group = runfile.Group()
+    for name, array in arrays.items():
+        dims = tuple(f"{name}_{axis}" for axis in range(array.ndim))
+        for axis, dim in enumerate(dims):
+            group.add(dim, range(array.shape[axis]), dim)
+        group.add(name, array, dims, "1", f"{name} of this run")
+    return group
+
+
+def data_folder() -> Path:
+    """Where runs go unless told otherwise: data/runs of the repository, or of this folder."""
+    repository = Path(__file__).resolve().parent.parent
+    inside = (repository / "setup.cfg").is_file() and os.access(repository, os.W_OK)
+    return (repository if inside else Path.cwd()) / "data" / "runs"
+
+
+_provenance: dict[str, Any] = {}
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, machine and commit of this process."""
+    if not _provenance:
+        import importlib.metadata as metadata
+
+        names = ("phasegrok", "numpy", "scipy", "numba", "h5py", "torch")
+        versions = {"python": platform.python_version()}
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                versions[name] = metadata.version(name)
+        _provenance.update({
+            "versions": json.dumps(versions),
+            "cpu": _cpu(),
+            "device": "cpu",
+            "git_commit": _git_commit(),
+        })
+    return _provenance
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(x for x in lines if x.startswith("model name")).split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str:
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return "not in a git checkout"
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True,
+                              text=True, timeout=10, check=True).stdout.strip()
+
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    return "unknown"

@@ -1,0 +1,191 @@
+"""How far the runs of a folder are, read from their files alone.
+
+So it can be asked from any terminal or machine that sees the folder, while runs write.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from phasegrok.progress import duration
+from phasegrok.runfile import RunFileError, read_attributes
+
+_STALE_INTERVALS = 3.0  # without a checkpoint, before a run counts as dead
+_STALE_SECONDS = 10.0  # at least: a block and a slow file system
+_seen: dict[Path, tuple[int, dict[str, Any]]] = {}
+
+
+@dataclasses.dataclass
+class Row:
+    """One run file, or a point of a scan that has none yet.
+
+    Attributes
+    ----------
+    status : str
+        ``missing`` (a point that nobody runs), ``waiting`` (its turn will come), ``running``,
+        ``interrupted``, ``done``, ``failed``, ``stale`` (says running, and its process is dead or
+        has written nothing for several checkpoint intervals) or ``unreadable``.
+    share : float
+        Share of the work that the last checkpoint holds.
+    age : float
+        Seconds since the last checkpoint; NaN without one.
+    left : float
+        Seconds of work left, at the pace so far; NaN where it is not known.
+    host, note : str
+    """
+
+    name: str
+    status: str
+    share: float = 0.0
+    age: float = float("nan")
+    left: float = float("nan")
+    host: str = ""
+    note: str = ""
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Every run file in a folder and below, and the points that scans there expect; or one file.
+
+    Raises
+    ------
+    RunFileError
+        If there is no such folder or file, or no run file in it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [_row(path, path.name)]
+    if not path.is_dir():
+        raise RunFileError(f"there is no folder or run file {path}")
+    files = sorted(path.rglob("*.h5"))
+    rows = {file: _row(file, str(file.relative_to(path).with_suffix(""))) for file in files}
+    for file in files:
+        for point in _points_of(file):
+            target = file.parent / f"{point}.h5"
+            if target not in rows:
+                name = str(target.relative_to(path).with_suffix(""))
+                rows[target] = Row(name, _expected(_is_alive(file, rows)))
+    if not rows:
+        raise RunFileError(f"there is no run file in {path}")
+    return [rows[file] for file in sorted(rows, key=_order)]
+
+
+def point_rows(folder: Path, names: Iterable[str], alive: bool) -> list[Row]:
+    """Rows of the points of one scan; ``alive``: somebody will run those that have no file."""
+    rows = []
+    for name in names:
+        file = folder / f"{name}.h5"
+        rows.append(_row(file, name) if file.exists() else Row(name, _expected(alive)))
+    return rows
+
+
+def table_of(rows: list[Row]) -> str:
+    """The rows as a table, and a line that sums up."""
+    from phasegrok.figures import table
+
+    cells = [[row.name, row.status, f"{100.0 * row.share:.0f} %", _time(row.age), _time(row.left),
+              row.host, row.note] for row in rows]
+    header = ["run", "status", "done", "checkpoint", "left", "host", ""]
+    return f"{table(header, cells)}\n{summary_of(rows)}"
+
+
+def summary_of(rows: list[Row]) -> str:
+    """How many runs are in which state, and how far all of them are."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    order = ["done", "running", "waiting", "interrupted", "stale", "failed", "missing",
+             "unreadable"]
+    said = ", ".join(f"{counts[name]} {name}" for name in order if name in counts)
+    return f"{len(rows)} runs: {said}; {100.0 * sum(r.share for r in rows) / len(rows):.1f} % done"
+
+
+def _order(file: Path) -> tuple:
+    """Numbers within names in their order: L=8 before L=16."""
+    parts: list = []
+    for piece in file.parts:
+        word = ""
+        for character in piece + "\0":
+            if word and character.isdecimal() != word[0].isdecimal():
+                parts.append((0, int(word), "") if word[0].isdecimal() else (1, 0, word))
+                word = ""
+            word += character
+    return tuple(parts)
+
+
+def _expected(alive: bool) -> str:
+    return "waiting" if alive else "missing"
+
+
+def _points_of(file: Path) -> list[str]:
+    try:
+        return json.loads(_attributes(file).get("points", "[]"))
+    except RunFileError:
+        return []
+
+
+def _is_alive(scan: Path, rows: dict[Path, Row]) -> bool:
+    """Whether somebody drives a scan: its driver, or one of its points."""
+    if rows[scan].status == "running":
+        return True
+    names = set(_points_of(scan))
+    return any(row.status == "running" and file.parent == scan.parent and file.stem in names
+               for file, row in rows.items())
+
+
+def _attributes(file: Path) -> dict[str, Any]:
+    """Attributes of a run file, read again only where the file was replaced."""
+    try:
+        changed = file.stat().st_mtime_ns
+    except OSError as error:
+        raise RunFileError(f"there is no file {file}") from error
+    if file not in _seen or _seen[file][0] != changed:
+        _seen[file] = (changed, read_attributes(file))
+    return _seen[file][1]
+
+
+def _row(file: Path, name: str) -> Row:
+    try:
+        found = _attributes(file)
+    except RunFileError:
+        return Row(name, "unreadable", note=f"phasegrok inspect {file}")
+    age = max(0.0, time.time() - float(found.get("updated", 0.0)))
+    status = str(found.get("status", "done"))
+    share = 1.0 if status == "done" else float(found.get("done_share", 0.0))
+    host = str(found.get("hostname", ""))
+    row = Row(name, status, share, age, 0.0 if status == "done" else float("nan"), host,
+              str(found.get("error", "")))
+    if status == "running":
+        _judge(row, found)
+    return row
+
+
+def _judge(row: Row, found: dict[str, Any]) -> None:
+    """Whether a run that says that it runs is alive, and how long it will take."""
+    interval = float(found.get("checkpoint_s", 60.0))
+    here = row.host == socket.gethostname()
+    if here and "pid" in found and not _is_process(int(found["pid"])):
+        row.status, row.note = "stale", "its process is dead"
+    elif row.age > _STALE_INTERVALS * interval + _STALE_SECONDS:
+        row.status, row.note = "stale", "no checkpoint for several intervals"
+    elif row.share > 0.0:
+        made = float(found.get("wall_s", 0.0))
+        row.left = max(0.0, made * (1.0 - row.share) / row.share - row.age)
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _time(seconds: float) -> str:
+    return "-" if seconds != seconds else duration(seconds)

@@ -1,0 +1,48 @@
+"""When a run stops before its end: signals, the time that was granted, a scan that withdraws.
+
+A run looks between two compiled calls, writes a checkpoint and ends with :class:`Interrupted`.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
+received: list[int] = []  # signals of this process
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; the checkpoint at ``path`` resumes."""
+
+    def __init__(self, path: Path):
+        super().__init__(str(path))
+        self.path = path
+
+
+class Unfinished(Exception):
+    """A scan that ends without its result: points failed, or others are run elsewhere.
+
+    Attributes
+    ----------
+    messages : list of str
+        A sentence each.
+    failed : bool
+        Whether points failed by themselves.
+    """
+
+    def __init__(self, messages: list[str], failed: bool):
+        super().__init__("\n".join(messages))
+        self.messages = messages
+        self.failed = failed
+
+
+def catch_signals() -> None:
+    """SIGTERM and SIGINT ask this process to stop at the next checkpoint; a second one at once."""
+    def note(number, frame):
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        print("\nstopping at the next checkpoint ...", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)

@@ -1,0 +1,389 @@
+"""Points of a scan on worker processes, by dask.distributed; the only module that imports it.
+
+The scheduler's word is not trusted: a worker, its node or the scheduler may die at any moment, and
+what counts is what the files say.  A task whose worker died is run again by the scheduler; one that
+the scheduler gave up or lost is submitted again by the driver.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import types
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin
+from distributed.comm import CommClosedError
+
+from phasegrok import cards, compiled, stopping
+from phasegrok.cards import InputError
+from phasegrok.job import Job, Script
+from phasegrok.scan import (
+    BUSY,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Point,
+    Scan,
+    Watch,
+    attempt,
+    point_seed,
+    source_of,
+)
+from phasegrok.stopping import Interrupted
+
+_POLL_SECONDS = 0.2
+_RETRY_SECONDS = 2.0  # before a point that was busy or interrupted is submitted again
+_LOST_SECONDS = 15.0  # without a scheduler, before the driver asks for a new one
+_STOP_SECONDS = 30.0  # that workers are given for their checkpoints
+_CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall time
+_PACKAGE = Path(__file__).resolve().parent.parent
+_DASK = {
+    # a task killed a few times took innocent ones that only waited in the same worker with it
+    "distributed.scheduler.allowed-failures": 1_000_000,
+    "distributed.scheduler.worker-saturation": 1.0,  # a point waits where any worker can take it
+    "distributed.comm.timeouts.connect": "20s",
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+}
+
+
+# --- in a worker ----------------------------------------------------------------------------------
+
+_withdrawn: set[str] = set()  # scans whose driver wants their points to stop
+_closing = threading.Event()  # this worker is to end
+_running: set[str] = set()
+
+
+def withdraw(token: str) -> None:
+    """Let the points of one driver's scan stop at a checkpoint."""
+    _withdrawn.add(token)
+
+
+def _leave() -> None:
+    """End this process once its points are at a checkpoint; their outcome is handed over before."""
+    _closing.set()
+    while _running:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os._exit(stopping.EXIT_INTERRUPTED)
+
+
+class Answers(WorkerPlugin):
+    """A worker's answers to signals, and to the end that its nanny or a lost scheduler brings."""
+
+    name = "phasegrok-answers"
+
+    def setup(self, worker):
+        """SIGTERM means: a checkpoint of the running points.  Ctrl-C is the driver's."""
+        def note(number, frame):
+            threading.Thread(target=_leave, daemon=True).start()
+
+        with contextlib.suppress(ValueError):  # a worker that is a thread of somebody's process
+            signal.signal(signal.SIGTERM, note)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker):
+        """The running points write their checkpoints."""
+        _closing.set()
+
+
+def run_point(task: dict[str, Any]) -> tuple[str, str]:
+    """Run one point in a worker; see :func:`phasegrok.scan.attempt`."""
+    slots = task["slots"].get(socket.gethostname(), task["slots"].get("", 1))
+    cores = len(os.sched_getaffinity(0))
+    compiled.use_threads(max(1, cores // slots))
+    script = Script(**task["script"])
+    folder = str(script.path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    measure = _named(task["measure"], script)
+    parameters = _named(task["parameters"]["class"], script)(**task["parameters"]["values"])
+    card = cards.from_text(task["card"]["text"], Path(task["card"]["folder"]),
+                           arrays=task["card"]["arrays"])
+    run = Job(script, card, parameters, task["seed"], Path(task["path"]),
+              part_of=Path(task["part_of"]), extra=task["extra"])
+    if run.run_id != task["run_id"]:
+        return FAILED, "its worker has another version of phasegrok, or of the card's code"
+    run.silent = True
+    token = task["token"]
+    run.withdrawn = lambda: _closing.is_set() or token in _withdrawn
+    if run.withdrawn() or run.wall_is_over():
+        return INTERRUPTED, ""
+    _running.add(task["path"])
+    try:
+        return attempt(run, measure)
+    finally:
+        _running.discard(task["path"])
+
+
+_scripts: dict[str, types.ModuleType] = {}
+
+
+def _named(where: dict[str, str], script: Script):
+    """A function or class of a module; what the script itself defines is made from its source."""
+    if where["module"] != "__main__":
+        found = importlib.import_module(where["module"])
+    else:
+        found = _scripts.get(script.sha256) or _module_of(script)
+    for part in where["name"].split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _module_of(script: Script) -> types.ModuleType:
+    # the text that the driver read: the file may have been edited meanwhile
+    name = f"phasegrok_script_{script.name}"
+    module = types.ModuleType(name)
+    module.__file__ = str(script.path)
+    sys.modules[name] = module  # dataclasses look their module up
+    exec(compile(script.text, str(script.path), "exec"), module.__dict__)
+    _scripts[script.sha256] = module
+    return module
+
+
+# --- in the driver --------------------------------------------------------------------------------
+
+
+def run(scan: Scan, pending: list[Point], engine: str, workers: int) -> dict[str, str]:
+    """Run points on worker processes until each is done or failed by itself.
+
+    Parameters
+    ----------
+    scan : Scan
+    pending : list of Point
+        Those that are not done.
+    engine : str
+        ``local``, ``slurm`` or an address.
+    workers : int
+        Worker processes; 0: for ``local`` one a core, for ``slurm`` one a point.
+
+    Returns
+    -------
+    dict
+        Sentences on the points that failed.
+
+    Raises
+    ------
+    Interrupted
+        After a signal or at the end of the wall time.
+    InputError
+        If the engine cannot be started.
+    """
+    driver = Driver(scan, pending)
+    watch = Watch(scan)
+    first = True
+    while driver.left():
+        if scan.stops():
+            raise Interrupted(scan.job.path)
+        try:
+            with _main_hidden(), _client(engine, len(pending), workers) as (client, slots):
+                first = False
+                driver.drive(client, slots, watch)
+        except OSError as error:  # no scheduler there (any more)
+            if first:
+                raise InputError(f"--engine {engine}: no scheduler answers: {error}") from error
+            print(f"\nno scheduler: {error}; trying again", file=sys.stderr, flush=True)
+            time.sleep(_RETRY_SECONDS)
+    watch.close(f"{len(scan.points) - len(driver.failures)} of {len(scan.points)} points done")
+    return driver.failures
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep worker processes from running the user's script again when they start.
+
+    multiprocessing does so wherever ``__main__`` has a file; a script without a guard would begin
+    another scan in each, and one that was edited meanwhile could not be loaded.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.get(name) for name in ("__file__", "__spec__")}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update({k: v for k, v in hidden.items() if v is not None or k == "__spec__"})
+
+
+@contextlib.contextmanager
+def _client(engine: str, points: int, workers: int) -> Iterator[tuple[Any, dict[str, int]]]:
+    """A client of the engine, and how many tasks share each host's cores."""
+    with dask.config.set(_DASK), contextlib.ExitStack() as stack:
+        if engine == "local":
+            n = min(points, workers or compiled.n_threads())
+            cluster: Any = stack.enter_context(_local(n))
+            slots = {"": n}
+        elif engine == "slurm":
+            cluster = stack.enter_context(slurm_cluster())
+            n = min(points, workers or points)
+            cluster.adapt(minimum=n, maximum=n)  # adapting, it replaces jobs that ended
+            slots = {"": int(cluster._dummy_job.worker_processes)}
+        else:
+            cluster, slots = engine, {}
+        client = stack.enter_context(Client(cluster, set_as_default=False, timeout="20s"))
+        client.register_plugin(Answers())
+        yield client, slots or _slots(client)
+
+
+def _local(n: int):
+    # no memory limit of a worker's own: a run that does not fit is refused before it begins
+    return LocalCluster(n_workers=n, threads_per_worker=1, processes=True, memory_limit=0,
+                        dashboard_address=None, silence_logs=logging.CRITICAL)
+
+
+def slurm_cluster():
+    """A Slurm cluster after the user's dask configuration (``~/.config/dask/jobqueue.yaml``).
+
+    Each worker process runs one point at a time, whatever ``cores`` says, and imports this package.
+
+    Raises
+    ------
+    InputError
+        If dask-jobqueue is missing or its configuration lacks what Slurm needs.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise InputError("--engine slurm: needs dask-jobqueue, which is not installed: "
+                         'pip install "phasegrok[cluster]"') from error
+    prologue = list(dask.config.get("jobqueue.slurm.job-script-prologue", []) or [])
+    prologue.append(f'export PYTHONPATH="{_PACKAGE}${{PYTHONPATH:+:$PYTHONPATH}}"')
+    arguments = [*(dask.config.get("jobqueue.slurm.worker-extra-args", []) or []), "--nthreads",
+                 "1"]
+    try:
+        return SLURMCluster(job_script_prologue=prologue, worker_extra_args=arguments)
+    except ValueError as error:
+        raise InputError(f"--engine slurm: {error}; write it into ~/.config/dask/jobqueue.yaml, as "
+                         "docs/scans.md shows") from error
+
+
+def _slots(client) -> dict[str, int]:
+    """Threads of all workers of each host of somebody's cluster; points share its cores so."""
+    found: dict[str, int] = {}
+    hosts = client.run(socket.gethostname)
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        if address in hosts:
+            found[hosts[address]] = found.get(hosts[address], 0) + int(worker["nthreads"])
+    return found
+
+
+class Driver:
+    """Submits points, takes their outcomes, and submits again what is neither done nor failed."""
+
+    def __init__(self, scan: Scan, pending: list[Point]):
+        self.failures: dict[str, str] = {}
+        self._scan = scan
+        self._token = uuid.uuid4().hex
+        self._points = {point.name: point for point in pending}
+        self._due = dict.fromkeys(self._points, 0.0)  # when to submit
+        self._futures: dict[str, Any] = {}
+        self._order = {name: k for k, name in enumerate(self._points)}
+
+    def left(self) -> bool:
+        """Whether points are neither done nor failed."""
+        return bool(self._points)
+
+    def drive(self, client, slots: dict[str, int], watch: Watch) -> None:
+        """Until nothing is left, or the scheduler is gone.
+
+        Raises
+        ------
+        Interrupted
+            After a signal or at the end of the wall time, once workers wrote their checkpoints.
+        """
+        lost_since = None
+        self._futures = {}
+        self._due = dict.fromkeys(self._points, 0.0)
+        while self._points:
+            if self._scan.stops():
+                self._stop(client)
+                raise Interrupted(self._scan.job.path)
+            if client.status != "running":
+                lost_since = lost_since or time.monotonic()
+                if client.status == "closed" or time.monotonic() - lost_since > _LOST_SECONDS:
+                    return
+            else:
+                lost_since = None
+                self._submit(client, slots)
+            self._take()
+            watch.update()
+            time.sleep(_POLL_SECONDS)
+
+    def _submit(self, client, slots) -> None:
+        now = time.monotonic()
+        for name in [name for name, due in self._due.items() if due <= now]:
+            del self._due[name]
+            self._futures[name] = client.submit(
+                run_point, self._task(self._points[name]) | {"slots": slots}, pure=False,
+                key=f"{name}-{uuid.uuid4().hex}", priority=-self._order[name])
+
+    def _task(self, point: Point) -> dict[str, Any]:
+        """What a worker must know, in plain values."""
+        job = self._scan.job
+        run = self._scan.run_of(point)
+        script = dataclasses.asdict(job.script)
+        script["deadline"] -= _CLOSE_SECONDS
+        parameters = {f.name: getattr(job.parameters, f.name)
+                      for f in dataclasses.fields(job.parameters)}
+        return {
+            "script": script,
+            "measure": source_of(self._scan.measure, job.script.path),
+            "parameters": {"class": source_of(type(job.parameters), job.script.path),
+                           "values": parameters},
+            "card": {"text": point.card.text, "folder": str(point.card.folder.resolve()),
+                     "arrays": point.card.arrays},
+            "seed": point_seed(job.seed, point.name),
+            "path": str(run.path.resolve()),
+            "part_of": str(job.path.resolve()),
+            "extra": run.extra,
+            "run_id": run.run_id,
+            "token": self._token,
+        }
+
+    def _take(self) -> None:
+        """Outcomes of tasks that ended, however they ended."""
+        for name, future in list(self._futures.items()):
+            if future.status == "pending":
+                continue
+            del self._futures[name]
+            outcome, text = self._outcome(future)
+            if outcome == DONE:
+                del self._points[name]
+            elif outcome == FAILED:
+                self.failures[name] = text
+                del self._points[name]
+                print(f"\n{name} failed: {text}", file=sys.stderr, flush=True)
+            else:
+                self._due[name] = time.monotonic() + _RETRY_SECONDS
+                self._order[name] += len(self._order) * (outcome == BUSY)  # others first
+
+    def _outcome(self, future) -> tuple[str, str]:
+        try:
+            return future.result(timeout=_LOST_SECONDS)
+        except (KilledWorker, CommClosedError, OSError, TimeoutError) as error:
+            return INTERRUPTED, str(error)
+        except Exception as error:  # an error in the worker, before the point began
+            if type(error).__name__.endswith("CancelledError"):  # the scheduler is gone
+                return INTERRUPTED, str(error)
+            return FAILED, f"{type(error).__name__}: {error}"
+
+    def _stop(self, client) -> None:
+        """Let every running point write its checkpoint; what waits is not begun."""
+        with contextlib.suppress(OSError, TimeoutError):
+            client.run(withdraw, self._token, wait=False, on_error="ignore")
+        end = time.monotonic() + _STOP_SECONDS
+        while self._futures and client.status == "running" and time.monotonic() < end:
+            for name, future in list(self._futures.items()):
+                if future.status != "pending":
+                    del self._futures[name]
+            time.sleep(0.05)
