@@ -51,7 +51,9 @@ P_AGREE = 0.05
 P_COLLAPSE = 1e-3
 """Goodness of fit below which the largest sizes, too, do not collapse."""
 
-_GRID = 201  # temperatures of a curve: linear interpolation is then off by 1e-5 of its height
+GRID = 201
+"""Temperatures of a curve: linear interpolation is then off by 1e-5 of its height."""
+
 _MOST_CELLS = 2**14
 _DEGREES = range(2, 9)
 _FEWEST_SIZES = 3
@@ -314,7 +316,7 @@ def crossings(data: list[Size]) -> Crossings:
         if low >= high:
             raise ValueError(f"the temperatures of sizes {data[i].size} and {data[j].size} do not "
                              "overlap")
-        T_t = np.linspace(low, high, _GRID)
+        T_t = np.linspace(low, high, GRID)
         both = [curves(data[n], T_t).values for n in (i, j)]
         ratio = data[j].size / data[i].size
 
