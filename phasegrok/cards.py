@@ -139,6 +139,8 @@ class FiniteSize(_Section):
     replicas: int = Field(32, ge=2, le=2**16, description="replicas at each T")
     dynamics: Literal["metropolis", "heat-bath", "wolff", "swendsen-wang"] = Field(
         "swendsen-wang", description="single sites: with replica exchange")
+    omega: float = Field(1.0, gt=0.0, description="exponent of the leading correction to scaling, "
+                         "L^-omega")
     barrier_sizes: list[int] = Field(default_factory=list, description="sizes of the barriers")
     barrier_sweeps: int = Field(200_000, ge=2, description="Wang-Landau sweeps of each walker at "
                                 "the smallest size, more in proportion to the sites")

@@ -547,6 +547,7 @@ def _add_exact_slope(group: Group, measured) -> None:
 
 
 _WINDOW = (-2.0, -1.0, 0.0, 1.0, 2.0)  # temperatures of a size, in natural widths about the crossing
+_PILOT = 4  # the runs that find the transition measure so many times fewer sweeps
 _INDEPENDENT = 20.0  # autocorrelation times of a block of the jackknife
 _MOST_BLOCKS = 256
 
@@ -559,12 +560,14 @@ def finite_size_settings(card: Card) -> FiniteSize:
     InputError
         If the card is not discrete, or its section names no sizes.
     """
+    from phasegrok.sampling.canonical import FEWEST_SWEEPS
+
     _need_family(card, "discrete", "finite-size scaling")
     s = card.model.finite_size
     if s is None or not (s.sizes or s.barrier_sizes):
         raise InputError(f"{card.name}: finite-size scaling needs [finite_size] with temperatures "
                          "and sizes or barrier_sizes on the card")
-    if s.sizes and s.sweeps - s.equilibration < 10 * _FEWEST_WORDS:
+    if s.sizes and s.sweeps - s.equilibration < _PILOT * FEWEST_SWEEPS:
         raise InputError(f"{card.name}: finite_size.equilibration = {s.equilibration} leaves too "
                          f"little to measure of {s.sweeps} sweeps")
     if s.replicas % 2:
@@ -582,7 +585,8 @@ def finite_size_sample(job) -> None:
     engine = _engine(job.card, s.dynamics, "random-site", 1)
     grid = tuple(map(float, temperature_grid(s.temperatures)))
     single_sites = s.dynamics in ("metropolis", "heat-bath")
-    protocol = Series(engine, grid, s.replicas, s.sweeps, s.equilibration, exchange=single_sites)
+    protocol = Series(engine, grid, s.replicas, s.sweeps, s.equilibration, exchange=single_sites,
+                      tune=False)
     job.finish(protocol.result(job.drive(protocol)))
 
 
@@ -644,7 +648,9 @@ def finite_size_windows(card: Card, pilots: list) -> dict[int, str]:
 
 def finite_size_pilots(card: Card) -> dict[str, Card]:
     """The two smallest sizes at all temperatures of the card, to find the transition."""
-    return {f"pilot-{n}": card.resized(n) for n in _pilot_sizes(card)}
+    s = finite_size_settings(card)
+    short = {"finite_size.sweeps": s.equilibration + (s.sweeps - s.equilibration) // _PILOT}
+    return {f"pilot-{n}": card.resized(n).changed(short) for n in _pilot_sizes(card)}
 
 
 def _pilot_sizes(card: Card) -> list[int]:
@@ -676,14 +682,16 @@ def finite_size_scaling(card: Card, runs: list):
     from phasegrok.thermodynamics import finite_size as fss
     from phasegrok.thermodynamics import finite_size_tables as tables
 
-    sizes = finite_size_settings(card).sizes
+    s = finite_size_settings(card)
+    sizes = s.sizes
     data = [_size_of_run(run, card.resized(n)) for run, n in zip(runs, sizes)]
     found = [fss.curves(d, np.linspace(*d.window, fss.GRID)) for d in data]
     crossed = fss.crossings(data)
-    limits = {name: fss.large_size_limit(crossed.values_pq[:, q], crossed.covariance_qpp[q])
-              for q, name in enumerate(fss.QUOTIENTS)}
-    collapsed = fss.collapse([fss.points(fss.curves(d, d.found.temperatures_k)) for d in data],
-                             (limits["temperature"].value, limits["inverse_nu"].value))
+    limits = fss.limits(crossed, s.omega)
+    inner = [np.linspace(*d.found.temperatures_k[[1, -2]], len(_WINDOW)) for d in data]
+    collapsed = fss.collapse(
+        [fss.points(fss.curves(d, T)) for d, T in zip(data, inner)],
+        (limits["temperature"].value, limits["inverse_nu"].value), s.omega)
     exact = critical_point(_known_kind(card), card.parameters)
     groups = {f"curves/{c.size}": tables.curves_group(c) for c in found}
     groups["crossings"] = tables.crossings_group(crossed)

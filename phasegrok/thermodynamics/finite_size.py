@@ -17,8 +17,8 @@ References
    119.
 .. [2] J. Lee, J. M. Kosterlitz, Phys. Rev. Lett. 65 (1990) 137.
 .. [3] H. G. Ballesteros et al., Phys. Lett. B 378 (1996) 207: quotients at the crossing, eq. (4).
-.. [4] J. Hartlap, P. Simon, P. Schneider, Astron. Astrophys. 464 (2007) 399, eq. (17): the inverse
-   of a covariance matrix that was estimated.
+.. [4] V. Privman, M. E. Fisher, J. Stat. Phys. 33 (1983) 385; J. Salas, A. D. Sokal, J. Stat. Phys.
+   98 (2000) 551: corrections to scaling, analytic and from irrelevant fields.
 """
 
 import math
@@ -55,7 +55,7 @@ GRID = 201
 """Temperatures of a curve: linear interpolation is then off by 1e-5 of its height."""
 
 _MOST_CELLS = 2**14
-_DEGREES = range(2, 9)
+_DEGREES = range(2, 7)
 _FEWEST_SIZES = 3
 
 
@@ -351,49 +351,73 @@ class Limit:
     Attributes
     ----------
     value, error : float
+    amplitude : float
+        a of the correction a L^-theta; 0 where none was fitted.
     chi2 : float
-        Of the values that were averaged.
+        Of the values that were used.
     n : int
         How many, the largest; 0 if none is known.
     p : float
-        Chance of a larger chi2.
+        Chance of a larger chi2; NaN where nothing is left to test.
     """
 
     value: float
     error: float
+    amplitude: float
     chi2: float
     n: int
     p: float
 
-    def __str__(self) -> str:
-        return format_error(self.value, self.error)
 
+def large_size_limit(sizes_p: np.ndarray, values_p: np.ndarray, covariance_pp: np.ndarray,
+                     theta: float) -> Limit:
+    r"""Limit of :math:`y_p = y_\infty + a L_p^{-\theta}` by generalised least squares.
 
-def large_size_limit(values_p: np.ndarray, covariance_pp: np.ndarray) -> Limit:
-    """Mean of the largest sizes that agree, by generalised least squares.
-
-    The simplest correction to scaling: while the values disagree (p below `P_AGREE`), the one of
-    the smallest size is left out.  The last one stands alone.
+    The correction is fitted also where the scatter does not ask for it: one that hides in the
+    errors of single values would still shift their mean.  While the values disagree with the fit (p
+    below `P_AGREE`), the one of the smallest size is left out.  A single value stands for itself.
 
     Parameters
     ----------
-    values_p : array_like, shape (P,)
-        In the order of sizes; NaN values are left out.
+    sizes_p, values_p : array_like, shape (P,)
+        Ascending sizes; NaN values are left out.
     covariance_pp : array_like, shape (P, P)
+    theta : float
+        Exponent of the correction.
     """
-    values_p = np.asarray(values_p, dtype=float)
+    values_p, sizes_p = np.asarray(values_p, dtype=float), np.asarray(sizes_p, dtype=float)
     known = np.flatnonzero(np.isfinite(values_p))
     for first in range(len(known)):
         use = known[first:]
-        weight = np.linalg.pinv(np.asarray(covariance_pp)[np.ix_(use, use)])
-        total = weight.sum()
-        mean = float((weight @ values_p[use]).sum() / total)
-        residual = values_p[use] - mean
-        chi2, n = float(residual @ weight @ residual), len(use)
-        p = float(stats.chi2.sf(chi2, n - 1)) if n > 1 else math.nan
-        if n == 1 or p >= P_AGREE:
-            return Limit(mean, 1.0 / math.sqrt(total), chi2, n, p)
-    return Limit(math.nan, math.nan, math.nan, 0, math.nan)
+        A = np.ones((len(use), 1))
+        if len(use) >= 2:
+            A = np.column_stack([A, sizes_p[use] ** -theta])
+        weight = np.linalg.inv(np.asarray(covariance_pp)[np.ix_(use, use)])
+        covariance = np.linalg.inv(A.T @ weight @ A)
+        best = covariance @ A.T @ weight @ values_p[use]
+        residual = values_p[use] - A @ best
+        chi2, dof = float(residual @ weight @ residual), len(use) - A.shape[1]
+        p = float(stats.chi2.sf(chi2, dof)) if dof else math.nan
+        if not dof or p >= P_AGREE:
+            return Limit(float(best[0]), math.sqrt(covariance[0, 0]),
+                         float(best[1]) if len(best) > 1 else 0.0, chi2, len(use), p)
+    return Limit(math.nan, math.nan, 0.0, math.nan, 0, math.nan)
+
+
+def limits(found: Crossings, omega: float) -> dict[str, Limit]:
+    r"""Limits of all `QUOTIENTS`, with corrections of exponent omega, and of T* with
+
+    :math:`T^* = T_c + a L^{-\omega - 1/\nu}`.
+    """
+    result = {}
+    for name in reversed(QUOTIENTS):  # 1/nu before T*
+        q = QUOTIENTS.index(name)
+        theta = omega
+        if name == "temperature" and math.isfinite(result["inverse_nu"].value):
+            theta += result["inverse_nu"].value
+        result[name] = large_size_limit(found.sizes_p2[:, 0], found.values_pq[:, q],
+                                        found.covariance_qpp[q], theta)
+    return {name: result[name] for name in QUOTIENTS}
 
 
 def maximum(found: Curves, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -439,49 +463,28 @@ class Points:
     size : int
     temperatures_t : ndarray, shape (T,)
     y_ot : ndarray, shape (3, T)
-        U, ln <|Phi|> and ln chi.
+        U, ln <|Phi|> and ln (chi T), chi T = N var |Phi|.
     covariance : ndarray, shape (3 T, 3 T)
         Of ``y_ot.ravel()``.
-    n_blocks : int
-        Blocks from which the covariance was estimated; 0: it is known exactly.
     """
 
     size: int
     temperatures_t: np.ndarray
     y_ot: np.ndarray
     covariance: np.ndarray
-    n_blocks: int = 0
-
-    def whiten(self) -> np.ndarray:
-        """Matrix W with W^T W the inverse covariance, unbiased by eq. (17) of [4]_."""
-        n = len(self.covariance)
-        scale = np.sqrt(np.diag(self.covariance))  # U and chi differ by orders of magnitude
-        lower = linalg.cholesky(self.covariance / np.outer(scale, scale), lower=True)
-        factor = 1.0 if not self.n_blocks else (self.n_blocks - n - 2) / (self.n_blocks - 1)
-        return math.sqrt(factor) * linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)
 
 
 def points(found: Curves) -> Points:
-    """The points of the collapse from the curves of one size, at the temperatures of the curves.
-
-    Raises
-    ------
-    ValueError
-        If there are too few blocks for a covariance of so many temperatures.
-    """
-    n, n_blocks = len(COLLAPSED) * len(found.temperatures_t), len(found.values["binder"]) - 1
-    if n_blocks < 2 * n + 3:
-        raise ValueError(f"{n_blocks} blocks give no covariance of {n} values: at least "
-                         f"{2 * n + 3} are needed (more replicas, or a longer run)")
+    """The points of the collapse from the curves of one size, at the temperatures of the curves."""
     y_obt = np.stack([found.values["binder"], np.log(found.values["order_parameter_abs"]),
-                      np.log(found.values["susceptibility"])])
-    rows = np.swapaxes(y_obt[:, 1:], 0, 1).reshape(n_blocks, n)
-    return Points(found.size, found.temperatures_t, y_obt[:, 0], _covariance(rows), n_blocks)
+                      np.log(found.values["susceptibility"] * found.temperatures_t)])
+    rows = np.swapaxes(y_obt[:, 1:], 0, 1).reshape(len(y_obt[0]) - 1, -1)
+    return Points(found.size, found.temperatures_t, y_obt[:, 0], _covariance(rows))
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """A data collapse of U, <|Phi|> and chi with one T_c and one nu.
+    """A data collapse of U, <|Phi|> and chi T with one T_c and one nu.
 
     Attributes
     ----------
@@ -491,15 +494,21 @@ class Collapse:
         In words.
     parameters, errors : ndarray, shape (4,)
         T_c, 1/nu, beta/nu, gamma/nu; NaN if nothing could be fitted.
-    chi2, dof, p : float, int, float
-        The quality of the collapse.
+    chi2, expected, p : float
+        The quality: squared distances from the curves in units of the errors, their expectation if
+        the sizes collapse, and the chance of a larger sum.
     sizes : tuple of int
-        Sizes used: the smallest are left out while p is below `P_AGREE` and four are left.
-    degree : int
-        Degree of the three polynomials that are the master curves: the one of the lowest Bayesian
-        information criterion.
+        Sizes used.
+    corrected : bool
+        Whether corrections to scaling were fitted.
+    bend, tilt : float
+        Analytic corrections: x = t (1 + bend t) L^(1/nu), and the field couples by 1 + tilt t; 0
+        without corrections.
+    amplitudes_o2 : ndarray, shape (3, 2)
+        Irrelevant corrections L^(-omega) (a + a' x), x scaled to -1 .. 1 over the window.
+    omega : float
     window : (float, float)
-        Range of x over which they were fitted.
+        Range of x.
     coefficients_od : ndarray, shape (3, degree + 1)
         Chebyshev coefficients of f_U, ln f_Phi and ln f_chi over the window.
     """
@@ -509,97 +518,152 @@ class Collapse:
     parameters: np.ndarray
     errors: np.ndarray
     chi2: float
-    dof: int
+    expected: float
     p: float
     sizes: tuple[int, ...]
-    degree: int
+    corrected: bool
+    bend: float
+    tilt: float
+    amplitudes_o2: np.ndarray
+    omega: float
     window: tuple[float, float]
     coefficients_od: np.ndarray
 
     def x(self, size: int, temperatures_t: np.ndarray) -> np.ndarray:
-        """Scaling variable (T - T_c)/T_c L^(1/nu)."""
-        return _scaled(self.parameters[:2], size, temperatures_t)
+        """Scaling variable t (1 + bend t) L^(1/nu), t = (T - T_c)/T_c."""
+        return _scaled((*self.parameters[:2], self.bend), size, temperatures_t)
+
+    def scaled(self, size: int, temperatures_t: np.ndarray, y_ot: np.ndarray) -> np.ndarray:
+        """U, <|Phi|> and chi T of one size, divided by L to its power and free of corrections."""
+        t = np.asarray(temperatures_t) / self.parameters[0] - 1.0
+        low, high = self.window
+        x = (2.0 * self.x(size, temperatures_t) - low - high) / (high - low)
+        shift_ot = float(size) ** -self.omega * (
+            self.amplitudes_o2[:, :1] + self.amplitudes_o2[:, 1:] * x)
+        log_L, field = math.log(size), self.tilt * t
+        _, _, beta_nu, gamma_nu = self.parameters
+        return np.stack([y_ot[0] - shift_ot[0],
+                         y_ot[1] * np.exp(beta_nu * log_L - field - shift_ot[1]),
+                         y_ot[2] * np.exp(-gamma_nu * log_L - 2.0 * field - shift_ot[2])])
 
     def master(self, x: np.ndarray) -> np.ndarray:
-        """U, L^(beta/nu) <|Phi|> and L^(-gamma/nu) chi on the fitted curves, shape (3, X)."""
+        """U, L^(beta/nu) <|Phi|> and L^(-gamma/nu) chi T on the fitted curves, shape (3, X)."""
         low, high = self.window
         basis = np.polynomial.chebyshev.chebvander((2.0 * x - low - high) / (high - low),
-                                                   self.degree)
+                                                   self.coefficients_od.shape[1] - 1)
         y_ox = self.coefficients_od @ basis.T
         return np.stack([y_ox[0], np.exp(y_ox[1]), np.exp(y_ox[2])])
 
 
-def _scaled(guess, size: int, temperatures_t: np.ndarray) -> np.ndarray:
-    T_c, inverse_nu = guess
-    return (np.asarray(temperatures_t) - T_c) / T_c * float(size) ** inverse_nu
+def _scaled(field, size: int, temperatures_t: np.ndarray) -> np.ndarray:
+    """x at T_c, 1/nu and the curvature of the scaling field."""
+    T_c, inverse_nu, bend = field
+    t = (np.asarray(temperatures_t) - T_c) / T_c
+    return t * (1.0 + bend * t) * float(size) ** inverse_nu
 
 
 class _Problem:
-    """Whitened least squares of the collapse: linear in all but T_c and 1/nu."""
+    """Least squares of the collapse, each point in units of its error.
 
-    def __init__(self, data: list[Points], degree: int, guess: np.ndarray):
-        self.data, self.degree = data, degree
-        self.whiten = [d.whiten() for d in data]
-        self.target = np.concatenate([W @ d.y_ot.ravel() for W, d in zip(self.whiten, data)])
-        # beyond what the best guess covers the polynomials continue smoothly
+    Linear in all but T_c, 1/nu and the curvature of the scaling field.
+    """
+
+    def __init__(self, data: list[Points], degree: int, guess: np.ndarray, omega: float,
+                 corrected: bool):
+        self.data, self.degree, self.omega, self.corrected = data, degree, omega, corrected
+        self.error = [np.sqrt(np.diag(d.covariance)) for d in data]
+        self.target = np.concatenate([d.y_ot.ravel() / e for d, e in zip(data, self.error)])
         x = np.concatenate([_scaled(guess, d.size, d.temperatures_t) for d in data])
         self.low, self.high = float(x.min()), float(x.max())
+        width = (self.high - self.low) * guess[0] / max(d.size for d in data) ** guess[1]
+        self.scale = np.array([width / 50.0, 0.02, 1.0])[: 3 if corrected else 2]
 
-    def design(self, guess) -> np.ndarray:
-        """Whitened columns: coefficients of three polynomials, then beta/nu and gamma/nu."""
+    def design(self, field) -> np.ndarray:
+        """Columns of the polynomials, beta/nu, gamma/nu, and of the corrections."""
         blocks = []
-        for W, d in zip(self.whiten, self.data):
-            n, width = len(d.temperatures_t), self.degree + 1
-            x = (2.0 * _scaled(guess, d.size, d.temperatures_t) - self.low - self.high) / (
+        for error, d in zip(self.error, self.data):
+            n, width, log_L = len(d.temperatures_t), self.degree + 1, math.log(d.size)
+            x = (2.0 * _scaled(field, d.size, d.temperatures_t) - self.low - self.high) / (
                 self.high - self.low)
             basis = np.polynomial.chebyshev.chebvander(x, self.degree)
-            A = np.zeros((3 * n, 3 * width + 2))
+            A = np.zeros((3 * n, 3 * width + 2 + (7 if self.corrected else 0)))
             for o in range(3):
                 A[o * n : (o + 1) * n, o * width : (o + 1) * width] = basis
-            A[n : 2 * n, -2] = -math.log(d.size)
-            A[2 * n :, -1] = math.log(d.size)
-            blocks.append(W @ A)
+            A[n : 2 * n, 3 * width] = -log_L
+            A[2 * n :, 3 * width + 1] = log_L
+            if self.corrected:
+                t = (d.temperatures_t - field[0]) / field[0]
+                A[n : 2 * n, 3 * width + 2], A[2 * n :, 3 * width + 2] = t, 2.0 * t
+                for o in range(3):
+                    first = 3 * width + 3 + 2 * o
+                    A[o * n : (o + 1) * n, first : first + 2] = (
+                        float(d.size) ** -self.omega * basis[:, :2])
+            blocks.append(A / error[:, None])
         return np.concatenate(blocks)
 
-    def linear(self, guess) -> np.ndarray:
-        """Best linear parameters at a T_c and 1/nu."""
-        return np.linalg.lstsq(self.design(guess), self.target, rcond=None)[0]
+    def _field(self, u: np.ndarray, start: np.ndarray) -> np.ndarray:
+        moved = start.copy()
+        moved[: len(u)] += u * self.scale
+        return moved
 
-    def residual(self, guess) -> np.ndarray:
-        """Whitened residuals with the best linear parameters."""
-        A = self.design(guess)
-        return A @ np.linalg.lstsq(A, self.target, rcond=None)[0] - self.target
+    def solve(self, start: np.ndarray):
+        """Nonlinear and linear parameters, covariance of all, chi2, its expectation and p.
 
-    def solve(self, guess: np.ndarray):
-        """T_c and 1/nu, the linear parameters, covariance of all and chi2."""
-        scale = np.array([(self.high - self.low) * guess[0] / 50.0
-                          / max(d.size for d in self.data) ** guess[1], 0.02])
-        fit = optimize.least_squares(lambda u: self.residual(guess + u * scale), np.zeros(2),
-                                     method="lm")
-        best = guess + fit.x * scale
-        linear = self.linear(best)
-        steps = [np.array([scale[0], 0.0]) * 1e-3, np.array([0.0, scale[1]]) * 1e-3]
-        slope = [(self.design(best + s) - self.design(best - s)) @ linear / (2.0 * s.sum())
-                 for s in steps]
-        J = np.column_stack([*slope, self.design(best)])
+        The points of one size are correlated.  So the covariance of the parameters is that of a
+        linear function of correlated data, and chi2 is a sum of squares with the eigenvalues of the
+        covariance of the residuals, of which p follows by matching mean and variance
+        (Satterthwaite, Biometrics Bulletin 2 (1946) 110).
+        """
+        def residual(u):
+            A = self.design(self._field(u, start))
+            return A @ np.linalg.lstsq(A, self.target, rcond=None)[0] - self.target
+
+        fit = optimize.least_squares(residual, np.zeros(len(self.scale)), method="lm")
+        best = self._field(fit.x, start)
+        A = self.design(best)
+        linear = np.linalg.lstsq(A, self.target, rcond=None)[0]
+        slopes = []
+        for k in range(len(self.scale)):
+            step = np.zeros(3)
+            step[k] = 1e-3 * self.scale[k]
+            slopes.append((self.design(best + step) - self.design(best - step)) @ linear
+                          / (2.0 * step[k]))
+        J = np.column_stack([*slopes, A])
         norm = np.linalg.norm(J, axis=0)
-        covariance = np.linalg.pinv((J / norm).T @ (J / norm)) / np.outer(norm, norm)
-        return best, linear, covariance, float((fit.fun**2).sum())
+        J /= norm
+        R = linalg.block_diag(*[d.covariance / np.outer(e, e)
+                                for d, e in zip(self.data, self.error)])
+        inverse = np.linalg.pinv(J)
+        covariance = inverse @ R @ inverse.T / np.outer(norm, norm)
+        rest = np.eye(len(J)) - J @ inverse
+        spread = rest @ R @ rest
+        expected, squares = float(np.trace(spread)), float((spread**2).sum())
+        chi2 = float((fit.fun**2).sum())
+        p = float(stats.chi2.sf(chi2 * expected / squares, expected**2 / squares))
+        return best, linear, np.sqrt(np.diag(covariance)), chi2, expected, p
 
 
-def collapse(data: list[Points], guess: tuple[float, float]) -> Collapse:
+def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0) -> Collapse:
     r"""Fit of T_c, 1/nu, beta/nu and gamma/nu so that all sizes fall on one curve.
 
-    U, ln <|Phi|> and ln chi of all sizes are fitted together by generalised least squares, with a
-    polynomial in x for each master curve.  The quality is :math:`\chi^2` with the full covariance
-    of the temperatures and observables of one size.
+    U, ln <|Phi|> and ln (chi T) of all sizes are fitted together, each with a polynomial in x for
+    its master curve, by least squares with the error of each point.  The quality is chi2 against
+    its expectation, both errors and p with the full covariance of the points of one size.
+
+    The degree of the polynomials is the lowest, from 2 to 6, at which p reaches `P_AGREE`.  Where
+    none does, corrections to scaling are fitted besides [4]_: analytic ones, :math:`x = t(1 + bt)
+    L^{1/\nu}` and a field that couples by 1 + c t, and irrelevant ones :math:`L^{-\omega}(a +
+    a'x)` of each observable.  Where that is not enough the smallest size is left out, as long as
+    three are left.
 
     Parameters
     ----------
     data : list of Points
-        Ascending sizes, all of the window to be used.
+        Ascending sizes; what is given is the window.
     guess : (float, float)
         T_c and 1/nu from which the fit begins, e.g. from `crossings`.
+    omega : float
+        Exponent of the leading irrelevant correction.
 
     Returns
     -------
@@ -609,42 +673,48 @@ def collapse(data: list[Points], guess: tuple[float, float]) -> Collapse:
     if len(data) < _FEWEST_SIZES or not np.isfinite(guess).all():
         return _no_collapse("fewer than three sizes" if len(data) < _FEWEST_SIZES
                             else "no crossing of the Binder ratios from which to begin")
+    best = None
     for first in range(len(data) - _FEWEST_SIZES + 1):
-        found = _collapse_of(data[first:], np.array(guess, dtype=float))
-        if found.p >= P_AGREE:
-            break
-    return found
+        for corrected in (False, True):
+            for degree in _DEGREES:
+                found = _collapse_of(data[first:], guess, omega, degree, corrected)
+                if found is None:
+                    break
+                if best is None or found.p > best.p:
+                    best = found
+                if found.p >= P_AGREE:
+                    return found
+    return best or _no_collapse("too few points for a fit")
 
 
 def _no_collapse(reason: str) -> Collapse:
     nan = np.full(4, np.nan)
-    return Collapse(False, reason, nan, nan, math.nan, 0, math.nan, (), 0, (math.nan, math.nan),
-                    np.zeros((3, 0)))
+    return Collapse(False, reason, nan, nan, math.nan, math.nan, math.nan, (), False, 0.0, 0.0,
+                    np.zeros((3, 2)), math.nan, (math.nan, math.nan), np.zeros((3, 0)))
 
 
-def _collapse_of(data: list[Points], guess: np.ndarray) -> Collapse:
-    """The collapse of given sizes, with the degree of the lowest criterion chi2 + k ln n."""
-    n = sum(d.y_ot.size for d in data)
-    best: tuple = (math.inf,)
-    for degree in _DEGREES:
-        k = 3 * (degree + 1) + 4
-        if n - k < n // 3:
-            break
-        problem = _Problem(data, degree, guess)
-        solution = problem.solve(guess)
-        criterion = solution[3] + k * math.log(n)
-        if criterion < best[0]:
-            best = (criterion, degree, problem, solution, n - k)
-    _, degree, problem, (nonlinear, linear, covariance, chi2), dof = best
-    p = float(stats.chi2.sf(chi2, dof))
+def _collapse_of(data: list[Points], guess: tuple[float, float], omega: float, degree: int,
+                 corrected: bool) -> Collapse | None:
+    """The collapse of given sizes in a given form; None where the points are too few for it."""
+    n, width = sum(d.y_ot.size for d in data), degree + 1
+    if n - (3 * width + (12 if corrected else 4)) < n // 4:
+        return None
+    start = np.array([*guess, 0.0])
+    problem = _Problem(data, degree, start, omega, corrected)
+    field, linear, errors, chi2, expected, p = problem.solve(start)
+    beta_gamma = len(problem.scale) + 3 * width + np.arange(2)
     sizes = tuple(d.size for d in data)
-    collapsed = p >= P_COLLAPSE
-    errors = np.sqrt(np.diag(covariance))[[0, 1, -2, -1]]
-    text = "one curve each" if collapsed else "no collapse"
-    reason = (f"{text}: chi2/dof = {chi2:.1f}/{dof}, p = {p:.2g}, of L = {sizes[0]} .. {sizes[-1]},"
-              f" polynomials of degree {degree}, {problem.low:.2f} < x < {problem.high:.2f}")
-    return Collapse(collapsed, reason, np.array([*nonlinear, *linear[-2:]]), errors, chi2, dof, p,
-                    sizes, degree, (problem.low, problem.high), linear[:-2].reshape(3, -1))
+    text = "one curve each" if p >= P_COLLAPSE else "no collapse"
+    form = f"with corrections (omega = {omega:g})" if corrected else "without corrections"
+    reason = (f"{text}: chi2 = {chi2:.1f}, {expected:.1f} expected, p = {p:.2g}, of L = "
+              f"{sizes[0]} .. {sizes[-1]} {form}, polynomials of degree {degree}, "
+              f"{problem.low:.2f} < x < {problem.high:.2f}")
+    rest = linear[3 * width + 2 :] if corrected else np.zeros(7)
+    return Collapse(
+        p >= P_COLLAPSE, reason, np.array([*field[:2], *linear[3 * width : 3 * width + 2]]),
+        np.concatenate([errors[:2], errors[beta_gamma]]), chi2, expected, p, sizes, corrected,
+        float(field[2]), float(rest[0]), rest[1:].reshape(3, 2), omega,
+        (problem.low, problem.high), linear[: 3 * width].reshape(3, width))
 
 
 # --- barriers against size ------------------------------------------------------------------------

@@ -33,6 +33,7 @@ _QUOTIENTS = {
     "beta_nu": ("1", "effective beta/nu: the same of <|Phi|>, with opposite sign"),
     "gamma_nu": ("1", "effective gamma/nu: the same of chi"),
 }
+_IS_CHI = np.array([[False], [False], [True]])  # chi T is what scales
 _PARAMETERS = {"critical_temperature": "energy", "inverse_nu": "1", "beta_nu": "1",
                "gamma_nu": "1"}
 
@@ -70,7 +71,7 @@ def exponents_group(limits: dict[str, Limit], found: list[Curves], exact) -> Gro
     group = Group()
     for name, limit in limits.items():
         stored = "critical_temperature" if name == "temperature" else name
-        text = f"{_QUOTIENTS[name][1]}: mean of the {limit.n} largest pairs, chi2 {limit.chi2:.3g}"
+        text = f"{_QUOTIENTS[name][1]}: limit of the {limit.n} largest pairs, chi2 {limit.chi2:.3g}"
         _add(group, stored, limit.value, limit.error, (), _QUOTIENTS[name][0], text,
              "generalised least squares")
         group.attributes[f"{stored}_p"] = limit.p
@@ -96,32 +97,36 @@ def collapse_group(found: Collapse, curves: list[Curves]) -> Group:
     """Group ``collapse``: parameters with errors, quality, master curves, scaled curves by size."""
     group = Group(attributes={
         "collapsed": found.collapsed, "reason": found.reason, "chi2": found.chi2,
-        "dof": found.dof, "p": found.p, "sizes": ", ".join(map(str, found.sizes)),
-        "degree": found.degree, "x_low": found.window[0], "x_high": found.window[1]})
+        "chi2_expected": found.expected, "p": found.p,
+        "sizes": ", ".join(map(str, found.sizes)), "corrected": found.corrected})
     for k, (name, units) in enumerate(_PARAMETERS.items()):
         _add(group, name, found.parameters[k], found.errors[k], (), units,
              f"{name.replace('_', ' ')} of the data collapse",
-             "generalised least squares with the covariance of each size")
+             "least squares with the covariance of each size")
     if not found.sizes:
         return group
     x_m = np.linspace(*found.window, 101)
-    group.add("x", x_m, "x", "1", "scaling variable (T - T_c)/T_c L^(1/nu)")
+    group.add("x", x_m, "x", "1", "scaling variable t (1 + b t) L^(1/nu), t = (T - T_c)/T_c")
     for name, y_m in zip(COLLAPSED, found.master(x_m)):
         group.add(f"master_{name}", y_m, "x", "scaled", f"fitted master curve of {name}")
     used = [c for c in curves if c.size in found.sizes]
-    n = len(used[0].temperatures_t[::10])
+    every = slice(None, None, 10)
     group.add("size", [c.size for c in used], "size", "sites", "size")
-    group.add("point", np.arange(n), "point", "1", "temperature of the curves of each size")
+    group.add("point", np.arange(len(used[0].temperatures_t[every])), "point", "1",
+              "temperature of the curves of each size")
     dims = ("size", "point")
-    group.add("scaled_x", [found.x(c.size, c.temperatures_t[::10]) for c in used], dims, "1",
+    group.add("scaled_x", [found.x(c.size, c.temperatures_t[every]) for c in used], dims, "1",
               "scaling variable of the point")
-    powers = {"binder": 0.0, "order_parameter_abs": found.parameters[2],
-              "susceptibility": -found.parameters[3]}
-    for name, power in powers.items():
-        rows = [(x[::10] * float(c.size) ** power for x in c.mean_and_error(name)) for c in used]
-        value, error = (np.array(x) for x in zip(*rows))
-        _add(group, f"scaled_{name}", value, error, dims, "scaled",
-             f"{name} times L to its exponent", _JACKKNIFE)
+    scaled, relative = [], []
+    for c in used:
+        T_t = c.temperatures_t[every]
+        value, error = np.swapaxes([c.mean_and_error(name) for name in COLLAPSED], 0, 1)[..., every]
+        scaled.append(found.scaled(c.size, T_t, value * np.where(_IS_CHI, T_t, 1.0)))
+        relative.append(error / value)
+    value, relative = (np.swapaxes(x, 0, 1) for x in (scaled, relative))
+    for o, name in enumerate(COLLAPSED):
+        _add(group, f"scaled_{name}", value[o], np.abs(value[o]) * relative[o], dims, "scaled",
+             f"{name} divided by L to its power, less the corrections", _JACKKNIFE)
     return group
 
 
