@@ -142,8 +142,11 @@ class FiniteSize(_Section):
     omega: float = Field(1.0, gt=0.0, description="exponent of the leading correction to scaling, "
                          "L^-omega")
     barrier_sizes: list[int] = Field(default_factory=list, description="sizes of the barriers")
-    barrier_sweeps: int = Field(200_000, ge=2, description="Wang-Landau sweeps of each walker at "
+    barrier_sweeps: int = Field(200_000, ge=1000, description="sweeps of each walker or replica at "
                                 "the smallest size, more in proportion to the sites")
+    landscape: Literal["wang-landau", "canonical"] = Field(
+        "wang-landau", description="what measures the barriers; canonical: replica exchange at all "
+        "temperatures, with dynamics as given, where barriers are low enough to be crossed")
     coordinate: Literal["energy", "order-parameter"] = Field(
         "energy", description="of the barrier")
 

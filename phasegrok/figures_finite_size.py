@@ -60,9 +60,10 @@ def _exponents_table(group: Group, collapse: Group) -> str:
 
 
 def _barriers_table(group: Group) -> str:
-    rows = [[str(n), _at(group, "temperature", k), _at(group, "barrier", k)]
+    rows = [[str(n), _at(group, "temperature", k), _at(group, "barrier", k),
+             "" if group["complete"][k] else "not complete, not used"]
             for k, n in enumerate(group["size"])]
-    text = table(["size", "T of equal heights", "barrier (nat)"], rows)
+    text = table(["size", "T of equal heights", "barrier (nat)", ""], rows)
     exact = group.attributes.get("exact_slope")
     return (f"{text}\n\nslope {_both(group, 'slope')} nat per unit of area"
             + ("" if exact is None else f"; as L grows {exact:.4f}, exact"))
@@ -179,7 +180,7 @@ def _draw_barriers(axes, run: RunFile) -> None:
     right.errorbar(area, group["barrier"], group["barrier_err"], fmt="o", markersize=3,
                    color=_colour(0), elinewidth=0.8)
     slope, x = float(group["slope"]), np.array([0.0, area.max() * 1.05])
-    known = np.isfinite(group["barrier"]) & (group["barrier_err"] > 0.0)
+    known = np.isfinite(group["barrier"]) & (group["complete"] > 0) & (group["barrier_err"] > 0.0)
     if math.isfinite(slope):
         weight = group["barrier_err"][known] ** -2.0
         middle = [(weight * y[known]).sum() / weight.sum() for y in (area, group["barrier"])]

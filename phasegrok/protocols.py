@@ -546,7 +546,7 @@ def _add_exact_slope(group: Group, measured) -> None:
 # --- finite-size scaling --------------------------------------------------------------------------
 
 
-_WINDOW = (-2.0, -1.0, 0.0, 1.0, 2.0)  # temperatures of a size, in natural widths about the crossing
+_WINDOW = (-2.0, -1.0, 0.0, 1.0, 2.0)  # temperatures of a size: natural widths off the crossing
 _PILOT = 4  # the runs that find the transition measure so many times fewer sweeps
 _INDEPENDENT = 20.0  # autocorrelation times of a block of the jackknife
 _MOST_BLOCKS = 256
@@ -572,6 +572,9 @@ def finite_size_settings(card: Card) -> FiniteSize:
                          f"little to measure of {s.sweeps} sweeps")
     if s.replicas % 2:
         raise InputError(f"{card.name}: finite_size.replicas = {s.replicas}: give an even number")
+    if s.landscape == "canonical" and s.coordinate != "energy":
+        raise InputError(f"{card.name}: barriers in the order parameter need finite_size.landscape "
+                         "= wang-landau")
     for size in (*s.sizes, *s.barrier_sizes):
         card.resized(size)
     return s
@@ -579,23 +582,31 @@ def finite_size_settings(card: Card) -> FiniteSize:
 
 def finite_size_sample(job) -> None:
     """Canonical sampling at the temperatures of ``[finite_size]``, with series: one point."""
-    from phasegrok.sampling.series import Series
-
     s = finite_size_settings(job.card)
-    engine = _engine(job.card, s.dynamics, "random-site", 1)
-    grid = tuple(map(float, temperature_grid(s.temperatures)))
-    single_sites = s.dynamics in ("metropolis", "heat-bath")
-    protocol = Series(engine, grid, s.replicas, s.sweeps, s.equilibration, exchange=single_sites,
-                      tune=False)
+    protocol = _series(job.card, s.sweeps, s.equilibration,
+                       exchange=s.dynamics in ("metropolis", "heat-bath"))
     job.finish(protocol.result(job.drive(protocol)))
 
 
+def _series(card: Card, sweeps: int, equilibration: int, exchange: bool):
+    """Canonical sampling that keeps time series, at the temperatures of ``[finite_size]``."""
+    from phasegrok.sampling.series import Series
+
+    s = finite_size_settings(card)
+    engine = _engine(card, s.dynamics, "random-site", 1)
+    grid = tuple(map(float, temperature_grid(s.temperatures)))
+    return Series(engine, grid, s.replicas, sweeps, equilibration, exchange, tune=False)
+
+
 def finite_size_landscape(job) -> None:
-    """Wang-Landau sampling for the barrier of one size: one point."""
-    s = finite_size_settings(job.card)
-    smallest = job.card.resized(s.barrier_sizes[0]).build().n_sites
-    sweeps = s.barrier_sweeps * job.card.build().n_sites // smallest
-    protocol = wang_landau(job.card, sweeps, joint=s.coordinate == "order-parameter")
+    """Sampling for the barrier of one size: one point."""
+    card = job.card
+    s = finite_size_settings(card)
+    smallest = card.resized(s.barrier_sizes[0]).build().n_sites
+    sweeps = s.barrier_sweeps * card.build().n_sites // smallest
+    protocol: Any = wang_landau(card, sweeps, joint=s.coordinate == "order-parameter")
+    if s.landscape == "canonical":
+        protocol = _series(card, sweeps, sweeps // 10, exchange=True)
     job.finish(protocol.result(job.drive(protocol)))
 
 
@@ -636,8 +647,8 @@ def finite_size_windows(card: Card, pilots: list) -> dict[int, str]:
                          f"{error}") from error
     if not np.isfinite(T).any():
         raise InputError(f"{card.name}: the Binder ratios of sizes {data[0].size} and "
-                         f"{data[1].size} do not cross at finite_size.temperatures = {s.temperatures}: another "
-                         "range, more sweeps, or no such transition")
+                         f"{data[1].size} do not cross at finite_size.temperatures = "
+                         f"{s.temperatures}: another range, more sweeps, or no such transition")
     heat_capacity = float(curves(data[1], T[:1]).values["heat_capacity"][0, 0])
     windows = {}
     for size in s.sizes:
@@ -685,12 +696,11 @@ def finite_size_scaling(card: Card, runs: list):
     s = finite_size_settings(card)
     sizes = s.sizes
     data = [_size_of_run(run, card.resized(n)) for run, n in zip(runs, sizes)]
-    found = [fss.curves(d, np.linspace(*d.window, fss.GRID)) for d in data]
+    found = [fss.curves(d, d.grid()) for d in data]
     crossed = fss.crossings(data)
     limits = fss.limits(crossed, s.omega)
-    inner = [np.linspace(*d.found.temperatures_k[[1, -2]], len(_WINDOW)) for d in data]
     collapsed = fss.collapse(
-        [fss.points(fss.curves(d, T)) for d, T in zip(data, inner)],
+        [fss.points(fss.curves(d, d.inner(len(_WINDOW)))) for d in data],
         (limits["temperature"].value, limits["inverse_nu"].value), s.omega)
     exact = critical_point(_known_kind(card), card.parameters)
     groups = {f"curves/{c.size}": tables.curves_group(c) for c in found}
@@ -742,24 +752,37 @@ def _flip_energy(card: Card) -> float:
 
 
 def _landscape_of(run, card: Card):
-    """Coordinate of the columns, and the barrier of one size."""
+    """Coordinate of the columns, the barrier of one size, and whether its landscape is complete."""
     from phasegrok.thermodynamics.finite_size import energy_columns, size_barrier
     from phasegrok.thermodynamics.tables import merge_columns
 
     s = finite_size_settings(card)
-    density = run["density_of_states"]
-    if s.coordinate == "energy":
-        energy, width = density["energy"], _flip_energy(card)
-        phi, log_g = energy_columns(energy, density["log_g"], width)
-        rows = np.stack([energy_columns(energy, row, width)[1]
-                         for row in density["log_g_jackknife"]])
-    else:
+    if s.coordinate == "order-parameter":
+        density = run["density_of_states"]
         merge = card.build().order_merge
         density = merge_columns(density, merge) if merge > 1 else density
-        phi, log_g, rows = (density[n] for n in ("order_parameter", "log_g", "log_g_jackknife"))
+        energy, phi, log_g, rows = (density[n] for n in ("energy", "order_parameter", "log_g",
+                                                         "log_g_jackknife"))
+        complete, reason = (density.attributes[n] for n in ("complete", "complete_reason"))
+    else:
+        energy, log_g, rows, complete, reason = _density_of_run(run, card)
+        width = _flip_energy(card)
+        phi, joint = energy_columns(energy, log_g, width)
+        log_g, rows = joint, np.stack([energy_columns(energy, row, width)[1] for row in rows])
     grid = temperature_grid(s.temperatures)
-    return phi, size_barrier(density["energy"], phi, log_g, rows,
-                             (float(grid[0]), float(grid[-1])))
+    found = size_barrier(energy, phi, log_g, rows, (float(grid[0]), float(grid[-1])))
+    return phi, found, bool(complete), reason
+
+
+def _density_of_run(run, card: Card):
+    """E, ln g (up to a constant), its leave-one-out rows, and whether and why it is complete."""
+    if finite_size_settings(card).landscape == "canonical":
+        found, evidence = _size_of_run(run, card).found, run["averages"].attributes
+        return (found.energies_c, found.log_g_c, found.log_g_jackknife_bc,
+                evidence["converged"], evidence["converged_reason"])
+    density = run["density_of_states"]
+    return (density["energy"], density["log_g"], density["log_g_jackknife"],
+            density.attributes["complete"], density.attributes["complete_reason"])
 
 
 def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
@@ -780,23 +803,23 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     sizes = finite_size_settings(card).barrier_sizes
     d = _dimension(card)
     area = np.array(sizes, dtype=float) ** (1.0 if np.isinf(d) else d - 1.0)
-    groups, found = {}, []
+    groups, found, complete = {}, [], []
     for n, run in zip(sizes, runs):
         sized = card.resized(n)
-        phi, barrier = _landscape_of(run, sized)
+        phi, barrier, whole, reason = _landscape_of(run, sized)
         found.append(barrier)
+        complete.append(whole)
         groups[f"landscapes/{n}"] = tables.landscape_group(
-            n, sized.build().n_sites, phi, barrier, run["density_of_states"])
-    complete = [n for n, g in zip(sizes, groups.values()) if g.attributes["complete"]]
-    order = order_of_transition(area, np.array([f.height for f in found]),
-                                np.array([f.error for f in found]), collapsed, d)
+            n, sized.build().n_sites, phi, barrier, whole, reason)
+    used = np.where(complete, [f.height for f in found], np.nan)
+    order = order_of_transition(area, used, np.array([f.error for f in found]), collapsed, d)
     if sizes:
         exact = 2.0 * interface_tension(card.parameters.q) if (
             _known_kind(card) == "potts-2d") else np.nan
-        groups["barriers"] = tables.barriers_group(sizes, area, found, order, exact)
-    missing = sorted(set(sizes) - set(complete))
+        groups["barriers"] = tables.barriers_group(sizes, area, found, complete, order, exact)
+    missing = [str(n) for n, whole in zip(sizes, complete) if not whole]
     groups["finite_size"] = Group(attributes={
         "order": order.label, "reason": order.reason,
-        "landscapes": "all complete" if not missing else "not complete: L = "
-        + ", ".join(map(str, missing))})
+        "landscapes": "all complete" if not missing else "not complete and not used: size "
+        + ", ".join(missing)})
     return groups

@@ -63,6 +63,7 @@ class Series(canonical.Canonical):
                 phi_rt: np.ndarray) -> None:
         """Keep the sweeps of a stretch, the first of which is number ``first`` after
         equilibration (from 1), that are multiples of ``every``."""
+        assert isinstance(state, State)
         number = np.arange(first, first + energy_rt.shape[1])
         kept = np.flatnonzero((number > 0) & (number % self.every == 0))
         place = number[kept] // self.every - 1
@@ -72,6 +73,7 @@ class Series(canonical.Canonical):
 
     def result(self, state: canonical.State) -> dict[str, Group]:
         """Groups of canonical sampling, and ``series``."""
+        assert isinstance(state, State)
         groups = super().result(state)
         n = min(self._n_kept(), max(0, state.sweeps - self._equilibration()) // self.every)
         group = Group(attributes={"every": self.every, "n_sites": self.system.n_sites})

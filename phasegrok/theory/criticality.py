@@ -29,7 +29,7 @@ def critical_point(kind: str, parameters) -> Critical | None:
     """Critical point of a model, or None where there is none or it is not known exactly.
 
     Ising: Onsager, Phys. Rev. 65 (1944) 117, and Yang, Phys. Rev. 85 (1952) 808.  Potts with q <= 4
-    colours, sqrt q = 2 cos(pi u/2): y_T = 3 (1 - u)/(2 - u) and 2 - y_h = (1 - u^2)/(4 (2 - u)), den
+    colours, sqrt q = 2 cos(pi u/2): y_T = 3 (1 - u)/(2 - u), 2 - y_h = (1 - u^2)/(4 (2 - u)), den
     Nijs, J. Phys. A 12 (1979) 1857, and Nienhuis, Riedel and Schick, J. Phys. A 13 (1980) L189; for
     q = 4 there are logarithms besides.
 

@@ -131,6 +131,16 @@ class Size:
         """Temperatures that were sampled, and between which histograms are reweighted."""
         return float(self.found.temperatures_k.min()), float(self.found.temperatures_k.max())
 
+    def grid(self) -> np.ndarray:
+        """`GRID` temperatures of the window."""
+        return np.linspace(*self.window, GRID)
+
+    def inner(self, number: int) -> np.ndarray:
+        """Temperatures between the second and the last but one that was sampled, for the collapse:
+        farther out corrections to scaling are larger."""
+        ladder = np.sort(self.found.temperatures_k)
+        return np.linspace(float(ladder[1]), float(ladder[-2]), number)
+
 
 def combine(size: int, n_sites: int, temperatures_k: np.ndarray, inefficiency_k: np.ndarray,
             energy_krt: np.ndarray, phi_krt: np.ndarray, n_blocks: int) -> Size:
@@ -409,7 +419,7 @@ def limits(found: Crossings, omega: float) -> dict[str, Limit]:
 
     :math:`T^* = T_c + a L^{-\omega - 1/\nu}`.
     """
-    result = {}
+    result: dict[str, Limit] = {}
     for name in reversed(QUOTIENTS):  # 1/nu before T*
         q = QUOTIENTS.index(name)
         theta = omega

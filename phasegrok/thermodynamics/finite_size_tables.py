@@ -117,13 +117,13 @@ def collapse_group(found: Collapse, curves: list[Curves]) -> Group:
     dims = ("size", "point")
     group.add("scaled_x", [found.x(c.size, c.temperatures_t[every]) for c in used], dims, "1",
               "scaling variable of the point")
-    scaled, relative = [], []
+    scaled_l, relative_l = [], []
     for c in used:
         T_t = c.temperatures_t[every]
         value, error = np.swapaxes([c.mean_and_error(name) for name in COLLAPSED], 0, 1)[..., every]
-        scaled.append(found.scaled(c.size, T_t, value * np.where(_IS_CHI, T_t, 1.0)))
-        relative.append(error / value)
-    value, relative = (np.swapaxes(x, 0, 1) for x in (scaled, relative))
+        scaled_l.append(found.scaled(c.size, T_t, value * np.where(_IS_CHI, T_t, 1.0)))
+        relative_l.append(np.abs(error / value))
+    value, relative = (np.swapaxes(x, 0, 1) for x in (scaled_l, relative_l))
     for o, name in enumerate(COLLAPSED):
         _add(group, f"scaled_{name}", value[o], np.abs(value[o]) * relative[o], dims, "scaled",
              f"{name} divided by L to its power, less the corrections", _JACKKNIFE)
@@ -131,33 +131,34 @@ def collapse_group(found: Collapse, curves: list[Curves]) -> Group:
 
 
 def landscape_group(size: int, n_sites: int, phi_b: np.ndarray, found: SizeBarrier,
-                    density: Group) -> Group:
+                    complete: bool, reason: str) -> Group:
     """Group ``landscapes/SIZE``: -ln P of one size at coexistence, and its barrier."""
     group = Group(attributes={
         "size": size, "n_sites": n_sites, "coexistence": found.coexistence.reason,
         "resolution": found.resolution, "per": "system",
-        "complete": density.attributes["complete"],
-        "complete_reason": density.attributes["complete_reason"]})
+        "complete": complete, "complete_reason": reason})
     group.add("coordinate", phi_b, "coordinate", "as the coordinate",
               "energy of the whole system in bins, or order parameter")
     _add(group, "potential", found.potential_b, found.potential_err_b, "coordinate", "nat",
-         "-ln P at equal heights, minimum 0", "jackknife over walkers")
+         "-ln P at equal heights, minimum 0", "jackknife over walkers or replicas")
     return group
 
 
-def barriers_group(sizes: list[int], area: np.ndarray, found: list[SizeBarrier], order: Order,
-                   exact_slope: float) -> Group:
+def barriers_group(sizes: list[int], area: np.ndarray, found: list[SizeBarrier],
+                   complete: list[bool], order: Order, exact_slope: float) -> Group:
     """Group ``barriers``: height at equal heights against size, and the slope against area."""
     group = Group(attributes={"per": "system"})
     group.add("size", sizes, "size", "sites", "size")
     group.add("area", area, "size", "sites", "L^(d-1), or N where every site neighbours all others")
     _add(group, "barrier", [f.height for f in found], [f.error for f in found], "size", "nat",
          "barrier at equal heights of both peaks; 0: one peak above the resolution",
-         "jackknife over walkers")
+         "jackknife over walkers or replicas")
+    group.add("complete", complete, "size", "1", "whether the landscape is complete: others are "
+              "not used for slope and verdict")
     points = [f.coexistence for f in found]
     _add(group, "temperature", [c.temperature_equal_height for c in points],
          [c.temperature_equal_height_err for c in points], "size", "energy",
-         "temperature of equal heights", "jackknife over walkers")
+         "temperature of equal heights", "jackknife over walkers or replicas")
     _add(group, "slope", order.slope.slope, order.slope.slope_error, (), "nat per area",
          "slope of the barrier against the area: twice the interface tension as L grows",
          "weighted least squares")
