@@ -129,6 +129,44 @@ class Sample(_Section):
         return text
 
 
+class FiniteSize(_Section):
+    """Settings of finite-size scaling, and of barriers against size."""
+
+    temperatures: str = Field(
+        description="first:last:number, a range with the transition of every size in it")
+    sizes: list[int] = Field(default_factory=list, description="sizes of the scaling: three or "
+                             "more, the two smallest also sampled at all temperatures")
+    sweeps: int = Field(20_000, ge=100, description="sweeps of each replica in total")
+    equilibration: int = Field(2_000, ge=0, description="sweeps of these that are not measured")
+    replicas: int = Field(32, ge=2, le=2**16, description="replicas at each T")
+    dynamics: Literal["metropolis", "heat-bath", "wolff", "swendsen-wang"] = Field(
+        "swendsen-wang", description="single sites: with replica exchange")
+    omega: float = Field(1.0, gt=0.0, description="exponent of the leading correction to scaling, "
+                         "L^-omega")
+    barrier_sizes: list[int] = Field(default_factory=list, description="sizes of the barriers")
+    barrier_sweeps: int = Field(200_000, ge=1000, description="sweeps of each walker or replica at "
+                                "the smallest size, more in proportion to the sites")
+    landscape: Literal["wang-landau", "canonical"] = Field(
+        "wang-landau", description="what measures the barriers; canonical: replica exchange at all "
+        "temperatures, with dynamics as given, where barriers are low enough to be crossed")
+    coordinate: Literal["energy", "order-parameter"] = Field(
+        "energy", description="of the barrier")
+
+    @field_validator("temperatures")
+    @classmethod
+    def _is_range(cls, text: str) -> str:
+        if len(temperature_grid(text)) < 2:
+            raise ValueError(f'"{text}": two temperatures at least')
+        return text
+
+    @field_validator("sizes", "barrier_sizes")
+    @classmethod
+    def _ascending(cls, values: list[int]) -> list[int]:
+        if values != sorted(set(values)) or 0 < len(values) < 3:
+            raise ValueError("give three sizes or more, in ascending order")
+        return values
+
+
 class Relaxation(_Section):
     """Settings of a quench, and of ramps; updates are at random sites."""
 
@@ -208,6 +246,7 @@ class CardModel(_Section):
     density_of_states: DensityOfStates = Field(default_factory=DensityOfStates)
     thermodynamics: Thermodynamics | None = None
     sample: Sample = Field(default_factory=Sample)
+    finite_size: FiniteSize | None = None
     relaxation: Relaxation | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
@@ -221,6 +260,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "density_of_states": DensityOfStates,
     "thermodynamics": Thermodynamics,
     "sample": Sample,
+    "finite_size": FiniteSize,
     "relaxation": Relaxation,
     "training": Training,
     "waiting_times": WaitingTimes,

@@ -1,0 +1,380 @@
+"""Finite-size scaling: estimators against exact enumeration and known scaling, barriers, runs."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from phasegrok import cards, protocols
+from phasegrok.theory import curie_weiss, ising, potts
+from phasegrok.theory.criticality import critical_point
+from phasegrok.thermodynamics import finite_size as fss
+
+T_C = ising.critical_temperature()
+OMEGA = 1.75
+
+
+# --- curves and crossings, against exact densities of states --------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exact_weights():
+    """ln g(E, M), E, |m| of every state class of small lattices."""
+    found = {}
+    for L in (4, 6):
+        energy, M, g = ising.joint_density_of_states(L)
+        e, m = np.nonzero(g)
+        found[L] = np.log(g[e, m].astype(float)), energy[e].astype(float), M[m] / L**2
+    return found
+
+
+def _exact(weights, L, T):
+    """U, dU/dT, <|m|>, chi and C of a lattice by summation, dU/dT by a difference."""
+    log_g, E, m = weights[L]
+
+    def mean(T, x):
+        p = np.exp(log_g - E / T - (log_g - E / T).max())
+        return p @ x / p.sum()
+
+    def U(T):
+        return 1.0 - mean(T, m**4) / (3.0 * mean(T, m**2) ** 2)
+
+    size = mean(T, abs(m))
+    return {"binder": U(T), "binder_slope": (U(T + 1e-5) - U(T - 1e-5)) / 2e-5,
+            "order_parameter_abs": size, "susceptibility": L**2 * (mean(T, m**2) - size**2) / T,
+            "heat_capacity": (mean(T, E**2) - mean(T, E) ** 2) / (L**2 * T**2)}
+
+
+def _drawn(weights, L, temperatures, rng, replicas=64, n=400):
+    """Series of independent exact samples at several temperatures, combined."""
+    log_g, E, m = weights[L]
+    series = []
+    for T in temperatures:
+        p = np.exp(log_g - E / T - (log_g - E / T).max())
+        state = rng.choice(len(p), (replicas, n), p=p / p.sum())
+        series.append((E[state], m[state]))
+    energy, phi = (np.array(x) for x in zip(*series))
+    ones = np.ones(len(temperatures))
+    return fss.combine(L, L**2, np.array(temperatures), ones, energy, phi, replicas)
+
+
+TEMPERATURES = (2.0, 2.4, 2.8)
+
+
+def test_curves_and_their_errors_against_enumeration(exact_weights):
+    rng = np.random.default_rng(5)
+    grid = np.array([2.0, 2.13, 2.5, 2.8])
+    z = []
+    for _ in range(12):
+        found = fss.curves(_drawn(exact_weights, 4, TEMPERATURES, rng), grid)
+        for name in fss.CURVES:
+            value, error = found.mean_and_error(name)
+            expected = [_exact(exact_weights, 4, T)[name] for T in grid]
+            z.append((value - expected) / error)
+    z = np.array(z)  # 12 seeds x 5 names, 4 temperatures of which about 3 are independent
+    assert abs(z.mean()) < 4.0 / math.sqrt(12 * 2)
+    assert 0.85 < math.sqrt((z**2).mean()) < 1.15
+    assert error.max() / np.abs(value).max() < 0.03
+
+
+def test_crossing_and_quotients_against_enumeration(exact_weights):
+    T = optimize.brentq(lambda T: _exact(exact_weights, 4, T)["binder"]
+                        - _exact(exact_weights, 6, T)["binder"], 2.0, 2.8)
+    small, large = (_exact(exact_weights, L, T) for L in (4, 6))
+    b = math.log(6 / 4)
+    expected = [T, small["binder"], math.log(large["binder_slope"] / small["binder_slope"]) / b,
+                -math.log(large["order_parameter_abs"] / small["order_parameter_abs"]) / b,
+                math.log(large["susceptibility"] / small["susceptibility"]) / b]
+    rng = np.random.default_rng(6)
+    z = []
+    for _ in range(16):
+        found = fss.crossings([_drawn(exact_weights, L, TEMPERATURES, rng) for L in (4, 6)])
+        assert found.sizes_p2.tolist() == [[4, 6]]
+        z.append((found.values_pq[0] - expected) / found.errors_pq[0])
+    z = np.array(z)
+    assert np.all(np.abs(z.mean(axis=0)) < 4.0 / math.sqrt(16))
+    assert 0.7 < math.sqrt((z**2).mean()) < 1.3
+
+
+def test_what_the_histograms_do_not_cover_is_refused(exact_weights):
+    data = _drawn(exact_weights, 6, TEMPERATURES, np.random.default_rng(7), replicas=8, n=50)
+    assert data.found.log_g_jackknife_bc.shape[0] == 8
+    with pytest.raises(ValueError, match="do not cover"):
+        fss.curves(data, [40.0])
+    with pytest.raises(ValueError, match="blocks"):
+        fss.histograms(np.zeros((1, 4, 10)), np.zeros((1, 4, 10)), 6)
+
+
+def test_many_energies_are_binned_far_finer_than_they_fluctuate():
+    rng = np.random.default_rng(1)
+    energy = rng.normal(0.0, 50.0, (1, 8, 5000))
+    phi = rng.normal(size=energy.shape)
+    energies, counts, sums = fss.histograms(energy, phi, 8)
+    assert len(energies) < energy.size and counts.sum() == energy.size
+    p = counts.sum(axis=(0, 1)) / energy.size
+    assert p @ energies == pytest.approx(energy.mean(), abs=1e-3 * 50.0)
+    assert sums.sum(axis=(1, 2, 3)) == pytest.approx(
+        [(abs(phi) ** n).sum() for n in (1, 2, 4)])
+
+
+# --- limits, maxima, power laws -------------------------------------------------------------------
+
+
+def test_limit_of_large_sizes_is_unbiased_where_the_correction_hides_in_the_errors():
+    rng = np.random.default_rng(2)
+    sizes, error = np.array([8, 16, 32, 64]), np.array([2e-3, 2e-3, 3e-3, 4e-3])
+    true = 1.0 + 0.15 * sizes**-OMEGA  # 2 errors at L = 8
+    z = []
+    for _ in range(300):
+        limit = fss.large_size_limit(sizes, true + error * rng.normal(size=4), np.diag(error**2),
+                                     OMEGA)
+        z.append((limit.value - 1.0) / limit.error)
+    assert abs(np.mean(z)) < 4.0 / math.sqrt(300)
+    assert 0.85 < np.std(z) < 1.15
+    assert np.isnan(fss.large_size_limit([8], [math.nan], np.ones((1, 1)), 1.0).value)
+
+
+def test_smallest_size_is_left_out_where_one_correction_is_not_enough():
+    sizes = np.array([4, 8, 16, 32, 64])
+    values = 2.0 + 0.5 * sizes**-1.0 + np.array([0.3, 0.0, 0.0, 0.0, 0.0])
+    limit = fss.large_size_limit(sizes, values, 1e-6 * np.eye(5), 1.0)
+    assert limit.n == 4 and limit.value == pytest.approx(2.0) and limit.chi2 < 1e-6
+    assert limit.amplitude == pytest.approx(0.5)
+
+
+def test_maximum_and_power_law():
+    T = np.linspace(0.0, 1.0, 41)
+    rows = np.stack([3.0 - (T - 0.412) ** 2, 3.0 - (T - 0.412) ** 2, 3.0 - (T + 1.0) ** 2])
+    found = fss.Curves(8, 64, T, {"susceptibility": rows})
+    value, error = fss.maximum(found, "susceptibility")
+    assert value == pytest.approx([0.412, 3.0]) and np.isnan(error).all()
+    sizes = np.array([4, 8, 16, 32, 64])
+    y = 0.7 * sizes**1.75 * np.array([1.2, 1.0, 1.0, 1.0, 1.0])
+    line, smallest = fss.power_law(sizes, y, 1e-3 * y)
+    assert line.slope == pytest.approx(1.75) and smallest == 8
+
+
+# --- data collapse --------------------------------------------------------------------------------
+
+
+def _points(rng, sizes=(8, 16, 32, 64), relative=2e-3, correction=0.0, bend=0.0, fault=0.0):
+    """Points on known scaling functions, with errors that are correlated within a size."""
+    data = []
+    for L in sizes:
+        x = np.linspace(-0.7, 0.7, 5)
+        T = T_C * (1.0 + x / L)
+        t = T / T_C - 1.0
+        x = t * (1.0 + bend * t) * L
+        shift = correction * L**-OMEGA
+        y = np.stack([0.6 - 0.25 * np.tanh(x) + shift + fault * (L == 32),
+                      -0.4 * np.tanh(x) - 0.125 * math.log(L) + shift,
+                      -x**2 / 2.0 + 0.3 * x + 1.75 * math.log(L) - shift])
+        distance = np.abs(np.subtract.outer(np.arange(15) % 5, np.arange(15) % 5))
+        covariance = relative**2 * (0.2 * np.eye(15) + 0.8 * np.exp(-distance / 2.0)
+                                    * np.kron(np.eye(3) * 0.6 + 0.4, np.ones((5, 5))))
+        noise = np.linalg.cholesky(covariance) @ rng.normal(size=15)
+        data.append(fss.Points(L, T, y + noise.reshape(3, 5), covariance))
+    return data
+
+
+EXACT = np.array([T_C, 1.0, 0.125, 1.75])
+
+
+@pytest.mark.parametrize("corrections", [{}, {"correction": 0.6, "bend": -0.7}])
+def test_collapse_finds_exponents_with_honest_errors(corrections):
+    rng = np.random.default_rng(3)
+    z, p = [], []
+    for _ in range(40):
+        found = fss.collapse(_points(rng, **corrections), (T_C * 1.001, 0.97), OMEGA)
+        assert found.collapsed
+        z.append((found.parameters - EXACT) / found.errors)
+        p.append(found.p)
+    assert found.corrected == bool(corrections)
+    z = np.array(z)
+    assert np.all(np.abs(z.mean(axis=0)) < 4.0 / math.sqrt(40))
+    assert 0.8 < math.sqrt((z**2).mean()) < 1.2
+    assert 0.3 < np.mean(p) < 0.7
+    assert found.errors[1] < 0.03
+
+
+def test_what_does_not_scale_does_not_collapse():
+    rng = np.random.default_rng(4)
+    found = fss.collapse(_points(rng, fault=0.05), (T_C, 1.0), OMEGA)
+    assert not found.collapsed and "no collapse" in found.reason
+    few = fss.collapse(_points(rng, sizes=(8, 16)), (T_C, 1.0), OMEGA)
+    assert not few.collapsed and np.isnan(few.parameters).all()
+
+
+def test_scaled_points_lie_on_the_master_curves():
+    data = _points(np.random.default_rng(8), relative=1e-4, correction=0.6, bend=-0.7)
+    found = fss.collapse(data, (T_C, 1.0), OMEGA)
+    for d in data:
+        if d.size not in found.sizes:
+            continue
+        y = np.stack([d.y_ot[0], np.exp(d.y_ot[1]), np.exp(d.y_ot[2])])
+        scaled = found.scaled(d.size, d.temperatures_t, y)
+        assert scaled == pytest.approx(found.master(found.x(d.size, d.temperatures_t)), rel=1e-3)
+
+
+# --- barriers -------------------------------------------------------------------------------------
+
+
+def test_barrier_of_exact_curie_weiss_weights_is_the_exact_one():
+    for N in (60, 100):
+        m = (2.0 * np.arange(N + 1) - N) / N
+        log_g = curie_weiss.log_weights(N, 1e9, J3=0.0)[1]
+        energy = N * curie_weiss.energy_per_spin(m, J3=1.0)
+        order = np.argsort(energy)
+        joint = np.full((N + 1, N + 1), np.nan)
+        joint[np.arange(N + 1), order] = log_g[order]
+        found = fss.size_barrier(energy[order], m, joint, np.stack([joint] * 3), (1.3, 1.7))
+        exact = curie_weiss.finite_coexistence(N, J3=1.0)
+        assert found.coexistence.temperature_equal_height == pytest.approx(exact.temperature)
+        assert found.height == pytest.approx(exact.barrier.from_low)
+
+
+def test_teeth_of_a_small_lattice_are_no_barrier():
+    """Potts q = 10, L = 4: every level a column has a barrier that is one of single sites."""
+    energy, g = potts.density_of_states(10, 4)
+    log_g = np.array([math.log(n) for n in g])
+    card = cards.load("potts-2d-q10", {"L": 4})
+    width = protocols._flip_energy(card)
+    assert width == 4.0
+    heights = []
+    for w in (0.0, width):
+        columns, joint = fss.energy_columns(energy, log_g, w)
+        found = fss.size_barrier(energy, columns, joint, np.stack([joint] * 3), (0.65, 0.9))
+        heights.append(found.height)
+    assert heights[0] > 1.7 and heights[1] < 0.5
+    columns, joint = fss.energy_columns(energy, log_g, width)
+    assert len(columns) == 9 and np.isfinite(joint).sum() == len(energy)
+
+
+def test_ising_energies_have_one_peak(tmp_path):
+    energy, g = ising.density_of_states(8)
+    columns, joint = fss.energy_columns(energy, np.log(g.astype(float)), 8.0)
+    noise = np.random.default_rng(1).normal(0.0, 0.01, (4, *joint.shape))
+    found = fss.size_barrier(energy, columns, joint, joint + noise, (2.1, 2.6))
+    assert found.height == 0.0 and found.error > 0.0 and not found.coexistence.found
+
+
+@pytest.mark.parametrize("heights, label", [
+    ([1.0, 1.5, 2.0, 2.5], "first-order"),
+    ([1.0, 1.5, 1.1, 2.5], "not decided"),
+    ([0.5, 0.51, 0.5, 0.51], "not decided"),
+    ([0.0, 0.0, 0.0, 0.0], "continuous"),
+    ([1.0, 1.5, math.nan, math.nan], "not decided"),
+])
+def test_verdict_follows_its_rule(heights, label):
+    area, error = np.array([8.0, 12.0, 16.0, 20.0]), np.full(4, 0.04)
+    order = fss.order_of_transition(area, np.array(heights), error, None, 2)
+    assert order.label == label and order.reason
+
+
+def test_verdict_hears_the_collapse():
+    found = fss.collapse(_points(np.random.default_rng(9)), (T_C, 1.0), OMEGA)
+    none = np.array([])
+    assert fss.order_of_transition(none, none, none, found, 2).label == "continuous"
+    assert fss.order_of_transition(none, none, none, None, 2).label == "not decided"
+    fast = dataclasses.replace(found, parameters=np.array([T_C, 2.0, 0.1, 1.8]))  # 1/nu = d
+    assert fss.order_of_transition(none, none, none, fast, 2).label == "not decided"
+    zero = np.zeros(3)
+    assert fss.order_of_transition(np.array([4.0, 6.0, 8.0]), zero, zero + 0.01, fast,
+                                   2).label == "not decided"
+
+
+def test_exact_critical_points():
+    point = critical_point("ising-2d", cards.load("ising-2d").parameters)
+    assert tuple(point)[:4] == pytest.approx((T_C, 1.0, 0.125, 1.75))
+    colours = {2: (1.0, 0.125), 3: (1.2, 2 / 15), 4: (1.5, 0.125)}
+    for q, (inverse_nu, beta_nu) in colours.items():
+        point = critical_point("potts-2d", cards.load("potts-2d-q10", {"q": q}).parameters)
+        assert (point.inverse_nu, point.beta_nu) == pytest.approx((inverse_nu, beta_nu))
+        assert 2 * point.beta_nu + point.gamma_nu == pytest.approx(2.0)  # hyperscaling
+    assert critical_point("potts-2d", cards.load("potts-2d-q10").parameters) is None
+    assert critical_point("ising-2d", cards.load("ising-2d", {"h": 0.1}).parameters) is None
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def _card(L, **settings):
+    keys = {f"finite_size.{k}": v for k, v in settings.items()}
+    return cards.load("ising-2d", {"L": L} | keys)
+
+
+def _run(card, seed=1, cut=()):
+    """A protocol of one point, driven in pieces that end at ``cut``; its groups."""
+    jobs = []
+
+    class OneJob:
+        def __init__(self):
+            self.card = card
+
+        def drive(self, protocol):
+            state = protocol.init(seed)
+            for n in cut:
+                protocol.advance(state, n)
+                state = protocol.restore({f.name: getattr(state, f.name)
+                                          for f in dataclasses.fields(state)})
+            protocol.advance(state, protocol.total())
+            return state
+
+        def finish(self, groups):
+            jobs.append(groups)
+
+    protocols.finite_size_sample(OneJob())
+    return jobs[0]
+
+
+def test_series_are_the_same_in_pieces_and_agree_with_enumeration(exact_weights):
+    card = _card(4, temperatures="2.2, 2.5", sweeps=2500, equilibration=203, replicas=64)
+    whole, pieces = _run(card), _run(card, cut=(7, 300, 111))
+    for name in ("energy", "order_parameter"):
+        assert np.array_equal(whole["series"][name], pieces["series"][name])
+    data = protocols._size_of_run(whole, card)
+    found = fss.curves(data, [2.2, 2.35, 2.5])
+    for name in fss.CURVES:
+        value, error = found.mean_and_error(name)
+        expected = np.array([_exact(exact_weights, 4, T)[name] for T in found.temperatures_t])
+        assert np.abs((value - expected) / error).max() < 4.0
+        assert (error / np.abs(expected)).max() < 0.04
+    # what the series say and what the sums over blocks say is the same
+    assert whole["series"]["energy"].mean(axis=(1, 2)) / 16 == pytest.approx(
+        whole["averages"]["energy"], rel=1e-12)
+
+
+def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
+    card = _card(4, temperatures="2.1:2.6:4", sweeps=3000, equilibration=200, replicas=32,
+                 sizes=[4, 6, 12])
+    pilots = [_run(cards.from_text(card.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
+    windows = protocols.finite_size_windows(card, pilots)
+    exact = optimize.brentq(lambda T: _exact(exact_weights, 4, T)["binder"]
+                            - _exact(exact_weights, 6, T)["binder"], 2.0, 2.8)
+    spans = []
+    for text in windows.values():
+        T = cards.temperature_grid(text)
+        assert T.mean() == pytest.approx(exact, rel=0.02)
+        spans.append(np.ptp(T))
+    assert spans == pytest.approx([spans[0], spans[0] * 4 / 6, spans[0] * 4 / 12], rel=1e-6)
+    away = cards.from_text(card.text, card.folder, {"finite_size.temperatures": "4.0:4.4:3"})
+    hot = [_run(cards.from_text(away.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
+    with pytest.raises(cards.InputError, match="do not cross"):
+        protocols.finite_size_windows(away, hot)
+
+
+@pytest.mark.parametrize("override, message", [
+    ({"finite_size.sizes": [16, 8, 32]}, "ascending"),
+    ({"finite_size.temperatures": "2.2"}, "two temperatures"),
+    ({"finite_size.equilibration": 9_999}, "leaves too little"),
+    ({"finite_size.replicas": 31}, "even number"),
+    ({"finite_size.landscape": "canonical", "finite_size.coordinate": "order-parameter"},
+     "wang-landau"),
+])
+def test_bad_settings_are_refused_in_one_sentence(override, message):
+    with pytest.raises(cards.InputError, match=message):
+        protocols.finite_size_settings(cards.load("ising-2d", override))
+    with pytest.raises(cards.InputError, match="needs \\[finite_size\\]"):
+        protocols.finite_size_settings(cards.load("glauber-chain"))
