@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from phasegrok.figures import _COLOURS, _GREY, _pair, _title, table
+from phasegrok.figures.common import COLOURS, GREY, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _EXPONENTS = {"critical_temperature": "T_c", "inverse_nu": "1/nu", "beta_nu": "beta/nu",
@@ -33,13 +33,13 @@ def lines(run: RunFile) -> str:
 
 
 def _at(group: Group, name: str, k: int) -> str:
-    return _pair(float(group[name][k]), float(group[f"{name}_err"][k]))
+    return pair(float(group[name][k]), float(group[f"{name}_err"][k]))
 
 
 def _both(group: Group, name: str) -> str:
     if name not in group:
         return "-"
-    return _pair(float(group[name]), float(group[f"{name}_err"]))
+    return pair(float(group[name]), float(group[f"{name}_err"]))
 
 
 def _crossings_table(group: Group) -> str:
@@ -81,12 +81,12 @@ def draw(run: RunFile):
         _draw_collapse(parts[1].subplots(1, 3), run["collapse"])
     if barriers:
         _draw_barriers(parts[-1].subplots(1, 2), run)
-    _title(figure, run)
+    title(figure, run)
     return figure
 
 
 def _colour(k: int) -> str:
-    return _COLOURS[k % len(_COLOURS)]
+    return COLOURS[k % len(COLOURS)]
 
 
 def _numbered(run: RunFile, prefix: str) -> list[tuple[int, Group]]:
@@ -111,7 +111,7 @@ def _draw_curves(axes, run: RunFile) -> None:
     exact = run["exponents"].attributes.get("exact_critical_temperature")
     if exact is not None:
         for axis in axes[:2]:
-            axis.axvline(exact, color=_GREY, linestyle=":", linewidth=0.8)
+            axis.axvline(exact, color=GREY, linestyle=":", linewidth=0.8)
     axes[0].legend()
     axes[1].set_title("crossings")
     _draw_exponents(axes[2], run["exponents"], run["collapse"])
@@ -131,10 +131,10 @@ def _draw_exponents(axis, group: Group, collapse: Group) -> None:
                 axis.errorbar(100.0 * (value / exact - 1.0), row + shift,
                               xerr=100.0 * error / abs(exact), fmt="o", markersize=3, color=colour,
                               label=how if name == names[0] else None)
-            axis.annotate(_pair(value, error), (1.02, row + shift), fontsize=7, va="center",
+            axis.annotate(pair(value, error), (1.02, row + shift), fontsize=7, va="center",
                           xycoords=("axes fraction", "data"), color=colour)
     axis.set_yticks(range(len(_EXPONENTS)), [_MATH[n] for n in reversed(_EXPONENTS)])
-    axis.axvline(0.0, color=_GREY, linestyle=":", linewidth=0.8)
+    axis.axvline(0.0, color=GREY, linestyle=":", linewidth=0.8)
     if names:
         axis.set(xlabel="deviation from the exact value (%)")
         axis.legend(loc="lower right")
@@ -188,7 +188,7 @@ def _draw_barriers(axes, run: RunFile) -> None:
                    label=f"slope {_both(group, 'slope')}")
     exact = group.attributes.get("exact_slope")
     if exact is not None and math.isfinite(slope):
-        right.plot(x, middle[1] + exact * (x - middle[0]), color=_GREY, linestyle=":",
+        right.plot(x, middle[1] + exact * (x - middle[0]), color=GREY, linestyle=":",
                    label=f"slope as L grows, exact {exact:.4f}")
     right.set(xlabel="area of an interface, $L^{d-1}$ (or $N$)", xlim=(0, None),
               ylabel="barrier (nat)", ylim=(min(0.0, 1.1 * group["barrier"].min()), None))
