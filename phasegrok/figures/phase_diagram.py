@@ -29,7 +29,9 @@ def transition_lines(group: Group) -> str:
                     f"{(T - known) / error:+.1f}" if judged and math.isfinite(known) else ""]
         rows.append([*row, str(group.attributes["reasons"][k])])
     lines = [table(header, rows)]
-    for k in np.flatnonzero(np.isfinite(group["coexistence_end"])):
+    for k in range(len(group["value"])):
+        if math.isnan(float(group["coexistence_end"][k])):
+            continue
         end = pair(float(group["coexistence_end"][k]), float(group["coexistence_end_err"][k]))
         lines.append(f"{name} = {group['value'][k]:g}: +Phi and -Phi coexist from T = "
                      f"{group['coexistence_low'][k]:.4g} (of the range) to {end}")
@@ -132,9 +134,10 @@ def _points(axis, found: Group) -> None:
         at = labels == label
         if at.any():
             filled = "none" if label == "crossover" else colour
-            axis.errorbar(found["value"][at], found["temperature"][at], found["temperature_err"][at],
-                          fmt=marker, color=colour, markerfacecolor=filled, markersize=4.5,
-                          elinewidth=0.9, capsize=2, label=label, zorder=4)
+            T, error = found["temperature"][at], found["temperature_err"][at]
+            axis.errorbar(found["value"][at], T, error, fmt=marker, color=colour,
+                          markerfacecolor=filled, markersize=4.5, elinewidth=0.9, capsize=2,
+                          label=label, zorder=4)
     axis.set(xlabel=f"${found.attributes['parameter']}$", ylabel="temperature $T$")
     axis.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
 

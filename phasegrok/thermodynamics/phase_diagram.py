@@ -39,7 +39,6 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import brentq, minimize_scalar
 
 from phasegrok.runfile import Group
 from phasegrok.statistics import format_error, jackknife_error, mean_with_error
@@ -438,24 +437,22 @@ def crossing(temperatures_t: np.ndarray, small_tb: np.ndarray, large_tb: np.ndar
     before = [np.nansum(np.clip(difference_t[: k + 1], 0.0, None)) - np.nansum(
         np.clip(difference_t[k + 1 :], None, 0.0)) for k in falls]
     k = int(falls[int(np.argmax(before))])
-    near = slice(max(0, k - 2), k + 4)
 
     def root(small, large):
-        y_tb = np.broadcast_to(large[near], np.broadcast(small[near], large[near]).shape) - (
-            small[near])
-        return np.array([_line_root(temperatures_t[near], y_t) for y_t in y_tb.T])[None]
+        y_tb = large - small
+        return np.array([_nearest_root(temperatures_t, y_t, k) for y_t in y_tb.T])[None]
 
     value, error = _with_error(root, small_tb, large_tb)
     return float(value[0]), float(error[0])
 
 
-def _line_root(x_t: np.ndarray, y_t: np.ndarray) -> float:
-    """Root of the straight line through a few points around it, which noise does not multiply."""
-    good = np.isfinite(y_t)
-    if good.sum() < 2:
+def _nearest_root(x_t: np.ndarray, y_t: np.ndarray, k: int) -> float:
+    """Where a curve falls through zero, nearest to the interval k; NaN if it does not."""
+    falls = np.flatnonzero((y_t[:-1] > 0.0) & (y_t[1:] <= 0.0))
+    if not falls.size:
         return math.nan
-    slope, intercept = np.polyfit(x_t[good] - x_t[0], y_t[good], 1)
-    return float(x_t[0] - intercept / slope)
+    i = int(falls[np.abs(falls - k).argmin()])
+    return float(x_t[i] + (x_t[i + 1] - x_t[i]) * y_t[i] / (y_t[i] - y_t[i + 1]))
 
 
 # --- the verdict on one value of the parameter ----------------------------------------------------
@@ -472,7 +469,7 @@ class Transition:
     reason : str
         The evidence in words.
     temperature, temperature_err : float
-        Of the transition: the peak of C extrapolated in 1/N [3]_ where it is first-order, the
+        Of the transition: equal height extrapolated in 1/N [3]_ where it is first-order, the
         crossing of the Binder ratios [2]_ where it is continuous, else the peak of chi at the
         largest size.  The error includes the drift with size, see ``temperature_shift``.
     temperature_shift : float
@@ -530,10 +527,12 @@ class _Evidence:
         return float(rows_b[0]), float(jackknife_error(rows_b[1:]))
 
     def extrapolated(self, s: int) -> tuple[float, float]:
-        """Peak of C extrapolated in 1/N from the sizes s - 1 and s."""
+        """Temperature of equal height extrapolated in 1/N from the sizes s - 1 and s."""
         small, large = self.n_sites_s[s - 1], self.n_sites_s[s]
-        value, error = _with_error(lambda a, b: (large * b - small * a) / (large - small),
-                                   self.heat_sb[s - 1].temperature_b, self.heat_sb[s].temperature_b)
+        rows = [self.barrier_s[k].temperature_b for k in (s - 1, s)]
+        if np.isnan(rows[0]).any():  # one well at the smaller size: no two phases yet
+            return float(rows[1][0]), float(jackknife_error(rows[1][1:]))
+        value, error = _with_error(lambda a, b: (large * b - small * a) / (large - small), *rows)
         return float(value), float(error)
 
 
@@ -621,7 +620,7 @@ def _barrier_grows(evidence: _Evidence, s: int) -> bool:
 
 def _where(label: str, evidence: _Evidence, crossings) -> list[tuple[float, float]]:
     """Temperature with error, with every size added in turn."""
-    if label == "first-order" and all(p.found for p in evidence.heat_sb):
+    if label == "first-order":
         return [evidence.extrapolated(s) for s in range(1, len(evidence.n_sites_s))]
     if label == "continuous":
         return crossings
@@ -667,21 +666,18 @@ def _add_coexistence(found: Transition, data_s: list[Reweighted]) -> Transition:
 def phases(small: Reweighted, large: Reweighted, temperatures_t: np.ndarray) -> np.ndarray:
     """Which phase is stable at each temperature: indices into ``PHASES``, shape (T,).
 
-    - disordered: <|Phi|> falls at least as N^(-1/4) between two sizes (as N^(-1/2) far from
-      transitions);
-    - positive, negative: else, and |<Phi>| is more than half of <|Phi|>, at a Phi of both signs;
-    - ordered: else: Phi of both signs, or the colours, are equally likely and |Phi| stays.
+    - positive, negative: the sign of <Phi>, where Phi has both signs and its energy is not
+      symmetric (in a field): no symmetry is left that could be broken;
+    - disordered: else, and <|Phi|> falls at least as N^(-1/4) between two sizes (it falls as
+      N^(-1/2) far above a transition);
+    - ordered: else.
     """
     a, b = (data.curves(temperatures_t) for data in (small, large))
+    if not large.symmetric and large.phi_f.min() < 0.0:
+        return np.where(b["order_parameter"][:, 0] > 0.0, 2, 3)
     ratio = math.log(large.n_sites / small.n_sites)
     falls_t = -np.log(b["order_parameter_abs"][:, 0] / a["order_parameter_abs"][:, 0]) / ratio
-    phase_t = np.where(falls_t >= 0.25, 0, 1)
-    if not large.symmetric and large.phi_f.min() < 0.0:
-        signed_t, size_t = b["order_parameter"][:, 0], b["order_parameter_abs"][:, 0]
-        sign_t = np.where(signed_t > 0.0, 2, 3)
-        one_sign = (phase_t == 1) & (np.abs(signed_t) > 0.5 * size_t)
-        phase_t = np.where(one_sign, sign_t, phase_t)
-    return phase_t
+    return np.where(falls_t >= 0.25, 0, 1)
 
 
 # --- planning a scan ------------------------------------------------------------------------------
