@@ -37,4 +37,4 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, Parameters, run, ["ising-2d", "potts-2d-q10"], __file__)
+    main(__doc__, Parameters, run, ["ising-2d", "potts-2d-q10"], __file__, scan=True)

@@ -11,14 +11,6 @@ Draws the plane with exact lines where they are known: Ising (T, h), Blume-Capel
 from dataclasses import dataclass
 
 from phasegrok.experiment import Job, main
-from phasegrok.protocols import (
-    phase_diagram_columns,
-    phase_diagram_groups,
-    phase_diagram_ladder,
-    phase_diagram_refinement,
-)
-from phasegrok.scan import Point, map_points
-from phasegrok.thermodynamics.phase_diagram import analyse, too_high
 
 
 @dataclass
@@ -28,12 +20,17 @@ class Parameters:
 
 def measure(job: Job) -> None:
     """One point: one size at one value of the parameter."""
+    from phasegrok.protocols import phase_diagram_ladder
+
     protocol = phase_diagram_ladder(job.card)
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
 
 
 def scan(job: Job, columns) -> None:
     """All sizes of some values of the parameter, the smallest first, and what they say."""
+    from phasegrok.scan import Point, map_points
+    from phasegrok.thermodynamics.phase_diagram import analyse, too_high
+
     for size in job.card.model.phase_diagram.sizes:
         going = [c for c in columns if not too_high(c.series, c.card.resized(size).build().n_sites)]
         points = [Point(*column.point(size)) for column in going]
@@ -45,6 +42,12 @@ def scan(job: Job, columns) -> None:
 
 def run(job: Job) -> None:
     """Scan the card's values, then refine where first-order transitions end."""
+    from phasegrok.protocols import (
+        phase_diagram_columns,
+        phase_diagram_groups,
+        phase_diagram_refinement,
+    )
+
     columns = phase_diagram_columns(job.card)
     scan(job, columns)
     for _ in range(job.card.model.phase_diagram.refinements):
@@ -58,4 +61,4 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, Parameters, run, ["ising-2d"], __file__)
+    main(__doc__, Parameters, run, ["ising-2d"], __file__, scan=True)

@@ -92,8 +92,8 @@ def test_a_bare_key_means_the_section_of_the_script():
         assert getattr(card.model, section).replicas == 12
         assert card.model.relaxation.temperature == 1.9
     found = messages(load, "ising-2d", {"replicas": 12})
-    assert found == ["--set replicas: which of sample.replicas, relaxation.replicas, "
-                     "training.replicas?"]
+    assert found == ["--set replicas: which of sample.replicas, finite_size.replicas, "
+                     "phase_diagram.replicas, relaxation.replicas, training.replicas?"]
 
 
 # --- mistakes -------------------------------------------------------------------------------------
@@ -182,7 +182,8 @@ def test_a_split_without_a_train_set_is_refused():
     (["sweps=8"], "--set sweps: unknown key; did you mean sweeps"),
     (["density_of_states.wakers=8"], "did you mean density_of_states.walkers"),
     (["temperatures=1:2:3"], "which of thermodynamics.temperatures, "
-     "sample.temperatures, waiting_times.temperatures"),
+     "sample.temperatures, finite_size.temperatures, phase_diagram.temperatures, "
+         "waiting_times.temperatures"),
     (["L"], "give it as key=value"), (["=3"], "give it as key=value"),
     (["L=eight"], "parameters.L: input should be a valid integer"),
     (["L="], "parameters.L: input should be a valid integer"),
