@@ -16,7 +16,7 @@ from phasegrok.progress import duration
 from phasegrok.runfile import RunFileError, read_attributes
 
 _STALE_INTERVALS = 3.0  # without a checkpoint, before a run counts as dead
-_STALE_SECONDS = 10.0  # at least: a block and a slow file system
+_STALE_SECONDS = 60.0  # at least: kernels may be compiling
 _seen: dict[Path, tuple[int, dict[str, Any]]] = {}
 
 
