@@ -452,8 +452,11 @@ class Driver:
 
     def _stop(self, client) -> None:
         """Let every running point write its checkpoint; what waits is not begun."""
-        with contextlib.suppress(OSError, TimeoutError):
-            client.run(withdraw, self._token, wait=False, on_error="ignore")
+        def tell():
+            with contextlib.suppress(Exception):  # a scheduler that is gone tells its workers so
+                client.run(withdraw, self._token, on_error="ignore")
+
+        threading.Thread(target=tell, daemon=True).start()  # a hung worker would not answer
         end = time.monotonic() + _STOP_SECONDS
         while self._futures and client.status == "running" and time.monotonic() < end:
             for name, future in list(self._futures.items()):
