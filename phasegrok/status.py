@@ -16,7 +16,7 @@ from phasegrok.progress import duration
 from phasegrok.runfile import RunFileError, read_attributes
 
 _STALE_INTERVALS = 3.0  # without a checkpoint, before a run counts as dead
-_STALE_SECONDS = 10.0  # at least: a block and a slow file system
+_STALE_SECONDS = 60.0  # at least: kernels may be compiling
 _seen: dict[Path, tuple[int, dict[str, Any]]] = {}
 
 
@@ -61,17 +61,22 @@ def rows_of(path: Path) -> list[Row]:
         return [_row(path, path.name)]
     if not path.is_dir():
         raise RunFileError(f"there is no folder or run file {path}")
-    files = sorted(path.rglob("*.h5"))
-    rows = {file: _row(file, str(file.relative_to(path).with_suffix(""))) for file in files}
-    for file in files:
-        for point in _points_of(file):
-            target = file.parent / f"{point}.h5"
-            if target not in rows:
-                name = str(target.relative_to(path).with_suffix(""))
-                rows[target] = Row(name, _expected(_is_alive(file, rows)))
-    if not rows:
+    def name_of(file: Path) -> str:
+        return str(file.relative_to(path).with_suffix(""))
+
+    found = {file: _row(file, name_of(file)) for file in sorted(path.rglob("*.h5"))}
+    if not found:
         raise RunFileError(f"there is no run file in {path}")
-    return [rows[file] for file in sorted(rows, key=_order)]
+    rows = dict(found)
+    for file in found:  # a scan comes after its points, which have its order
+        points = [file.parent / f"{point}.h5" for point in _points_of(file)]
+        waiting = _expected(found[file].status == "running"
+                            or any(found[p].status == "running" for p in points if p in found))
+        for point in points:
+            rows.pop(point, None)
+            rows[point] = found.get(point) or Row(name_of(point), waiting)
+        rows[file] = rows.pop(file)
+    return list(rows.values())
 
 
 def point_rows(folder: Path, names: Iterable[str], alive: bool) -> list[Row]:
@@ -104,19 +109,6 @@ def summary_of(rows: list[Row]) -> str:
     return f"{len(rows)} runs: {said}; {100.0 * sum(r.share for r in rows) / len(rows):.1f} % done"
 
 
-def _order(file: Path) -> tuple:
-    """Numbers within names in their order: L=8 before L=16."""
-    parts: list = []
-    for piece in file.parts:
-        word = ""
-        for character in piece + "\0":
-            if word and character.isdecimal() != word[0].isdecimal():
-                parts.append((0, int(word), "") if word[0].isdecimal() else (1, 0, word))
-                word = ""
-            word += character
-    return tuple(parts)
-
-
 def _expected(alive: bool) -> str:
     return "waiting" if alive else "missing"
 
@@ -126,15 +118,6 @@ def _points_of(file: Path) -> list[str]:
         return json.loads(_attributes(file).get("points", "[]"))
     except RunFileError:
         return []
-
-
-def _is_alive(scan: Path, rows: dict[Path, Row]) -> bool:
-    """Whether somebody drives a scan: its driver, or one of its points."""
-    if rows[scan].status == "running":
-        return True
-    names = set(_points_of(scan))
-    return any(row.status == "running" and file.parent == scan.parent and file.stem in names
-               for file, row in rows.items())
 
 
 def _attributes(file: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ what counts is what the files say.  A task whose worker died is run again by the
 the scheduler gave up or lost is submitted again by the driver.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import importlib
@@ -12,17 +13,18 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import types
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin
+from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from distributed.comm import CommClosedError
 
 from phasegrok import cards, compiled, stopping
@@ -40,12 +42,13 @@ from phasegrok.scan import (
     point_seed,
     source_of,
 )
-from phasegrok.stopping import Interrupted
+from phasegrok.stopping import Interrupted, Unfinished
 
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 2.0  # before a point that was busy or interrupted is submitted again
 _LOST_SECONDS = 15.0  # without a scheduler, before the driver asks for a new one
 _STOP_SECONDS = 30.0  # that workers are given for their checkpoints
+_MOST_ERRORS = 10  # workers that end with an error of their own before the scan gives up
 _CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall time
 _PACKAGE = Path(__file__).resolve().parent.parent
 _DASK = {
@@ -72,10 +75,21 @@ def withdraw(token: str) -> None:
 def _leave() -> None:
     """End this process once its points are at a checkpoint; their outcome is handed over before."""
     _closing.set()
+    had = bool(_running)
     while _running:
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(0.5 * had)
     os._exit(stopping.EXIT_INTERRUPTED)
+
+
+def _answer_signals() -> None:
+    """SIGTERM means: a checkpoint of the running points, and the end.  Ctrl-C is the driver's."""
+    def note(number, frame):
+        threading.Thread(target=_leave, daemon=True).start()
+
+    with contextlib.suppress(ValueError):  # a worker that is a thread of somebody's process
+        signal.signal(signal.SIGTERM, note)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Answers(WorkerPlugin):
@@ -84,17 +98,33 @@ class Answers(WorkerPlugin):
     name = "phasegrok-answers"
 
     def setup(self, worker):
-        """SIGTERM means: a checkpoint of the running points.  Ctrl-C is the driver's."""
-        def note(number, frame):
-            threading.Thread(target=_leave, daemon=True).start()
-
-        with contextlib.suppress(ValueError):  # a worker that is a thread of somebody's process
-            signal.signal(signal.SIGTERM, note)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """Called in every worker, also in one that starts later."""
+        _answer_signals()
 
     def teardown(self, worker):
         """The running points write their checkpoints."""
         _closing.set()
+
+
+def serve(address: str, driver: int) -> None:
+    """A worker process of the local engine; ends, after a checkpoint, when its driver does."""
+    _answer_signals()
+
+    def watch_driver():
+        while os.getppid() == driver:
+            time.sleep(0.5)
+        _leave()
+
+    threading.Thread(target=watch_driver, daemon=True).start()
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # deaths are no news here
+
+    async def work():
+        async with Worker(address, nthreads=1, memory_limit=0, dashboard=False) as worker:
+            await worker.finished()
+
+    with contextlib.suppress(OSError):  # no scheduler any more
+        asyncio.run(work())
+    _leave()
 
 
 def run_point(task: dict[str, Any]) -> tuple[str, str]:
@@ -186,9 +216,9 @@ def run(scan: Scan, pending: list[Point], engine: str, workers: int) -> dict[str
         if scan.stops():
             raise Interrupted(scan.job.path)
         try:
-            with _main_hidden(), _client(engine, len(pending), workers) as (client, slots):
+            with _engine(engine, scan, len(pending), workers) as running:
                 first = False
-                driver.drive(client, slots, watch)
+                driver.drive(running, watch)
         except OSError as error:  # no scheduler there (any more)
             if first:
                 raise InputError(f"--engine {engine}: no scheduler answers: {error}") from error
@@ -198,47 +228,89 @@ def run(scan: Scan, pending: list[Point], engine: str, workers: int) -> dict[str
     return driver.failures
 
 
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep worker processes from running the user's script again when they start.
+@dataclasses.dataclass
+class Engine:
+    """A scheduler's client, how many tasks share each host's cores, and what keeps workers up."""
 
-    multiprocessing does so wherever ``__main__`` has a file; a script without a guard would begin
-    another scan in each, and one that was edited meanwhile could not be loaded.
-    """
-    main = sys.modules["__main__"]
-    hidden = {name: main.__dict__.get(name) for name in ("__file__", "__spec__")}
-    main.__spec__ = None
-    main.__dict__.pop("__file__", None)
-    try:
-        yield
-    finally:
-        main.__dict__.update({k: v for k, v in hidden.items() if v is not None or k == "__spec__"})
+    client: Client
+    slots: dict[str, int]
+    mend: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
-def _client(engine: str, points: int, workers: int) -> Iterator[tuple[Any, dict[str, int]]]:
-    """A client of the engine, and how many tasks share each host's cores."""
+def _engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine]:
     with dask.config.set(_DASK), contextlib.ExitStack() as stack:
-        if engine == "local":
+        if name == "local":
             n = min(points, workers or compiled.n_threads())
-            cluster: Any = stack.enter_context(_local(n))
-            slots = {"": n}
-        elif engine == "slurm":
+            cluster: Any = stack.enter_context(LocalCluster(
+                n_workers=0, dashboard_address=None, silence_logs=logging.CRITICAL))
+            crew = stack.enter_context(Crew(cluster.scheduler_address, n, scan.job.script.path))
+            slots, mend = {"": n}, crew.mend
+        elif name == "slurm":
             cluster = stack.enter_context(slurm_cluster())
             n = min(points, workers or points)
             cluster.adapt(minimum=n, maximum=n)  # adapting, it replaces jobs that ended
-            slots = {"": int(cluster._dummy_job.worker_processes)}
+            slots, mend = {"": int(cluster._dummy_job.worker_processes)}, Engine.mend
         else:
-            cluster, slots = engine, {}
+            cluster, slots, mend = name, {}, Engine.mend
         client = stack.enter_context(Client(cluster, set_as_default=False, timeout="20s"))
         client.register_plugin(Answers())
-        yield client, slots or _slots(client)
+        yield Engine(client, slots or _slots(client), mend)
 
 
-def _local(n: int):
-    # no memory limit of a worker's own: a run that does not fit is refused before it begins
-    return LocalCluster(n_workers=n, threads_per_worker=1, processes=True, memory_limit=0,
-                        dashboard_address=None, silence_logs=logging.CRITICAL)
+class Crew:
+    """Worker processes of the local engine, which are replaced when they die.
+
+    dask's own keeper gives a worker up that dies while it starts, and it runs the user's script
+    again in every worker.
+    """
+
+    def __init__(self, address: str, n: int, script: Path):
+        self._words = [sys.executable, "-c",
+                       f"from phasegrok.workers import serve; serve({address!r}, {os.getpid()})"]
+        paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", ""), str(script.parent)]
+        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._environment = os.environ | single | {
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        self._processes = [self._start() for _ in range(n)]
+        self._errors = 0
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(self._words, env=self._environment, stdin=subprocess.DEVNULL)
+
+    def mend(self) -> None:
+        """Replace those that have died.
+
+        Raises
+        ------
+        Unfinished
+            If they cannot live at all, which their own messages explain.
+        """
+        for k, process in enumerate(self._processes):
+            code = process.poll()
+            if code is None:
+                continue
+            self._errors += code == stopping.EXIT_FAILED
+            if self._errors > _MOST_ERRORS:
+                raise Unfinished(["worker processes end with an error of their own; see above"],
+                                 failed=True)
+            self._processes[k] = self._start()
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        """Running points write a checkpoint, unless it is to end at once."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill() if kind is KeyboardInterrupt else process.terminate()
+        end = time.monotonic() + _STOP_SECONDS
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def slurm_cluster():
@@ -293,7 +365,7 @@ class Driver:
         """Whether points are neither done nor failed."""
         return bool(self._points)
 
-    def drive(self, client, slots: dict[str, int], watch: Watch) -> None:
+    def drive(self, engine: Engine, watch: Watch) -> None:
         """Until nothing is left, or the scheduler is gone.
 
         Raises
@@ -301,7 +373,7 @@ class Driver:
         Interrupted
             After a signal or at the end of the wall time, once workers wrote their checkpoints.
         """
-        lost_since = None
+        client, lost_since = engine.client, None
         self._futures = {}
         self._due = dict.fromkeys(self._points, 0.0)
         while self._points:
@@ -314,7 +386,8 @@ class Driver:
                     return
             else:
                 lost_since = None
-                self._submit(client, slots)
+                self._submit(client, engine.slots)
+            engine.mend()
             self._take()
             watch.update()
             time.sleep(_POLL_SECONDS)
@@ -379,8 +452,11 @@ class Driver:
 
     def _stop(self, client) -> None:
         """Let every running point write its checkpoint; what waits is not begun."""
-        with contextlib.suppress(OSError, TimeoutError):
-            client.run(withdraw, self._token, wait=False, on_error="ignore")
+        def tell():
+            with contextlib.suppress(Exception):  # a scheduler that is gone tells its workers so
+                client.run(withdraw, self._token, on_error="ignore")
+
+        threading.Thread(target=tell, daemon=True).start()  # a hung worker would not answer
         end = time.monotonic() + _STOP_SECONDS
         while self._futures and client.status == "running" and time.monotonic() < end:
             for name, future in list(self._futures.items()):
