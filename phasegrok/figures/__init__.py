@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phasegrok.figures import landscapes, networks, replicas, verdicts, waiting
+from phasegrok.figures import finite_size, landscapes, networks, replicas, verdicts, waiting
 from phasegrok.figures.common import STYLE
 from phasegrok.runfile import RunFile
 
@@ -27,6 +27,7 @@ _LINES = {
 """What is printed of each group, in this order."""
 
 _FIGURES = {
+    "finite_size": finite_size.draw,
     "effective_potential": landscapes.draw_potential,
     "density_of_states": landscapes.draw_density,
     "averages": replicas.draw_averages,
@@ -49,6 +50,8 @@ def summary(run: RunFile, path: Path) -> str:
     parts += [_LINES[name](run[name]) for name in shown]
     if "relaxation" in run:
         parts.append(replicas.relaxation_lines(run["relaxation"], run["two_time_overlap"]))
+    if "finite_size" in run:
+        parts.append(finite_size.lines(run))
     return "\n\n".join(parts)
 
 
