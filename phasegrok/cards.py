@@ -167,6 +167,37 @@ class FiniteSize(_Section):
         return values
 
 
+class PhaseDiagram(_Section):
+    """Settings of a phase diagram: series on ladders of temperatures, at several sizes."""
+
+    temperatures: str = Field(description="first:last:number of the smallest size; larger sizes "
+                              "get as many as exchanges need")
+    parameter: str | None = Field(None, description="the second parameter, of [parameters]; none: "
+                                  "temperature alone")
+    values: list[float] = Field(default_factory=list, description="its values")
+    sizes: list[int] = Field(min_length=1, description="L or N, at least two to tell classes")
+    sweeps: int = Field(4_000, ge=100, description="sweeps of each replica in total")
+    equilibration: int = Field(800, ge=0, description="sweeps of these that are not measured")
+    replicas: int = Field(16, ge=4, le=2**12, description="independent ladders")
+    dynamics: Literal["metropolis", "heat-bath", "wolff", "swendsen-wang"] = "heat-bath"
+    refinements: int = Field(1, ge=0, le=8, description="times that the interval of the parameter "
+                             "in which first-order transitions end is halved")
+
+    @field_validator("temperatures")
+    @classmethod
+    def _parses(cls, text: str) -> str:
+        if len(temperature_grid(text)) < 3:
+            raise ValueError("give at least three temperatures, as 1.8:2.9:9")
+        return text
+
+    @field_validator("values", "sizes")
+    @classmethod
+    def _ascend(cls, values: list) -> list:
+        if sorted(set(values)) != values:
+            raise ValueError("give each once, ascending")
+        return values
+
+
 class Relaxation(_Section):
     """Settings of a quench, and of ramps; updates are at random sites."""
 
@@ -247,6 +278,7 @@ class CardModel(_Section):
     thermodynamics: Thermodynamics | None = None
     sample: Sample = Field(default_factory=Sample)
     finite_size: FiniteSize | None = None
+    phase_diagram: PhaseDiagram | None = None
     relaxation: Relaxation | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
@@ -261,6 +293,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "thermodynamics": Thermodynamics,
     "sample": Sample,
     "finite_size": FiniteSize,
+    "phase_diagram": PhaseDiagram,
     "relaxation": Relaxation,
     "training": Training,
     "waiting_times": WaitingTimes,

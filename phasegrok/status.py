@@ -85,7 +85,7 @@ def point_rows(folder: Path, names: Iterable[str], alive: bool) -> list[Row]:
 
 def table_of(rows: list[Row]) -> str:
     """The rows as a table, and a line that sums up."""
-    from phasegrok.figures import table
+    from phasegrok.figures.common import table
 
     cells = [[row.name, row.status, f"{100.0 * row.share:.0f} %", _time(row.age), _time(row.left),
               row.host, row.note] for row in rows]

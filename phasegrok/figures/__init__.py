@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from phasegrok.figures import finite_size, landscapes, networks, replicas, verdicts, waiting
+from phasegrok.figures import (
+    finite_size,
+    landscapes,
+    networks,
+    phase_diagram,
+    replicas,
+    verdicts,
+    waiting,
+)
 from phasegrok.figures.common import STYLE
 from phasegrok.runfile import RunFile
 
@@ -21,6 +29,7 @@ _LINES = {
     "averages": replicas.averages_table,
     "replica_exchange": replicas.exchange_line,
     "ramp": replicas.ramp_table,
+    "transitions": phase_diagram.transition_lines,
     "training": networks.training_table,
     "waiting_times": waiting.waiting_lines,
 }
@@ -33,6 +42,7 @@ _FIGURES = {
     "averages": replicas.draw_averages,
     "relaxation": replicas.draw_quench,
     "ramp": replicas.draw_ramp,
+    "transitions": phase_diagram.draw,
     "training": networks.draw_training,
     "waiting_times": waiting.draw_waiting,
 }
@@ -48,10 +58,10 @@ def summary(run: RunFile, path: Path) -> str:
     if "effective_potential" in shown and "thermodynamics" in shown:
         shown.remove("thermodynamics")
     parts += [_LINES[name](run[name]) for name in shown]
-    if "relaxation" in run:
-        parts.append(replicas.relaxation_lines(run["relaxation"], run["two_time_overlap"]))
     if "finite_size" in run:
         parts.append(finite_size.lines(run))
+    if "relaxation" in run:
+        parts.append(replicas.relaxation_lines(run["relaxation"], run["two_time_overlap"]))
     return "\n\n".join(parts)
 
 

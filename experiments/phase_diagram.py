@@ -1,0 +1,61 @@
+"""Phase diagram of a discrete system in temperature, or in temperature and one more parameter.
+
+At each value of the parameter, and at several sizes, ladders of temperatures with replica exchange
+give P(E, Phi) at every temperature of the range.  Transitions are located with errors, and each is
+said to be first-order, continuous, a crossover at the sizes run, or undecided, with the evidence;
+phases are labelled.  Intervals of the parameter in which first-order transitions end are halved.
+Draws the plane with exact lines where they are known: Ising (T, h), Blume-Capel (T, D), Potts
+(T, q), Curie-Weiss (T, h).
+"""
+
+from dataclasses import dataclass
+
+from phasegrok.experiment import Job, main
+from phasegrok.protocols import (
+    phase_diagram_columns,
+    phase_diagram_groups,
+    phase_diagram_ladder,
+    phase_diagram_refinement,
+)
+from phasegrok.scan import Point, map_points
+from phasegrok.thermodynamics.phase_diagram import analyse, too_high
+
+
+@dataclass
+class Parameters:
+    """All settings are on the card."""
+
+
+def measure(job: Job) -> None:
+    """One point: one size at one value of the parameter."""
+    protocol = phase_diagram_ladder(job.card)
+    job.finish(protocol.result(job.drive(protocol, job.path.stem)))
+
+
+def scan(job: Job, columns) -> None:
+    """All sizes of some values of the parameter, the smallest first, and what they say."""
+    for size in job.card.model.phase_diagram.sizes:
+        going = [c for c in columns if not too_high(c.series, c.card.resized(size).build().n_sites)]
+        points = [Point(*column.point(size)) for column in going]
+        for column, run in zip(going, map_points(job, measure, points)):
+            column.add(run)
+    for column in columns:
+        column.found = analyse(column.series)
+
+
+def run(job: Job) -> None:
+    """Scan the card's values, then refine where first-order transitions end."""
+    columns = phase_diagram_columns(job.card)
+    scan(job, columns)
+    for _ in range(job.card.model.phase_diagram.refinements):
+        values = phase_diagram_refinement(job.card, columns)
+        if not values:
+            break
+        new = phase_diagram_columns(job.card, values)
+        scan(job, new)
+        columns = sorted([*columns, *new], key=lambda column: column.value)
+    job.finish(phase_diagram_groups(job.card, columns))
+
+
+if __name__ == "__main__":
+    main(__doc__, Parameters, run, ["ising-2d"], __file__)
