@@ -32,8 +32,11 @@ def run(job: Job) -> None:
         pilots = all_points(protocols.finite_size_sample, protocols.finite_size_pilots(card))
         runs = all_points(protocols.finite_size_sample, protocols.finite_size_points(card, pilots))
         groups, collapsed = protocols.finite_size_scaling(card, runs)
-    runs = all_points(protocols.finite_size_landscape, protocols.finite_size_barrier_points(card))
-    job.finish(groups | protocols.finite_size_order(card, runs, collapsed))
+    landscapes = []
+    if settings.barrier_sizes:
+        landscapes = all_points(protocols.finite_size_landscape,
+                                protocols.finite_size_barrier_points(card))
+    job.finish(groups | protocols.finite_size_order(card, landscapes, collapsed))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from phasegrok import cards, protocols
+from phasegrok import cards, protocols, runfile
 from phasegrok.theory import curie_weiss, ising, potts
 from phasegrok.theory.criticality import critical_point
 from phasegrok.thermodynamics import finite_size as fss
@@ -119,7 +119,7 @@ def test_many_energies_are_binned_far_finer_than_they_fluctuate():
         [(abs(phi) ** n).sum() for n in (1, 2, 4)])
 
 
-# --- limits, maxima, power laws -------------------------------------------------------------------
+# --- limits and maxima ----------------------------------------------------------------------------
 
 
 def test_limit_of_large_sizes_is_unbiased_where_the_correction_hides_in_the_errors():
@@ -144,16 +144,12 @@ def test_smallest_size_is_left_out_where_one_correction_is_not_enough():
     assert limit.amplitude == pytest.approx(0.5)
 
 
-def test_maximum_and_power_law():
+def test_maximum_of_a_parabola_and_none_at_an_end():
     T = np.linspace(0.0, 1.0, 41)
     rows = np.stack([3.0 - (T - 0.412) ** 2, 3.0 - (T - 0.412) ** 2, 3.0 - (T + 1.0) ** 2])
     found = fss.Curves(8, 64, T, {"susceptibility": rows})
     value, error = fss.maximum(found, "susceptibility")
     assert value == pytest.approx([0.412, 3.0]) and np.isnan(error).all()
-    sizes = np.array([4, 8, 16, 32, 64])
-    y = 0.7 * sizes**1.75 * np.array([1.2, 1.0, 1.0, 1.0, 1.0])
-    line, smallest = fss.power_law(sizes, y, 1e-3 * y)
-    assert line.slope == pytest.approx(1.75) and smallest == 8
 
 
 # --- data collapse --------------------------------------------------------------------------------
@@ -363,6 +359,71 @@ def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
     hot = [_run(cards.from_text(away.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
     with pytest.raises(cards.InputError, match="do not cross"):
         protocols.finite_size_windows(away, hot)
+
+
+def test_script_gives_one_file_a_point_and_a_verdict(call, no_figures, tmp_path):
+    """A small scan from card to verdict, then again from its files; the figure is drawn."""
+    settings = {"sizes": "[4, 6, 9]", "sweeps": 1500, "equilibration": 200, "replicas": 32,
+                "temperatures": '"2.1:2.6:4"', "barrier_sizes": "[4, 5, 6]",
+                "barrier_sweeps": 4000}
+    options = [x for k, v in settings.items() for x in ("--set", f"finite_size.{k}={v}")]
+    run = call("finite_size", "ising-2d", "--out", tmp_path / "fss", *options)
+    assert run.code == 0, run.err
+    assert "gamma/nu" in run.out and "barrier" in run.out
+    found = runfile.read(next((tmp_path / "fss").rglob("scan.h5")))
+    assert len(found["crossings"]["pair"]) == 2
+    z = (found["exponents"]["inverse_nu"] - 1.0) / found["exponents"]["inverse_nu_err"]
+    assert abs(z) < 4.0 and found["exponents"]["inverse_nu_err"] < 0.2
+    assert found["finite_size"].attributes["order"] in ("continuous", "not decided")
+    assert found["barriers"]["barrier"].tolist() == [0.0, 0.0, 0.0]
+    from phasegrok import figures
+
+    assert len(figures.draw(found, tmp_path).subfigs) == 3
+
+
+@pytest.mark.slow
+def test_errors_of_exponents_are_calibrated_over_seeds():
+    """2D Ising, L = 8 ... 32: z against the exact values over independent runs has rms near 1."""
+    card = _card(8, sizes=[8, 16, 32], sweeps=1800, equilibration=300, replicas=32)
+    T = [T_C + n * 0.75 * T_C / 8 for n in (-2, -1, 0, 1, 2)]
+    z = []
+    for seed in range(12):
+        data = []
+        for L in (8, 16, 32):
+            text = ", ".join(f"{T_C + (t - T_C) * 8 / L:.8f}" for t in T)
+            sized = cards.from_text(card.text, card.folder, {
+                "parameters.L": L, "finite_size.temperatures": text})
+            data.append(protocols._size_of_run(_run(sized, seed=100 * seed + L), sized))
+        found = fss.collapse([fss.points(fss.curves(d, d.inner(5))) for d in data], (T_C, 1.0),
+                             OMEGA)
+        limits = fss.limits(fss.crossings(data), OMEGA)
+        crossed = [limits[name] for name in ("temperature", "inverse_nu", "beta_nu", "gamma_nu")]
+        z.append([*((found.parameters - EXACT) / found.errors),
+                  *((x.value - e) / x.error for x, e in zip(crossed, EXACT))])
+    rms = np.sqrt((np.array(z) ** 2).mean(axis=0))
+    assert 0.7 < np.sqrt((rms**2).mean()) < 1.3, rms
+    assert rms.max() < 1.7, rms
+
+
+@pytest.mark.slow
+def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
+    """Potts q = 10, L = 8: two samplers that have nothing in common."""
+    heights = []
+    for landscape, sweeps in (("wang-landau", 200_000), ("canonical", 10_000)):
+        card = cards.load("potts-2d-q10", {
+            "finite_size.landscape": landscape, "finite_size.barrier_sweeps": sweeps})
+        protocol = (protocols.wang_landau(card, sweeps) if landscape == "wang-landau"
+                    else protocols._series(card, sweeps, sweeps // 10, exchange=True))
+        state = protocol.init(3)
+        while protocol.done(state) < protocol.total():
+            protocol.advance(state, 2000)
+        run = runfile.RunFile({}, protocol.result(state))
+        _, found, complete, reason = protocols._landscape_of(run, card)
+        assert complete, reason
+        heights.append((found.height, found.error))
+    (a, a_err), (b, b_err) = heights
+    assert abs(a - b) < 3.0 * math.hypot(a_err, b_err)
+    assert a == pytest.approx(0.89, abs=0.1)
 
 
 @pytest.mark.parametrize("override, message", [

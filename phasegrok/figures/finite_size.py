@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, band, both, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _EXPONENTS = {"critical_temperature": "T_c", "inverse_nu": "1/nu", "beta_nu": "beta/nu",
@@ -37,9 +37,7 @@ def _at(group: Group, name: str, k: int) -> str:
 
 
 def _both(group: Group, name: str) -> str:
-    if name not in group:
-        return "-"
-    return pair(float(group[name]), float(group[f"{name}_err"]))
+    return both(group, name) if name in group else "-"
 
 
 def _crossings_table(group: Group) -> str:
@@ -98,9 +96,8 @@ def _draw_curves(axes, run: RunFile) -> None:
     by_size = _numbered(run, "curves/")
     for axis in axes[:2]:
         for k, (size, group) in enumerate(by_size):
-            T, U, error = group["temperature"], group["binder"], group["binder_err"]
-            axis.plot(T, U, color=_colour(k), label=f"L = {size}")
-            axis.fill_between(T, U - error, U + error, color=_colour(k), alpha=0.25, linewidth=0)
+            band(axis, group["temperature"], group["binder"], group["binder_err"], _colour(k),
+                 f"L = {size}")
         axis.set(xlabel="temperature $T$", ylabel="Binder ratio $U_L$")
     crossed = run["crossings"]
     axes[1].errorbar(crossed["temperature"], crossed["binder"], crossed["binder_err"],
@@ -137,7 +134,7 @@ def _draw_exponents(axis, group: Group, collapse: Group) -> None:
     axis.axvline(0.0, color=GREY, linestyle=":", linewidth=0.8)
     if names:
         axis.set(xlabel="deviation from the exact value (%)")
-        axis.legend(loc="lower right")
+        axis.legend(loc="upper left")
     else:
         axis.set_xticks([])
     axis.set_title("limits of large sizes")
@@ -161,20 +158,20 @@ def _draw_collapse(axes, group: Group) -> None:
 
 def _draw_barriers(axes, run: RunFile) -> None:
     left, right = axes
-    for k, (size, group) in enumerate(_numbered(run, "landscapes/")):
-        x = group["coordinate"]
+    group = run["barriers"]
+    top = 1.3 * np.nanmax(np.append(group["barrier"], 1.0)) + 2.0
+    shown = []
+    for k, (size, curve) in enumerate(_numbered(run, "landscapes/")):
+        x = curve["coordinate"]
         if x.min() < -1.5 or x.max() > 1.5:  # an energy: shown per site
-            x = x / group.attributes["n_sites"]
+            x = x / curve.attributes["n_sites"]
             left.set(xlabel="energy per site $E/N$")
         else:
             left.set(xlabel=r"order parameter $\Phi$")
-        V, error = group["potential"], group["potential_err"]
-        left.plot(x, V, color=_colour(k), label=f"{size}")
-        if np.isfinite(error).any():
-            left.fill_between(x, V - error, V + error, color=_colour(k), alpha=0.25, linewidth=0)
-    group = run["barriers"]
-    top = np.nanmax(np.append(group["barrier"], 1.0))
-    left.set(ylabel=r"$F_L = -\ln P_L$ (nat)", ylim=(-0.03 * top, 1.3 * top + 2.0))
+        shown.append(x[curve["potential"] < top])
+        band(left, x, curve["potential"], curve["potential_err"], _colour(k), f"{size}")
+    x = np.concatenate(shown)
+    left.set(ylabel=r"$F_L = -\ln P_L$ (nat)", ylim=(-0.03 * top, top), xlim=(x.min(), x.max()))
     left.legend(title="size")
     area = group["area"]
     right.errorbar(area, group["barrier"], group["barrier_err"], fmt="o", markersize=3,

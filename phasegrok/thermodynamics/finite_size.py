@@ -447,20 +447,6 @@ def maximum(found: Curves, name: str) -> tuple[np.ndarray, np.ndarray]:
     return rows[0], jackknife_error(rows[1:])
 
 
-def power_law(sizes_l: np.ndarray, y_l: np.ndarray, error_l: np.ndarray) -> tuple[Line, int]:
-    """Exponent of y = a L^p, as a line of ln y against ln L, and the smallest size that it uses.
-
-    The smallest size is left out while p(chi2) is below `P_AGREE` and four or more are left.
-    """
-    sizes_l, y_l, error_l = (np.asarray(x, dtype=float) for x in (sizes_l, y_l, error_l))
-    use = np.flatnonzero(np.isfinite(y_l) & np.isfinite(error_l))
-    while True:
-        line = weighted_line(np.log(sizes_l[use]), np.log(y_l[use]), error_l[use] / y_l[use])
-        if len(use) <= _FEWEST_SIZES or stats.chi2.sf(line.chi2, len(use) - 2) >= P_AGREE:
-            return line, int(sizes_l[use[0]]) if len(use) else 0
-        use = use[1:]
-
-
 # --- data collapse --------------------------------------------------------------------------------
 
 

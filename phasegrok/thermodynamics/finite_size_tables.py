@@ -15,7 +15,6 @@ from phasegrok.thermodynamics.finite_size import (
     Order,
     SizeBarrier,
     maximum,
-    power_law,
 )
 
 _JACKKNIFE = "jackknife over blocks"
@@ -82,10 +81,6 @@ def exponents_group(limits: dict[str, Limit], found: list[Curves], exact) -> Gro
             ("temperature_of_maximum", "energy", "temperature of the maximum of chi"),
             ("susceptibility_maximum", "1 per energy", "maximum of chi"))):
         _add(group, name, tops[:, 0, k], tops[:, 1, k], "size", units, text, _JACKKNIFE)
-    line, smallest = power_law(np.array([c.size for c in found]), tops[:, 0, 1], tops[:, 1, 1])
-    _add(group, "gamma_nu_maximum", line.slope, line.slope_error, (), "1",
-         f"gamma/nu from the maxima of chi, L >= {smallest}, chi2 {line.chi2:.3g}",
-         "weighted least squares")
     if exact is not None:
         for name, value in zip((*_PARAMETERS, "binder"), exact):
             if not math.isnan(value):
