@@ -58,4 +58,4 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, Parameters, run, ["ising-2d"], __file__)
+    main(__doc__, Parameters, run, ["ising-2d"], __file__, scan=True)
