@@ -1,10 +1,11 @@
 """Figure and table of a phase diagram: the plane with its phases, and the evidence beside it."""
 
 import math
+import tomllib
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, pair, table
 from phasegrok.runfile import Group, RunFile
 
 _MARKERS = {"first-order": ("s", COLOURS[1]), "continuous": ("o", COLOURS[0]),
@@ -63,10 +64,29 @@ def draw(run: RunFile):
     if "exact" in run:
         _exact(axes["plane"], run["exact"])
     _points(axes["plane"], found)
+    _frame(axes["plane"], run["phase_diagram"])
     _growth(axes["growth"], found)
     _barriers(axes["barrier"], found)
-    title(figure, run)
+    figure.suptitle(_settings(run), fontsize=8.5, x=0.01, ha="left")
     return figure
+
+
+def _settings(run: RunFile) -> str:
+    """Title of the card, its parameters but for the one that is scanned, and the sizes."""
+    found = run["transitions"]
+    letter = found.attributes["size_name"]
+    parameters = tomllib.loads(run.attributes["card"])["parameters"]
+    kept = {k: v for k, v in parameters.items() if k not in (
+        letter, found.attributes["parameter"])}
+    sizes = ", ".join(str(size) for size in found["size"])
+    texts = [*(f"{k} = {v}" for k, v in kept.items()), f"{letter} = {sizes}"]
+    return f"{run.attributes['title']}\n{', '.join(texts)}"
+
+
+def _frame(axis, plane: Group) -> None:
+    """The plane that was scanned, and no more."""
+    value, T = _edges(np.nan_to_num(plane["value"])), plane["temperature"]
+    axis.set(xlim=(value[0], value[-1]), ylim=(T[0], T[-1]))
 
 
 def _edges(x: np.ndarray) -> np.ndarray:
@@ -107,7 +127,8 @@ def _name(axis, value, T, inside, text: str) -> None:
     depth = distance_transform_edt(np.pad(inside[nearest], 1))[1:-1, 1:-1]
     i, j = np.unravel_index(int(np.argmax(depth)), depth.shape)
     axis.text(fine[i], T[j], text, ha="center", va="center", fontsize=8.5, color="#444444",
-              style="italic")
+              style="italic", bbox={"facecolor": "white", "alpha": 0.5, "edgecolor": "none",
+                                    "pad": 1.5})
 
 
 def _exact(axis, exact: Group) -> None:
@@ -131,7 +152,7 @@ def _points(axis, found: Group) -> None:
         axis.plot([found["value"][k]] * 2, [low[k], high[k]], color=COLOURS[1], linewidth=3.5,
                   alpha=0.6, label=r"$+\Phi$ and $-\Phi$ coexist", zorder=3, solid_capstyle="butt")
     for label, (marker, colour) in _MARKERS.items():
-        at = labels == label
+        at = (labels == label) & np.isfinite(found["temperature"])
         if at.any():
             filled = "none" if label == "crossover" else colour
             T, error = found["temperature"][at], found["temperature_err"][at]
@@ -139,7 +160,7 @@ def _points(axis, found: Group) -> None:
                           markerfacecolor=filled, markersize=4.5, elinewidth=0.9, capsize=2,
                           label=label, zorder=4)
     axis.set(xlabel=f"${found.attributes['parameter']}$", ylabel="temperature $T$")
-    axis.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, columnspacing=1.2)
 
 
 def _growth(axis, found: Group) -> None:
@@ -161,6 +182,8 @@ def _barriers(axis, found: Group) -> None:
                       fmt="o-", markersize=2.5, elinewidth=0.8, linewidth=0.9,
                       color=_blue(s, n_sizes), label=f"${letter}={size}$")
     axis.set(ylabel="barrier at equal height (nat)", xlabel=f"${found.attributes['parameter']}$")
+    top = float(np.nanmax(found["barrier"], initial=1.0))
+    axis.set_ylim(-0.05 * top, 1.1 * top)  # a barrier of no nat must look like none
     axis.legend()
 
 

@@ -13,8 +13,8 @@ from scipy import optimize
 
 from phasegrok.theory import blume_capel, curie_weiss, ising, potts
 
-_STRIPS = (4, 5)  # wider ones move the line by less than 1e-3 J and take minutes
-_BRACKET = (0.35, 2.2)  # of the Blume-Capel transition; below, gaps are lost to rounding
+_STRIPS = (4, 5)  # wider ones are nearer to the infinite lattice and take minutes
+_BRACKET = (0.35, 2.5)  # of the Blume-Capel transition; below, gaps are lost to rounding
 _ENDS = 1e-3  # of a field: how near to a critical point a line is drawn
 
 
@@ -137,7 +137,7 @@ def _blume_capel(p, D_v: np.ndarray) -> PhaseLines | None:
 def strip_transition(D: float) -> float:
     """Transition temperature of Blume-Capel at J = 1 from xi_4/4 = xi_5/5 of infinite strips.
 
-    NaN for D >= 2, where there is no order.  Within 1e-2 of the infinite lattice.
+    NaN for D >= 2, where there is no order.  About one per cent above the infinite lattice.
     """
     if D >= 2.0:
         return math.nan

@@ -36,6 +36,7 @@ References
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -59,7 +60,8 @@ _CELLS = 1024  # of the energy: narrow against the width of P(E) at every size t
 _BINS = 256  # of the order parameter
 _BLOCKS = 16  # of ladders, for the jackknife
 _GRID = 81  # points at which a potential is evaluated
-_BANDWIDTH = 0.12  # of the kernel, in standard deviations of the distribution at the peak
+_BANDWIDTH = 0.12  # of the kernel, in standard deviations of the distribution at the peak ...
+_OF_WELL = 0.3  # ... and of the narrower of two wells, where there are two
 _P_STARTS = 1e-3  # chance that starts that sample the same differ so much at any temperature
 
 
@@ -278,9 +280,13 @@ def peak(data: Reweighted, name: str, n_grid: int = 161) -> Peak:
 
 
 def _around(found: Peak, data: Reweighted, n: int) -> np.ndarray:
-    """Temperatures of a peak, and as far below it again: chi of the modulus lies above T_c."""
-    low = max(2.0 * found.low - found.high, data.range[0])
-    return np.linspace(low, min(found.high, data.range[1]), n)
+    """Temperatures of a peak, and as far beyond on both sides.
+
+    Small systems are critical, or have wells of equal height, beside the peak of chi.
+    """
+    width = found.high - found.low
+    low, high = data.range
+    return np.linspace(max(found.low - width, low), min(found.high + width, high), n)
 
 
 def _parabola(grid_t, curve_tb, top_b):
@@ -304,31 +310,54 @@ def _vertex(y_sb):
 class _Smooth:
     """-ln P(x) from a Gaussian kernel on P(Phi); x = |Phi| where Phi is symmetric.
 
-    The width follows the distribution at one temperature: it must be wide against the spacing of
-    the values of Phi and narrow against each well, else minima are noise or are lost.  Values of
-    Phi are reflected at x = 0 where Phi is symmetric, so that the potential is flat there.
+    The width must be wide against the spacing of the values of Phi and narrow against each well,
+    else minima are noise or are lost.  A kernel of width w raises the bottom of a well of width s
+    by (1/2) ln(1 + w^2/s^2); two widths, w and sqrt(2) w, are combined so that the order w^2
+    cancels.  Values of Phi are reflected at x = 0 where Phi is symmetric, so that the potential is
+    flat there.
+
+    Parameters
+    ----------
+    data : Reweighted
+    temperature : float
+        Where the width follows the distribution.
+    divide : float, optional
+        Between two wells: the width then follows the narrower one.
     """
 
-    def __init__(self, data: Reweighted, temperature: float):
+    def __init__(self, data: Reweighted, temperature: float, divide: float | None = None):
         self.data, phi_f = data, data.phi_f
         p_f = data.p_phi(np.array(temperature))[0]
         x_f = np.abs(phi_f) if data.symmetric else phi_f
         order = np.argsort(x_f)
         cumulative = np.cumsum(p_f[order]) / p_f.sum()
         low, high = (float(x_f[order][np.searchsorted(cumulative, q)]) for q in (1e-3, 1.0 - 1e-3))
-        mean = float(p_f @ x_f / p_f.sum())
-        deviation = math.sqrt(max(float(p_f @ (x_f - mean) ** 2 / p_f.sum()), 0.0))
         spacing = float(np.diff(phi_f).min()) if phi_f.size > 1 else 1.0
-        self.width = max(_BANDWIDTH * deviation, 0.75 * spacing)
+        parts = [np.ones(len(x_f), dtype=bool)] if divide is None else [
+            x_f < divide, x_f >= divide]
+        deviation = min(_deviation(x_f[part], p_f[part]) for part in parts)
+        width = max((_BANDWIDTH if divide is None else _OF_WELL) * deviation, 0.75 * spacing)
         self.x_g = np.linspace(0.0 if data.symmetric else low, high, _GRID)
-        self._kernel_fg = np.exp(-0.5 * ((self.x_g - phi_f[:, None]) / self.width) ** 2)
-        if data.symmetric:
-            self._kernel_fg += np.exp(-0.5 * ((self.x_g + phi_f[:, None]) / self.width) ** 2)
+        self._kernels = [self._kernel(phi_f, w) for w in (width, math.sqrt(2.0) * width)]
+
+    def _kernel(self, phi_f: np.ndarray, width: float) -> np.ndarray:
+        kernel_fg = np.exp(-0.5 * ((self.x_g - phi_f[:, None]) / width) ** 2)
+        if self.data.symmetric:
+            kernel_fg += np.exp(-0.5 * ((self.x_g + phi_f[:, None]) / width) ** 2)
+        return kernel_fg / width
 
     def __call__(self, temperatures_b) -> np.ndarray:
         """The potential of each row at its own temperature, nats, shape (B, G)."""
-        p_bg = self.data.p_phi(np.asarray(temperatures_b)) @ self._kernel_fg
-        return -np.log(np.maximum(p_bg, 1e-300))
+        p_bf = self.data.p_phi(np.asarray(temperatures_b))
+        narrow, wide = (np.log(np.maximum(p_bf @ kernel, 1e-300)) for kernel in self._kernels)
+        return wide - 2.0 * narrow
+
+
+def _deviation(x_f: np.ndarray, p_f: np.ndarray) -> float:
+    if not p_f.sum() > 0.0:
+        return 0.0
+    mean = p_f @ x_f / p_f.sum()
+    return math.sqrt(float(p_f @ (x_f - mean) ** 2 / p_f.sum()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,20 +372,16 @@ class EqualHeight:
     barrier_b: np.ndarray
 
 
-def equal_height(data: Reweighted, within: Peak, n_scan: int = 25) -> EqualHeight:
+def equal_height(data: Reweighted, within: Peak, n_scan: int = 49) -> EqualHeight:
     """Barrier between two phases of equal height, sought at the temperatures of a peak."""
     scan_t = _around(within, data, n_scan)
     smooth = _Smooth(data, float(within.temperature_b[0]))
     rows = len(within.temperature_b)
     none = EqualHeight(np.full(rows, np.nan), np.zeros(rows))
-    found = [_persistent_minima(smooth(T)[0]) for T in scan_t]
-    second_t = np.array([m[1][1] if len(m) > 1 else 0.0 for m in found])
-    best = int(np.argmax(second_t))
-    if second_t[best] <= 0.0:
+    best, divide = _jump([smooth(T)[0] for T in scan_t])
+    if divide == 0:
         return none
-    V_g = smooth(scan_t[best])[0]
-    low, high = sorted(index for index, _ in found[best][:2])
-    divide = low + int(np.argmax(V_g[low : high + 1]))
+    smooth = _Smooth(data, float(scan_t[best]), float(smooth.x_g[divide]))
 
     def difference(T_b):
         V_bg = smooth(T_b)
@@ -369,6 +394,24 @@ def equal_height(data: Reweighted, within: Peak, n_scan: int = 25) -> EqualHeigh
     depth_b = np.maximum(V_bg[:, divide:].min(axis=1), V_bg[:, :divide].min(axis=1))
     top_b = np.array([_pass(V_g, divide) for V_g in V_bg])
     return EqualHeight(T_b, np.maximum(top_b - depth_b, 0.0))
+
+
+def _jump(V_tg: list[np.ndarray]) -> tuple[int, int]:
+    """Temperature at which the deepest point jumps over a pass, and the pass; (0, 0) if nowhere.
+
+    Of several the one over the highest pass.
+    """
+    best, at, highest = 0, 0, 0.0
+    for t, (V_g, next_g) in enumerate(pairwise(V_tg)):
+        minima = _persistent_minima(V_g)
+        if len(minima) < 2:
+            continue
+        low, high = sorted(index for index, _ in minima[:2])
+        divide = low + int(np.argmax(V_g[low : high + 1]))
+        jumps = (np.argmin(V_g) < divide) != (np.argmin(next_g) < divide)
+        if jumps and minima[1][1] > highest:
+            best, at, highest = t, divide, minima[1][1]
+    return best, at
 
 
 def _pass(V_g: np.ndarray, divide: int) -> float:
@@ -474,8 +517,9 @@ class Transition:
         largest size.  The error includes the drift with size, see ``temperature_shift``.
     temperature_shift : float
         What the temperature changed when the largest size N_S was added; NaN with two sizes.  If
-        the rest falls as 1/N^2 it is shift N_1/(N_S - N_1) [N_1: the third largest], which is
-        added to the error in quadrature.
+        the rest falls as 1/N^2 it is shift N_1/(N_S - N_1) [N_1: the third largest]; for the
+        crossing, whose rest falls at least as 1/N, it is shift N_2/(N_S - N_2) [N_2: the second
+        largest].  This rest, with the error of the shift, is added to the error in quadrature.
     sizes : dict of ndarray, shape (S,)
         ``heat_capacity_temperature``, ``heat_capacity_peak``, ``susceptibility_temperature``,
         ``susceptibility_peak``, ``barrier`` and ``barrier_temperature`` of every size, each with
@@ -562,7 +606,7 @@ def transition(data_s: list[Reweighted]) -> Transition:
     crossings = [_binder_crossing(data_s[s - 1], data_s[s], chi[s])
                  for s in range(1, len(data_s))]
     label, reason = _judge(evidence, crossings, all(data.starts_agree for data in data_s))
-    where = _with_drift(evidence.n_sites_s, _where(label, evidence, crossings))
+    where = _with_drift(label, evidence.n_sites_s, _where(label, evidence, crossings))
     growth = evidence.growth(len(data_s) - 1) if len(data_s) > 1 else (math.nan, math.nan)
     last = crossings[-1] if crossings else (math.nan, math.nan)
     return _add_coexistence(Transition(label, reason, *where, sizes, *growth, *last), data_s)
@@ -575,7 +619,7 @@ def _put(sizes, name, rows_sb) -> None:
 
 def _binder_crossing(small: Reweighted, large: Reweighted, chi: Peak) -> tuple[float, float]:
     """Crossing of the Binder ratios inside the peak of chi of the larger size."""
-    T_t = _around(chi, small, 61)
+    T_t = _around(chi, small, 81)
     return crossing(T_t, small.curves(T_t)["binder"], large.curves(T_t)["binder"])
 
 
@@ -628,14 +672,15 @@ def _where(label: str, evidence: _Evidence, crossings) -> list[tuple[float, floa
             for p in evidence.chi_sb]
 
 
-def _with_drift(n_sites_s: np.ndarray, where: list[tuple[float, float]]
+def _with_drift(label: str, n_sites_s: np.ndarray, where: list[tuple[float, float]]
                 ) -> tuple[float, float, float]:
     """Temperature, its error with the drift in it, and the change by the largest size."""
     value, error = where[-1]
     shift = value - where[-2][0] if len(where) > 1 else math.nan
     if math.isfinite(shift) and len(n_sites_s) > 2:
-        first, last = n_sites_s[-3], n_sites_s[-1]
-        error = math.hypot(error, shift * first / (last - first))
+        before = n_sites_s[-3 if label == "first-order" else -2]
+        rest = before / (n_sites_s[-1] - before)
+        error = math.hypot(error, rest * math.hypot(shift, error, where[-2][1]))
     return value, error, shift
 
 
