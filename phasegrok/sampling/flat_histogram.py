@@ -11,7 +11,7 @@ import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.single_flip import propose
-from phasegrok.rng import next_word
+from phasegrok.rng import next_words
 from phasegrok.systems.discrete import (
     assign,
     draw_and_prepare,
@@ -22,7 +22,7 @@ from phasegrok.systems.discrete import (
 )
 
 # columns of a ladder's counters
-SWEEPS, SEEN, UNVISITED, ONE_OVER_T, STAGE_START, ROUND_TRIPS, EXCHANGES = range(7)
+SWEEPS, SEEN, LOOKED, ONE_OVER_T, STAGE_START, ROUND_TRIPS, EXCHANGES = range(7)
 # what a ladder is doing
 EXPLORING, PLACING, LEARNING, PRODUCING = range(4)
 
@@ -33,8 +33,11 @@ BATCH = 1024  # attempts whose random numbers are made in one pass
 _RESTART, _PATIENCE = 5.0, 200
 _SAMC_SPANS = 3.0  # deposits at full gain, in units of (largest ln g) x (number of cells)
 _LN_2 = math.log(2.0)
-# atanh(z) / z = sum_k z^(2k) / (2k + 1); |z| <= 3 - 2 sqrt 2, so that twelve terms are exact
-_ATANH = tuple(1.0 / (2 * k + 1) for k in range(12))
+# atanh(z) / z = sum_k z^(2k) / (2k + 1); |z| <= 3 - 2 sqrt 2, where nine terms are right to 1e-15
+_ATANH = tuple(1.0 / (2 * k + 1) for k in range(9))
+at = np.uint64  # an index without the test whether it counts from the end
+_HALF = np.uint64(32)
+_LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 @kernel(allocates=False)
@@ -51,10 +54,7 @@ def exponential_variates(words, variates, n):
         m = np.int64(bits - (e << 52)).view(np.float64)
         z = (m - 1.0) / (m + 1.0)
         zz = z * z
-        series = _ATANH[11]
-        series = series * zz + _ATANH[10]
-        series = series * zz + _ATANH[9]
-        series = series * zz + _ATANH[8]
+        series = _ATANH[8]
         series = series * zz + _ATANH[7]
         series = series * zz + _ATANH[6]
         series = series * zz + _ATANH[5]
@@ -68,38 +68,53 @@ def exponential_variates(words, variates, n):
 
 @kernel(allocates=False)
 def _random_numbers(rng, n_sites, n, words, sites, variates):
-    """Sites and exponential variates of the next n attempts."""
+    """Sites and exponential variates of the next n attempts, from one random word each.
+
+    A word w is the fraction w / 2^64; times the number of sites, its integer part is the site and
+    what remains is a uniform number independent of it.
+    """
+    next_words(rng, words, n)
+    n_u = np.uint64(n_sites)
     for i in range(n):
-        sites[i] = np.int32(((next_word(rng) >> np.uint64(32)) * np.uint64(n_sites))
-                            >> np.uint64(32))
-        words[i] = next_word(rng)
+        low = (words[i] & _LOW_HALF) * n_u
+        high = (words[i] >> _HALF) * n_u + (low >> _HALF)
+        sites[i] = np.int32(high >> _HALF)
+        words[i] = (high << _HALF) | (low & _LOW_HALF)
     exponential_variates(words, variates, n)
 
 
 @kernel(allocates=False)
-def _lower_log_f(samc, log_n_states, attempts, visits, log_f, counters):
+def _all_revisited(log_g, visits):
+    """Whether every cell that was seen has visits in this stage."""
+    for c in range(log_g.shape[0]):
+        if visits[c] == 0 and log_g[c] > -np.inf:
+            return False
+    return True
+
+
+@kernel(allocates=False)
+def _lower_log_f(samc, log_n_states, attempts, log_g, visits, log_f, counters):
     """The schedule of ln f, before every sweep of learning."""
+    seen = counters[SEEN]
     if samc:
-        log_f[0] = min(1.0, _SAMC_SPANS * log_n_states * counters[SEEN] / max(attempts, 1))
+        log_f[0] = min(1.0, _SAMC_SPANS * log_n_states * seen / max(attempts, 1))
     elif counters[ONE_OVER_T] == 1:
-        log_f[0] = counters[SEEN] / attempts
-    elif counters[SEEN] > 1 and (
-        counters[UNVISITED] == 0
-        or attempts - counters[STAGE_START] > _PATIENCE * counters[SEEN]
-    ):
-        visits[:] = 0
-        counters[UNVISITED] = counters[SEEN]
-        counters[STAGE_START] = attempts
-        log_f[0] *= 0.5
-        if log_f[0] < counters[SEEN] / attempts:
-            counters[ONE_OVER_T] = 1
+        log_f[0] = seen / attempts
+    elif seen > 1 and attempts - counters[LOOKED] >= log_g.shape[0]:
+        counters[LOOKED] = attempts
+        if (attempts - counters[STAGE_START] > _PATIENCE * seen
+                or _all_revisited(log_g, visits)):
+            visits[:] = 0
+            counters[STAGE_START] = attempts
+            log_f[0] *= 0.5
+            if log_f[0] < seen / attempts:
+                counters[ONE_OVER_T] = 1
 
 
 @kernel(allocates=False)
 def _new_cell(learning, attempts, log_f, counters):
     """Count a cell that is found anew; the deposits to come must span its height."""
     counters[SEEN] += 1
-    counters[UNVISITED] += 1
     if learning:
         log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
         counters[ONE_OVER_T] = 0
@@ -110,21 +125,29 @@ def _new_cell(learning, attempts, log_f, counters):
 def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, cache, values, rng,
            log_g, thinning, visits, offsets, columns, attempts_c, log_f, counters, words, sites,
            variates):
-    """One sweep of one configuration inside the energy cells low..high."""
+    """One sweep of one configuration inside the energy cells low..high; returns the last cell.
+
+    ``joint`` is True or None: what stands under ``if joint is not None`` is not compiled for None.
+    ``log_g`` and ``visits`` are flat, n_Phi cells for each energy.
+    """
     n = sigma.shape[0]
+    n_p = log_g.shape[0] // thinning.shape[0]
     half_e, half_p = offsets.shape[0] // 2, offsets.shape[1] // 2
     energy, phi = values[0], values[1]
-    e = energy_cell(system, energy)
-    p = order_cell(system, phi) if joint else 0
-    height = log_g[e, p]
+    e, p, dp = energy_cell(system, energy), 0, 0
+    c = e
+    if joint is not None:
+        p = order_cell(system, phi)
+        c = e * n_p + p
+    height = log_g[c]
     learning, recording = stage != PRODUCING, stage >= LEARNING
     start = counters[SWEEPS] * n
     if learning:
-        _lower_log_f(samc, log_n_states, start, visits, log_f, counters)
+        _lower_log_f(samc, log_n_states, start, log_g, visits, log_f, counters)
     deposit = log_f[0] * share if learning else 0.0
-    # where a move is one store it is made always, back to the old state if refused: a branch that
-    # cannot be foreseen costs more
-    always = cache.shape[0] == 1
+    # Whether a move is accepted cannot be foreseen, so that a branch on it would cost more than the
+    # move: where a move is one store, ``accepted`` (0 or 1) multiplies what changes instead.
+    one_store = cache.shape[0] == 1
     for i in range(n):
         b = i % BATCH
         if b == 0:
@@ -132,40 +155,53 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
         site = np.int64(sites[b])
         old = np.int64(sigma[site])
         value = np.int64(propose(system, sigma, site, rng))
-        new_energy = energy + energy_change(system, sigma, cache, site, value)
-        new_phi = phi + order_change(system, sigma, cache, site, value)
-        e_new = energy_cell(system, new_energy)
-        p_new = order_cell(system, new_phi) if joint else 0
-        de, dp = e_new - e + half_e, p_new - p + half_p
-        inside = (0 <= de < offsets.shape[0]) and (0 <= dp < offsets.shape[1])
-        if recording:
-            attempts_c[e, p, columns[de, dp] if inside else 0] += 1
-        elif inside:
-            offsets[de, dp] += 1
-        accepted = False
-        if low <= e_new <= high:
-            if log_g[e_new, p_new] == -np.inf:
-                # a new cell starts from the present height: no long stay to fill it up
-                log_g[e_new, p_new] = height
-                _new_cell(learning, start + i, log_f, counters)
-                deposit = log_f[0] * share if learning else 0.0
-            accepted = log_g[e_new, p_new] - height < variates[b]
-        if always:
-            assign(system, sigma, cache, site, value if accepted else old)
+        energy_rise = energy_change(system, sigma, cache, site, value)
+        e_new = energy_cell(system, energy + energy_rise)
+        c_new = e_new
+        if joint is not None:
+            phi_rise = order_change(system, sigma, cache, site, value)
+            p_new = order_cell(system, phi + phi_rise)
+            dp = p_new - p
+            c_new = e_new * n_p + p_new
+        de = e_new - e
+        if (0 <= de + half_e < offsets.shape[0]) and (0 <= dp + half_p < offsets.shape[1]):
+            if recording:
+                kind = columns[at(de + half_e), at(dp + half_p)]
+                attempts_c[at(c), at(kind)] += 1
+            else:
+                offsets[de + half_e, dp + half_p] += 1
+        elif recording:
+            attempts_c[at(c), 0] += 1
+        new_height = log_g[at(c_new)]
+        if new_height == -np.inf and low <= e_new <= high:
+            # a new cell starts from the present height: no long stay to fill it up
+            log_g[c_new] = height
+            new_height = height
+            _new_cell(learning, start + i, log_f, counters)
+            deposit = log_f[0] * share if learning else 0.0
+        # by sign bits: new_height - height is below the variate, and the cell is not outside
+        below = np.float64((new_height - variates[b]) - height).view(np.int64)
+        accepted = ((below & ~((e_new - low) | (high - e_new))) >> 63) & 1
+        if one_store:
+            assign(system, sigma, cache, site, old + (value - old) * accepted)
         elif accepted:
             assign(system, sigma, cache, site, value)
-        energy = new_energy if accepted else energy
-        phi = new_phi if accepted else phi
-        e = e_new if accepted else e
-        p = p_new if accepted else p
-        if visits[e, p] == 0:
-            counters[UNVISITED] -= 1
-        visits[e, p] += 1
-        height = log_g[e, p]
+        energy += energy_rise * accepted
+        e += de & -accepted
+        if joint is not None:
+            phi += phi_rise * accepted
+            p += dp & -accepted
+            c += (c_new - c) & -accepted
+        else:
+            c = e
+        visits[at(c)] += 1
+        height = log_g[at(c)]
         if learning:
-            height += deposit * thinning[e]
-            log_g[e, p] = height
-    values[0], values[1] = energy, phi
+            height += deposit * thinning[at(e)]
+            log_g[at(c)] = height
+    values[0] = energy
+    if joint is not None:
+        values[1] = phi
     counters[SWEEPS] += 1
     return e
 
@@ -210,12 +246,12 @@ def _note_end(e, bottom, top, end_r, r, counters):
 
 @kernel(allocates=False)
 def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k, high_k, share_k,
-            thinning, sigma, cache, values, rng, log_g, visits_k, offsets, columns, attempts_c,
+            sigma, cache, values, rng, log_g, thinning, visits_k, offsets, columns, attempts_c,
             log_f, counters, where, end_r, words, sites, variates):
     """Advance a ladder by ``n_sweeps`` sweeps, its windows in turn."""
     n_windows = low_k.shape[0]
     last = sigma.shape[0] - 1
-    everywhere = log_g.shape[0] - 1
+    everywhere = thinning.shape[0] - 1
     for _ in range(n_sweeps):
         missing = 0
         for k in range(n_windows):
@@ -246,6 +282,6 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
 def start(system, joint, sigma, cache, values, rng, log_g, counters):
     """Draw a configuration; its cell is the first that was seen."""
     draw_and_prepare(system, True, sigma, cache, values, rng)
-    log_g[energy_cell(system, values[0]), order_cell(system, values[1]) if joint else 0] = 0.0
+    p = 0 if joint is None else order_cell(system, values[1])
+    log_g[energy_cell(system, values[0]), p] = 0.0
     counters[SEEN] = 1
-    counters[UNVISITED] = 1

@@ -72,7 +72,7 @@ class State:
 
     sigma: np.ndarray  # (W, R, N) int8
     cache: np.ndarray  # (W, R, M) int64
-    values: np.ndarray  # (W, R, 2): E, Phi
+    values: np.ndarray  # (W, R, 2): E, Phi; as integers, their cells, for FourNeighbours
     rng: np.ndarray  # (W, 4) uint64
     log_g: np.ndarray  # (W, n_E, n_Phi), -inf where never seen
     visits: np.ndarray  # (W, K or 1, n_E, n_Phi): since ln f was last lowered; in production: all
@@ -123,12 +123,13 @@ class WangLandau:
     def init(self, seed: int) -> State:
         """Random configurations, nothing learned."""
         system, w = self.system, self.walkers
+        twin = FourNeighbours.of(system)
         shape = (w, len(system.energy_levels()), len(system.order_levels()) if self.joint else 1)
         reach = [2 * min(n - 1, most) + 1 for n, most in zip(shape[1:], _LARGEST_OFFSETS)]
         state = State(
             sigma=np.zeros((w, 1, system.n_sites), dtype=np.int8),
             cache=np.zeros((w, 1, system.cache_size), dtype=np.int64),
-            values=np.zeros((w, 1, 2)),
+            values=np.zeros((w, 1, 2), dtype=np.int64 if twin else float),
             rng=streams(seed, ["wang-landau", self.joint], w),
             log_g=np.full(shape, -np.inf),
             visits=np.zeros((w, 1, *shape[1:]), dtype=np.int64),
@@ -146,9 +147,9 @@ class WangLandau:
             learning_sweeps=max(1, self.sweeps // 2),
         )
         for k in range(w):
-            flat_histogram.start(self._moved(), self.joint, state.sigma[k, 0], state.cache[k, 0],
-                                 state.values[k, 0], state.rng[k], state.log_g[k],
-                                 state.counters[k])
+            flat_histogram.start(twin or system, self.joint or None, state.sigma[k, 0],
+                                 state.cache[k, 0], state.values[k, 0], state.rng[k],
+                                 state.log_g[k], state.counters[k])
         return state
 
     def _moved(self):
@@ -185,15 +186,18 @@ class WangLandau:
         producing = now >= state.learning_sweeps
         low_k, high_k = (np.ascontiguousarray(x) for x in state.bounds.T)
         ends, moved = self._ends(state), self._moved()
+        attempts = state.attempts.reshape(
+            self.walkers, -1, state.attempts.shape[3])  # a row a cell
         scratch = [(np.zeros(BATCH, np.uint64), np.zeros(BATCH, np.int32), np.zeros(BATCH))
                    for _ in range(self.walkers)]
         over_threads(
             lambda k: flat_histogram.advance(
-                moved, self.joint, producing, self.schedule == "samc",
+                moved, self.joint or None, producing, self.schedule == "samc",
                 self.system.log_n_states, n, ends, low_k, high_k, state.share,
-                state.thinning, state.sigma[k], state.cache[k], state.values[k], state.rng[k],
-                state.log_g[k], state.visits[k],
-                state.offsets[k], state.columns, state.attempts[k], state.log_f[k],
+                state.sigma[k], state.cache[k], state.values[k], state.rng[k],
+                state.log_g[k].reshape(-1), state.thinning,
+                state.visits[k].reshape(state.visits.shape[1], -1), state.offsets[k],
+                state.columns, attempts[k], state.log_f[k],
                 state.counters[k], state.where[k], state.end[k], *scratch[k]),
             self.walkers,
         )
