@@ -39,7 +39,7 @@ class Ours:
     """One walker through the protocol, in learning or in production."""
 
     def __init__(self, learning, seed=1):
-        n = 200_000 if learning else 4_000
+        n = 10**8 if learning else 40_000
         self.protocol = WangLandau(Lattice2DParameters(L=L).build({}), n, 1)
         self.state = self.protocol.init(seed)
         warm_up = 2_000 if learning else n
