@@ -20,9 +20,9 @@ class Parameters:
 
 def measure(job: Job) -> None:
     """One point: one size at one value of the parameter."""
-    from phasegrok.protocols import phase_diagram_ladder
+    from phasegrok.protocols import phase_diagram_series
 
-    protocol = phase_diagram_ladder(job.card)
+    protocol = phase_diagram_series(job.card)
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
 
 

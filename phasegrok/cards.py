@@ -168,7 +168,7 @@ class FiniteSize(_Section):
 
 
 class PhaseDiagram(_Section):
-    """Settings of a phase diagram: series on ladders of temperatures, at several sizes."""
+    """Settings of a phase diagram: canonical sampling on ladders of temperatures, several sizes."""
 
     temperatures: str = Field(description="first:last:number of the smallest size; larger sizes "
                               "get as many as exchanges need")

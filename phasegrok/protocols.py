@@ -15,6 +15,7 @@ from phasegrok.cards import (
     Event,
     FiniteSize,
     InputError,
+    PhaseDiagram,
     WaitingTimes,
     temperature_grid,
 )
@@ -586,19 +587,19 @@ def finite_size_settings(card: Card) -> FiniteSize:
 def finite_size_sample(job) -> None:
     """Canonical sampling at the temperatures of ``[finite_size]``, with series: one point."""
     s = finite_size_settings(job.card)
-    protocol = _series(job.card, s.sweeps, s.equilibration,
+    protocol = _series(job.card, s, s.sweeps, s.equilibration,
                        exchange=s.dynamics in ("metropolis", "heat-bath"))
     job.finish(protocol.result(job.drive(protocol)))
 
 
-def _series(card: Card, sweeps: int, equilibration: int, exchange: bool):
-    """Canonical sampling that keeps time series, at the temperatures of ``[finite_size]``."""
+def _series(card: Card, settings: FiniteSize | PhaseDiagram, sweeps: int, equilibration: int,
+            exchange: bool):
+    """Canonical sampling that keeps time series, as a section of the card says."""
     from phasegrok.sampling.series import Series
 
-    s = finite_size_settings(card)
-    engine = _engine(card, s.dynamics, "random-site", 1)
-    grid = tuple(map(float, temperature_grid(s.temperatures)))
-    return Series(engine, grid, s.replicas, sweeps, equilibration, exchange, tune=False)
+    engine = _engine(card, settings.dynamics, "random-site", 1)
+    grid = tuple(map(float, temperature_grid(settings.temperatures)))
+    return Series(engine, grid, settings.replicas, sweeps, equilibration, exchange, tune=False)
 
 
 def finite_size_landscape(job) -> None:
@@ -609,7 +610,7 @@ def finite_size_landscape(job) -> None:
     sweeps = s.barrier_sweeps * card.build().n_sites // smallest
     protocol: Any = wang_landau(card, sweeps, joint=s.coordinate == "order-parameter")
     if s.landscape == "canonical":
-        protocol = _series(card, sweeps, sweeps // 10, exchange=True)
+        protocol = _series(card, s, sweeps, sweeps // 10, exchange=True)
     job.finish(protocol.result(job.drive(protocol)))
 
 
@@ -628,7 +629,7 @@ def _size_of_run(run, card: Card):
     stretches = int(n * series.attributes["every"] / (_INDEPENDENT * tau.max()))
     stretches = max(1, min(stretches, _MOST_BLOCKS // replicas))
     return combine(card.size, series.attributes["n_sites"], series["temperature"], 2.0 * tau,
-                   series["energy"], phi, replicas * stretches)
+                   series["energy"].astype(float), phi.astype(float), replicas * stretches)
 
 
 def finite_size_windows(card: Card, pilots: list) -> dict[int, str]:
@@ -838,20 +839,16 @@ def _phase_diagram_settings(card: Card):
     return card.model.phase_diagram
 
 
-def phase_diagram_ladder(card: Card):
-    """Ladders of temperatures of one point of a phase diagram: the card's size and parameter.
+def phase_diagram_series(card: Card):
+    """Series on a ladder of temperatures: one point of a phase diagram.
 
     Raises
     ------
     InputError
         If the card's dynamics does not fit.
     """
-    from phasegrok.sampling.ladder import Ladder
-
     settings = _phase_diagram_settings(card)
-    engine = _engine(card, settings.dynamics, "random-site", 1)
-    return Ladder(engine, tuple(map(float, temperature_grid(settings.temperatures))),
-                  settings.replicas, settings.sweeps, settings.equilibration)
+    return _series(card, settings, settings.sweeps, settings.equilibration, exchange=True)
 
 
 @dataclasses.dataclass

@@ -338,7 +338,7 @@ def test_series_are_the_same_in_pieces_and_agree_with_enumeration(exact_weights)
         assert np.abs((value - expected) / error).max() < 4.0
         assert (error / np.abs(expected)).max() < 0.04
     # what the series say and what the sums over blocks say is the same
-    assert whole["series"]["energy"].mean(axis=(1, 2)) / 16 == pytest.approx(
+    assert whole["series"]["energy"].mean(axis=(1, 2), dtype=float) / 16 == pytest.approx(
         whole["averages"]["energy"], rel=1e-12)
 
 

@@ -27,9 +27,9 @@ SWEEPS, SEEN, LOOKED, ONE_OVER_T, STAGE_START, ROUND_TRIPS, EXCHANGES = range(7)
 EXPLORING, PLACING, LEARNING, PRODUCING = range(4)
 
 BATCH = 1024  # attempts whose random numbers are made in one pass
-# A new cell raises ln f to _RESTART over the number of cells seen: with more, late finds in a
-# rugged landscape keep it rough; with less, the edges of a smooth one are reached too late.  A
-# stage ends after _PATIENCE attempts a cell even where a rare cell was not revisited.
+# A new cell raises ln f to 1 while exploring, so that the edges are reached fast, and to _RESTART
+# over the number of cells seen while learning, so that late finds do not make ln g rough.  A stage
+# ends after _PATIENCE attempts a cell even where a rare cell was not revisited.
 _RESTART, _PATIENCE = 5.0, 200
 _SAMC_SPANS = 3.0  # deposits at full gain, in units of (largest ln g) x (number of cells)
 _LN_2 = math.log(2.0)
@@ -84,16 +84,16 @@ def _random_numbers(rng, n_sites, n, words, sites, variates):
 
 
 @kernel(allocates=False)
-def _all_revisited(log_g, visits):
-    """Whether every cell that was seen has visits in this stage."""
+def _all_revisited(log_g, visits, often):
+    """Whether every cell that was seen has so many visits in this stage."""
     for c in range(log_g.shape[0]):
-        if visits[c] == 0 and log_g[c] > -np.inf:
+        if visits[c] < often and log_g[c] > -np.inf:
             return False
     return True
 
 
 @kernel(allocates=False)
-def _lower_log_f(samc, log_n_states, attempts, log_g, visits, log_f, counters):
+def _lower_log_f(samc, log_n_states, attempts, often, log_g, visits, log_f, counters):
     """The schedule of ln f, before every sweep of learning."""
     seen = counters[SEEN]
     if samc:
@@ -102,8 +102,8 @@ def _lower_log_f(samc, log_n_states, attempts, log_g, visits, log_f, counters):
         log_f[0] = seen / attempts
     elif seen > 1 and attempts - counters[LOOKED] >= log_g.shape[0]:
         counters[LOOKED] = attempts
-        if (attempts - counters[STAGE_START] > _PATIENCE * seen
-                or _all_revisited(log_g, visits)):
+        if (attempts - counters[STAGE_START] > _PATIENCE * often * seen
+                or _all_revisited(log_g, visits, often)):
             visits[:] = 0
             counters[STAGE_START] = attempts
             log_f[0] *= 0.5
@@ -112,11 +112,14 @@ def _lower_log_f(samc, log_n_states, attempts, log_g, visits, log_f, counters):
 
 
 @kernel(allocates=False)
-def _new_cell(learning, attempts, log_f, counters):
+def _new_cell(stage, attempts, log_f, counters):
     """Count a cell that is found anew; the deposits to come must span its height."""
     counters[SEEN] += 1
-    if learning:
+    if stage < LEARNING:
+        log_f[0] = 1.0
+    elif stage == LEARNING:
         log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
+    if stage != PRODUCING:
         counters[ONE_OVER_T] = 0
         counters[STAGE_START] = attempts
 
@@ -143,7 +146,9 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     learning, recording = stage != PRODUCING, stage >= LEARNING
     start = counters[SWEEPS] * n
     if learning:
-        _lower_log_f(samc, log_n_states, start, log_g, visits, log_f, counters)
+        # the only way on from a cell may be the flip of one site: explorers try each about once
+        often = 1 if stage == LEARNING else n
+        _lower_log_f(samc, log_n_states, start, often, log_g, visits, log_f, counters)
     deposit = log_f[0] * share if learning else 0.0
     # Whether a move is accepted cannot be foreseen, so that a branch on it would cost more than the
     # move: where a move is one store, ``accepted`` (0 or 1) multiplies what changes instead.
@@ -177,7 +182,7 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
             # a new cell starts from the present height: no long stay to fill it up
             log_g[c_new] = height
             new_height = height
-            _new_cell(learning, start + i, log_f, counters)
+            _new_cell(stage, start + i, log_f, counters)
             deposit = log_f[0] * share if learning else 0.0
         # by sign bits: new_height - height is below the variate, and the cell is not outside
         below = np.float64((new_height - variates[b]) - height).view(np.int64)

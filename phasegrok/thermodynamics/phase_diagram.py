@@ -77,7 +77,7 @@ class Series:
         Ascending.
     energy_krt, phi_krt : ndarray, shape (K, R, n)
         E of the whole system, and Phi measured from its value without order, on R independent
-        ladders; those with odd r started ordered.
+        ladders; 2 m and 2 m + 1 started ordered for odd m, at random for even m.
     symmetric : bool
         Phi and -Phi are equally likely: the modulus is the order parameter.
     """
@@ -219,7 +219,8 @@ def _leave_one_out(x_rn: np.ndarray) -> np.ndarray:
 def _starts_agree(series: Series) -> bool:
     """Whether ladders begun ordered and at random have the same mean energies."""
     mean_kr = series.energy_krt.mean(axis=2)
-    cold, hot = mean_kr[:, 1::2], mean_kr[:, ::2]
+    ordered_r = np.arange(mean_kr.shape[1]) // 2 % 2 == 1
+    cold, hot = mean_kr[:, ordered_r], mean_kr[:, ~ordered_r]
     if cold.shape[1] < 2:
         return False
     with np.errstate(divide="ignore", invalid="ignore"):
