@@ -19,11 +19,14 @@ to the last number.
 - Crossover at the sizes run: the peak of the susceptibility grows as N^y with y + SIGMAS s below
   ``LEAST_GROWTH`` between the two largest sizes.  At critical points y = gamma/(d nu) is 1/2 in
   mean field and larger in two and three dimensions.
-- Continuous at the sizes run: y - SIGMAS s above ``LEAST_GROWTH``, y does not fall with size by
-  more than SIGMAS s and ``DRIFT``, and the Binder ratios of the two largest sizes cross inside the
-  peak.
-- Undecided: all else, one size only, a peak at an end of the range, or ladders begun ordered and at
-  random that disagree.
+- Continuous at the sizes run: y - SIGMAS s above ``LEAST_GROWTH``, y + SIGMAS s below 1, which is
+  the growth where two phases coexist [3]_, y does not fall with size by more than SIGMAS s and
+  ``DRIFT``, and the Binder ratios of the two largest sizes cross inside the peak.
+- Undecided: all else, one size only, or a peak at an end of the range.
+
+A size is evidence only if ladders begun ordered and at random agree, and if the ladders together
+have ``INDEPENDENT`` independent samples or more of the energy at every temperature.  With fewer the
+way between two phases was seen too rarely: barriers come out too high and errors too small.
 
 References
 ----------
@@ -52,7 +55,7 @@ SIGMAS = 3.0
 LEAST_GROWTH = 0.25
 DRIFT = 0.1
 RUNG = 1.0
-MOST_BARRIER = 11.0
+INDEPENDENT = 100.0
 CURVES = ("energy", "heat_capacity", "order_parameter", "order_parameter_abs", "susceptibility",
           "binder")
 
@@ -134,7 +137,6 @@ class Reweighted:
         self.temperatures_k = series.temperatures_k
         K, R, n = series.energy_krt.shape
         B = min(R, _BLOCKS)
-        self.samples = R * n
         cell_krt, self.energies_c = _cells(series.energy_krt)
         C = len(self.energies_c)
         block_r = (np.arange(R) * B // R)[:, None]
@@ -142,6 +144,7 @@ class Reweighted:
         counts_rkc = np.bincount(((block_r * K + rung) * C + cell_krt).ravel(),
                                  minlength=B * K * C).reshape(B, K, C)
         inefficiency_k = np.array([_inefficiency(e_rt) for e_rt in series.energy_krt])
+        self.independent = R * n / float(inefficiency_k.max())
         found = combine_histograms(self.energies_c, counts_rkc, series.temperatures_k,
                                    inefficiency_k)
         rows_bc = np.concatenate([found.log_g_c[None], found.log_g_jackknife_bc])
@@ -162,6 +165,11 @@ class Reweighted:
         F = len(self.phi_f)
         self._phi_counts_bcf = sums(at_krt * F + bin_krt, (B, C, F)).astype(np.float32)
         self.starts_agree = _starts_agree(series)
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the run was long enough for its errors to be believed."""
+        return self.starts_agree and self.independent >= INDEPENDENT
 
     @property
     def range(self) -> tuple[float, float]:
@@ -444,7 +452,7 @@ def symmetric_barrier(data: Reweighted, temperatures_t: np.ndarray) -> np.ndarra
         V_bg = _Smooth(data, float(T))(T)
         barrier_tb.append(V_bg[:, 0] - V_bg.min(axis=1))
     known = np.array(barrier_tb)
-    return np.where(known < math.log(data.samples / 100.0), known, np.nan)
+    return np.where(known < math.log(data.independent), known, np.nan)
 
 
 # --- crossings ------------------------------------------------------------------------------------
@@ -589,8 +597,8 @@ def transition(data_s: list[Reweighted]) -> Transition:
     data_s : list of Reweighted
         Sizes in ascending order.
     """
-    while len(data_s) > 2 and not data_s[-1].starts_agree:
-        data_s = data_s[:-1]  # a size that the run did not equilibrate is no evidence
+    while len(data_s) > 2 and not data_s[-1].is_evidence:
+        data_s = data_s[:-1]
     chi = [peak(data, "susceptibility") for data in data_s]
     heat = [peak(data, "heat_capacity") for data in data_s]
     if not (chi[-1].found and all(p.found for p in chi)):
@@ -606,7 +614,7 @@ def transition(data_s: list[Reweighted]) -> Transition:
     _put(sizes, "barrier_temperature", [b.temperature_b for b in barriers])
     crossings = [_binder_crossing(data_s[s - 1], data_s[s], chi[s])
                  for s in range(1, len(data_s))]
-    label, reason = _judge(evidence, crossings, all(data.starts_agree for data in data_s))
+    label, reason = _judge(evidence, crossings, _doubt(data_s))
     where = _with_drift(label, evidence.n_sites_s, _where(label, evidence, crossings))
     growth = evidence.growth(len(data_s) - 1) if len(data_s) > 1 else (math.nan, math.nan)
     last = crossings[-1] if crossings else (math.nan, math.nan)
@@ -624,7 +632,17 @@ def _binder_crossing(small: Reweighted, large: Reweighted, chi: Peak) -> tuple[f
     return crossing(T_t, small.curves(T_t)["binder"], large.curves(T_t)["binder"])
 
 
-def _judge(evidence: _Evidence, crossings, starts_agree: bool) -> tuple[str, str]:
+def _doubt(data_s: list[Reweighted]) -> str:
+    """Why the two largest sizes are no evidence; empty where they are."""
+    if not all(data.starts_agree for data in data_s[-2:]):
+        return "ladders begun ordered and at random disagree"
+    fewest = min(data.independent for data in data_s[-2:])
+    if fewest < INDEPENDENT:
+        return f"{fewest:.0f} independent samples at one temperature, {INDEPENDENT:.0f} are wanted"
+    return ""
+
+
+def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
     """The class and the evidence in words."""
     last = len(evidence.n_sites_s) - 1
     if last < 1:
@@ -635,21 +653,22 @@ def _judge(evidence: _Evidence, crossings, starts_agree: bool) -> tuple[str, str
     barrier, barrier_err = evidence.barrier(last)
     words.append(f"barrier {format_error(before, before_err)} to "
                  f"{format_error(barrier, barrier_err)} nat" if barrier > 0.0 else "one well")
-    if not starts_agree:
-        return "undecided", "ladders begun ordered and at random disagree; " + ", ".join(words)
+    if doubt:
+        return "undecided", f"{doubt}; " + ", ".join(words)
     if _barrier_grows(evidence, last):
         return "first-order", ", ".join(words)
     if y + SIGMAS * s < LEAST_GROWTH:
         return "crossover", ", ".join(words)
     x, x_err = crossings[-1]
-    words.append(f"Binder ratios cross at T = {format_error(x, x_err)}" if math.isfinite(x)
+    crosses = math.isfinite(x) and math.isfinite(x_err)
+    words.append(f"Binder ratios cross at T = {format_error(x, x_err)}" if crosses
                  else "Binder ratios do not cross inside the peak")
     falls = False
     if last > 1:
         earlier, earlier_err = evidence.growth(last - 1)
         falls = earlier - y > max(SIGMAS * math.hypot(s, earlier_err), DRIFT)
         words.append(f"before as N^{format_error(earlier, earlier_err)}")
-    if y - SIGMAS * s > LEAST_GROWTH and not falls and math.isfinite(x):
+    if LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s and not falls and crosses:
         return "continuous", ", ".join(words)
     return "undecided", ", ".join(words)
 
@@ -756,20 +775,26 @@ def rungs(small: Reweighted, n_sites: int) -> np.ndarray:
 
 
 def too_high(series: list[Series], n_sites: int) -> bool:
-    """Whether a barrier of a larger system is not worth trying: above ``MOST_BARRIER`` nats.
+    r"""Whether a larger system would have too few independent samples to be evidence.
 
-    A barrier grows at most as N.
+    The time between visits of two phases grows as the exponential of the barrier, and a barrier
+    grows as :math:`N^x`: x is taken from the two largest sizes so far, and is 1 at most.
     """
     if len(series) < 2:
         return False
-    data = Reweighted(series[-1])
-    chi = peak(data, "susceptibility")
-    if not data.starts_agree:
+    data_s = [Reweighted(one) for one in series[-2:]]
+    chi_s = [peak(data, "susceptibility") for data in data_s]
+    if not data_s[-1].is_evidence:
         return True
-    if not chi.found:
+    if not all(chi.found for chi in chi_s):
         return False
-    barrier = equal_height(data, chi).barrier_b[0]
-    return bool(barrier * n_sites / data.n_sites > MOST_BARRIER)
+    before, barrier = (float(equal_height(d, chi).barrier_b[0]) for d, chi in zip(data_s, chi_s))
+    if barrier == 0.0:
+        return False
+    sites = data_s[-1].n_sites
+    x = 1.0 if before == 0.0 else math.log(barrier / before) / math.log(sites / data_s[0].n_sites)
+    more = barrier * ((n_sites / sites) ** min(max(x, LEAST_GROWTH), 1.0) - 1.0)
+    return data_s[-1].independent * math.exp(-more) < INDEPENDENT
 
 
 @dataclasses.dataclass(frozen=True)
