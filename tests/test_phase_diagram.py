@@ -1,5 +1,6 @@
 """Phase diagrams: classes, temperatures and barriers of systems whose exact weights are known."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -126,6 +127,31 @@ def test_crossover_where_the_peak_stops_growing():
     assert not np.isfinite(found.coexistence_end)
     exact = exact_peak(128, FIELD, 2.6, 6.4)[0]
     assert abs(found.temperature - exact) < 3.0 * found.temperature_err < 0.03 * exact
+
+
+def test_the_sign_of_the_order_parameter_does_not_matter(first_order):
+    mirrored = [Series(one.n_sites, one.temperatures_k, one.energy_krt, -one.phi_krt, False)
+                for one in first_order]
+    found, other = (transition([Reweighted(one) for one in series])
+                    for series in (first_order, mirrored))
+    assert found.label == other.label
+    for name in ("temperature", "temperature_err", "growth", "growth_err"):
+        assert getattr(other, name) == pytest.approx(getattr(found, name), rel=1e-6), name
+    for one, two in zip(first_order, mirrored):
+        rows = [Reweighted(x).averages(0.5 * sum(Reweighted(x).range)) for x in (one, two)]
+        assert rows[0]["order_parameter"] == pytest.approx(-rows[1]["order_parameter"])
+        assert rows[0]["susceptibility"] == pytest.approx(rows[1]["susceptibility"])
+
+
+def test_few_independent_samples_are_no_evidence(first_order):
+    """The same averages, of series that stand still most of the time."""
+    few = [dataclasses.replace(one, energy_krt=one.energy_krt[..., :5],
+                               phi_krt=one.phi_krt[..., :5]) for one in first_order]
+    slow = [dataclasses.replace(one, energy_krt=np.repeat(one.energy_krt, 500, axis=2),
+                                phi_krt=np.repeat(one.phi_krt, 500, axis=2)) for one in few]
+    assert not Reweighted(slow[-1]).is_evidence
+    found = transition([Reweighted(one) for one in slow])
+    assert found.label == "undecided" and "independent samples" in found.reason
 
 
 def test_undecided_without_sizes_or_peak_or_equilibrium(first_order, symmetric):

@@ -27,10 +27,15 @@ SWEEPS, SEEN, LOOKED, ONE_OVER_T, STAGE_START, ROUND_TRIPS, EXCHANGES = range(7)
 EXPLORING, PLACING, LEARNING, PRODUCING = range(4)
 
 BATCH = 1024  # attempts whose random numbers are made in one pass
-# A new cell raises ln f to 1 while exploring, so that the edges are reached fast, and to _RESTART
-# over the number of cells seen while learning, so that late finds do not make ln g rough.  A stage
-# ends after _PATIENCE attempts a cell even where a rare cell was not revisited.
-_RESTART, _PATIENCE = 5.0, 200
+# A new cell raises ln f to _RESTART / (cells seen) while learning and to _EXPLORE / (cells seen)
+# while exploring: with more, the walk overfills the middle of a large landscape on its way to the
+# edges, by more than smaller deposits can mend; with less, the edges are reached too late.
+_RESTART, _EXPLORE = 5.0, 50.0
+# A stage ends when every cell that was seen has _FLAT of the mean visits, and once each, but while
+# exploring N times: the only way on from a cell may be the flip of one site of N.  It ends after
+# _PATIENCE attempts a cell, or as many as there are energies (diffusion takes that long), even
+# where a rare cell was not revisited.
+_FLAT, _PATIENCE = 0.2, 200
 _SAMC_SPANS = 3.0  # deposits at full gain, in units of (largest ln g) x (number of cells)
 _LN_2 = math.log(2.0)
 # atanh(z) / z = sum_k z^(2k) / (2k + 1); |z| <= 3 - 2 sqrt 2, where nine terms are right to 1e-15
@@ -93,7 +98,7 @@ def _all_revisited(log_g, visits, often):
 
 
 @kernel(allocates=False)
-def _lower_log_f(samc, log_n_states, attempts, often, log_g, visits, log_f, counters):
+def _lower_log_f(samc, log_n_states, attempts, often, patience, log_g, visits, log_f, counters):
     """The schedule of ln f, before every sweep of learning."""
     seen = counters[SEEN]
     if samc:
@@ -102,8 +107,9 @@ def _lower_log_f(samc, log_n_states, attempts, often, log_g, visits, log_f, coun
         log_f[0] = seen / attempts
     elif seen > 1 and attempts - counters[LOOKED] >= log_g.shape[0]:
         counters[LOOKED] = attempts
-        if (attempts - counters[STAGE_START] > _PATIENCE * often * seen
-                or _all_revisited(log_g, visits, often)):
+        stage = attempts - counters[STAGE_START]
+        if (stage > patience * often * seen
+                or _all_revisited(log_g, visits, max(often, _FLAT * stage / seen))):
             visits[:] = 0
             counters[STAGE_START] = attempts
             log_f[0] *= 0.5
@@ -116,7 +122,7 @@ def _new_cell(stage, attempts, log_f, counters):
     """Count a cell that is found anew; the deposits to come must span its height."""
     counters[SEEN] += 1
     if stage < LEARNING:
-        log_f[0] = 1.0
+        log_f[0] = min(1.0, _EXPLORE / counters[SEEN])
     elif stage == LEARNING:
         log_f[0] = max(log_f[0], min(1.0, _RESTART / counters[SEEN]))
     if stage != PRODUCING:
@@ -146,9 +152,9 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     learning, recording = stage != PRODUCING, stage >= LEARNING
     start = counters[SWEEPS] * n
     if learning:
-        # the only way on from a cell may be the flip of one site: explorers try each about once
         often = 1 if stage == LEARNING else n
-        _lower_log_f(samc, log_n_states, start, often, log_g, visits, log_f, counters)
+        patience = max(_PATIENCE, thinning.shape[0])
+        _lower_log_f(samc, log_n_states, start, often, patience, log_g, visits, log_f, counters)
     deposit = log_f[0] * share if learning else 0.0
     # Whether a move is accepted cannot be foreseen, so that a branch on it would cost more than the
     # move: where a move is one store, ``accepted`` (0 or 1) multiplies what changes instead.

@@ -1,8 +1,8 @@
 """Wang-Landau sampling of the density of states: windows, replica exchange, frozen production.
 
 Independent *ladders* learn ln g by random walks that are accepted with min(1, g(old)/g(new)) and
-add ln f to the present cell.  ln f is halved each time every cell seen so far has been revisited,
-and follows n_cells/t (t in attempted updates) from the moment when that is the larger of the two
+add ln f to the present cell.  ln f is halved each time every cell seen so far has a share of the
+visits, and follows n_cells/t (t in attempted updates) from the moment when that is the larger of the two
 (Wang and Landau, Phys. Rev. Lett. 86 (2001) 2050; Belardinelli and Pereyra, Phys. Rev. E 75 (2007)
 046701).  A cell that is found anew raises ln f again: otherwise the first cells use up the
 deposits, and the rest of the landscape is never reached.  The other schedule, SAMC, is t0/max(t,
@@ -423,7 +423,8 @@ class WangLandau:
             "agreement_rms": math.nan if agreement is None else agreement.rms_difference,
             "final_log_f": float(state.log_f.max()),
             "schedule": {
-                "halving": "ln f halved on revisit of all seen cells, then n_cells/t, raised by a "
+                "halving": "ln f halved when all seen cells have a fifth of the mean visits, then "
+                "n_cells/t, raised by a "
                 "new cell", "samc": "SAMC: ln f = min(1, t0/t)"}[self.schedule]
             + "; production with weights frozen",
         }

@@ -156,14 +156,18 @@ class Reweighted:
             return _leave_one_out(total.reshape(shape))
 
         at_krt = block_r * C + cell_krt
-        self._number_bc = sums(at_krt, (B, C))
+        number_bc = sums(at_krt, (B, C))
+        self._number_bc = np.where(number_bc > 1e-9, number_bc, 0.0)  # the rest is rounding
         signed = series.phi_krt.astype(float)
         x = np.abs(signed) if series.symmetric else signed
-        self._moments_nbc = np.array([sums(at_krt, (B, C), power) for power in (
-            signed, np.abs(signed), x, x**2, x**4)]) / np.maximum(self._number_bc, 1e-300)
+        sums_nbc = np.array([sums(at_krt, (B, C), power) for power in (
+            signed, np.abs(signed), x, x**2, x**4)])
+        self._moments_nbc = np.divide(sums_nbc, self._number_bc, where=self._number_bc > 0.0,
+                                      out=np.zeros_like(sums_nbc))
         bin_krt, self.phi_f = _bins(series.phi_krt)
         F = len(self.phi_f)
-        self._phi_counts_bcf = sums(at_krt * F + bin_krt, (B, C, F)).astype(np.float32)
+        counts_bcf = sums(at_krt * F + bin_krt, (B, C, F)).astype(np.float32)
+        self._phi_counts_bcf = np.maximum(counts_bcf, 0.0)
         self.starts_agree = _starts_agree(series)
 
     @property
@@ -221,7 +225,7 @@ def _inefficiency(energy_rt: np.ndarray) -> float:
 
 def _leave_one_out(x_rn: np.ndarray) -> np.ndarray:
     total = x_rn.sum(axis=0, keepdims=True)
-    return np.concatenate([total, np.maximum(total - x_rn, 0.0)])
+    return np.concatenate([total, total - x_rn])
 
 
 def _starts_agree(series: Series) -> bool:
