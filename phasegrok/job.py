@@ -278,10 +278,13 @@ class Job:
 
         return runfile.read(self.path)
 
-    def part(self, name: str, card, seed: int | None = None) -> "Job":
-        """A run that is a part of this one, in its own file ``name`` beside this file; not open."""
+    def part(self, name: str, card, seed: int | None = None, **what: str) -> "Job":
+        """A run that is a part of this one, in its own file ``name`` beside this file; not open.
+
+        ``what`` tells it from other parts that might have the same name.
+        """
         return Job(self.script, card, self.parameters, self.seed if seed is None else seed,
-                   self.path.parent / name, part_of=self.path, extra={"part": name})
+                   self.path.parent / name, part_of=self.path, extra={"part": name} | what)
 
     def child(self, name: str, card) -> "Job":
         """A part of this run, opened: its name is taken and what it holds is known."""
@@ -415,16 +418,30 @@ class Job:
         runfile.write(self.path, found)
 
     def write(self, status: str, groups: dict[str, Any], state=None, **attributes) -> None:
-        """Write the run file as it stands."""
+        """Write the run file as it stands; not over the finished scan of another task."""
         from phasegrok import runfile
 
         begin = time.monotonic()
         self._groups = groups
+        if self._others_have_finished(status):
+            return
         everything = {**self._system_groups, **groups}
         runfile.write(self.path, runfile.RunFile(
             self._attributes(status) | attributes, everything, state))
         self._last_write = time.monotonic()
         self._write_cost = self._last_write - begin
+
+    def _others_have_finished(self, status: str) -> bool:
+        """Whether a task of the same array has written the result of the scan meanwhile."""
+        from phasegrok import runfile
+
+        if self.script.share is None or self._part_of is not None or status == "done":
+            return False
+        try:
+            found = runfile.read_attributes(self.path)
+        except runfile.RunFileError:  # there is none yet
+            return False
+        return found.get("status") == "done" and found.get("run_id") == self.run_id
 
     def _attributes(self, status: str) -> dict[str, Any]:
         card = self.card

@@ -102,15 +102,19 @@ def check_scan(arguments) -> None:
     InputError
         One sentence.
     """
+    check_engine(arguments.engine, arguments.workers)
+
+
+def check_engine(engine: str, workers: int) -> None:
+    """Refuse what is no engine, or has no workers; raises InputError, one sentence."""
     from phasegrok.cards import InputError
 
-    engine = arguments.engine
     if engine not in _ENGINES and "://" not in engine and not re.fullmatch(r"[^\s:]+:\d+", engine):
         raise InputError(f"--engine {engine}: give serial, local, slurm, or the address of a "
                          "running scheduler, as tcp://10.0.0.1:8786")
-    if arguments.workers < 0:
+    if workers < 0:
         raise InputError("--workers: give a number >= 1")
-    if arguments.workers and engine not in ("local", "slurm"):
+    if workers and engine not in ("local", "slurm"):
         raise InputError("--workers: only with --engine local or slurm")
 
 

@@ -112,8 +112,10 @@ def write(path: Path, run: RunFile) -> None:
     path = Path(path)
     try:
         image = _image(run)
-    except (MemoryError, OSError, RuntimeError) as error:  # the image is all that can grow here
+    except MemoryError as error:
         raise WriteError(f"cannot write {path}: no memory for a copy of the state") from error
+    except (OSError, RuntimeError) as error:  # what HDF5 makes of a lack of memory, and the rest
+        raise WriteError(f"cannot write {path}: the state cannot be copied: {error}") from error
     seal = _SEAL + hashlib.sha256(image).hexdigest().encode() + b"\n"
     part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
     try:
@@ -135,8 +137,11 @@ def write(path: Path, run: RunFile) -> None:
 
 
 def _image(run: RunFile) -> bytes:
-    """The HDF5 file as bytes; no file of this name is opened."""
-    with h5py.File("image", "w", driver="core", backing_store=False,
+    """The HDF5 file as bytes.
+
+    No file of this name is opened, but HDF5 refuses two open images of one name in a process.
+    """
+    with h5py.File(f"image-{os.urandom(8).hex()}", "w", driver="core", backing_store=False,
                    libver=("v110", "v110")) as file:
         _fill(file, run)
         file.attrs["content_sha256"] = _digest(file)

@@ -23,12 +23,13 @@ import numpy as np
 from phasegrok import stopping
 from phasegrok.cards import Card, InputError
 from phasegrok.job import Job
+from phasegrok.options import check_engine
 from phasegrok.progress import Progress
 from phasegrok.runfile import BusyError, RunFile, RunFileError, read
 from phasegrok.stopping import Interrupted, Unfinished
 
 DONE, INTERRUPTED, FAILED, BUSY = "done", "interrupted", "failed", "busy"
-_MOST_STARTS = 20  # processes that may die on a point with no checkpoint between
+_MOST_STARTS = 5  # processes that may die on a point with no checkpoint between
 _BUSY_SECONDS = 2.0  # between two looks at a point that another process runs
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*")
 
@@ -82,11 +83,13 @@ def map_points(job: Job, measure: Callable[[Job], None], points: list[Point],
     """
     points = list(points)
     _check(points)
+    engine = job.script.engine if engine is None else engine
+    workers = job.script.workers if workers is None else workers
+    check_engine(engine, workers)
     scan = Scan(job, measure, points)
     job.expect([point.name for point in points])
     ours = scan.share()
     pending = [point for point in ours if not scan.prepare(point)]
-    engine = job.script.engine if engine is None else engine
     if not pending:
         failures = {}
     elif engine == "serial":
@@ -95,8 +98,7 @@ def map_points(job: Job, measure: Callable[[Job], None], points: list[Point],
         _need_dask()
         from phasegrok import workers as distributed
 
-        n = job.script.workers if workers is None else workers
-        failures = distributed.run(scan, pending, engine, n)
+        failures = distributed.run(scan, pending, engine, workers)
     if failures:
         raise Unfinished([f"{name}: {text}" for name, text in failures.items()], failed=True)
     return scan.collect(ours)
@@ -152,8 +154,10 @@ def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:
         return (DONE, "") if run.done else _failed(run, "its measurement did not finish the job")
     except Interrupted:
         return INTERRUPTED, ""
-    except (InputError, ArithmeticError) as error:
+    except (InputError, RunFileError, ArithmeticError) as error:
         return _failed(run, _sentence(error))
+    except SystemExit as error:
+        return _failed(run, f"its measurement ended the process: {error.code}")
     except Exception as error:  # the others go on
         traceback.print_exc()
         return _failed(run, _sentence(error))
@@ -192,7 +196,8 @@ class Scan:
 
     def run_of(self, point: Point) -> Job:
         """The run of a point, not open."""
-        run = self.job.part(f"{point.name}.h5", point.card, point_seed(self.job.seed, point.name))
+        run = self.job.part(f"{point.name}.h5", point.card, point_seed(self.job.seed, point.name),
+                            measure=getattr(self.measure, "__qualname__", repr(self.measure)))
         run.label = f"{point.card.name} {point.name}"
         return run
 
@@ -202,7 +207,7 @@ class Scan:
         script = run.script
         try:
             run.open(script.force, script.resuming)
-        except BusyError:  # an earlier driver's worker still lives
+        except RunFileError:  # an earlier driver's worker still lives, or the file is damaged
             return False
         try:
             if not run.done and run.replaces():
@@ -217,25 +222,27 @@ class Scan:
 
     def run_here(self, pending: list[Point]) -> dict[str, str]:
         """One point after the other in this process; returns sentences on those that failed."""
-        failures = {}
-        for k, point in enumerate(pending):
-            outcome, text = BUSY, ""
-            said = False
-            while outcome == BUSY:
-                if self.stops():
-                    raise Interrupted(self.job.path)
-                run = self.run_of(point)
-                run.label = f"{k + 1} of {len(pending)}: {run.label}"
-                outcome, text = attempt(run, self.measure)
-                if outcome == BUSY:
-                    if not said:
-                        print(f"{text.split(':')[0]}: waiting for it", file=sys.stderr)
-                        said = True
-                    time.sleep(_BUSY_SECONDS)
+        failures: dict[str, str] = {}
+        left, busy = list(pending), 0  # points that another process runs, since one that was not
+        while left:
+            if self.stops():
+                raise Interrupted(self.job.path)
+            point = left.pop(0)
+            run = self.run_of(point)
+            run.label = f"{len(pending) - len(left)} of {len(pending)}: {run.label}"
+            outcome, text = attempt(run, self.measure)
+            self.job.alive()
             if outcome == INTERRUPTED:
                 raise Interrupted(self.job.path)
             if outcome == FAILED:
                 failures[point.name] = text
+            busy = busy + 1 if outcome == BUSY else 0
+            if outcome == BUSY:
+                left.append(point)  # the others first
+            if busy == 1 and len(left) == 1:
+                print(f"{text.split(':')[0]}: waiting for it", file=sys.stderr)
+            if left and busy >= len(left):
+                time.sleep(_BUSY_SECONDS)
         return failures
 
     def collect(self, ours: list[Point]) -> list[RunFile]:
@@ -247,10 +254,22 @@ class Scan:
             If this process ran a share of the points, and others are not done.
         """
         others = [point for point in self.points if point not in ours]
-        missing = [point.name for point in others if not self.prepare(point)]
+        missing = [point.name for point in others if not self._is_done(point)]
         if missing:
             raise Unfinished([self._missing(missing)], failed=False)
         return [read(self.run_of(point).path) for point in self.points]
+
+    def _is_done(self, point: Point) -> bool:
+        """Whether a point that another task runs is done; its file is only read."""
+        run = self.run_of(point)
+        try:
+            run.open(False, resume=True, lock=False)
+        except RunFileError:
+            return False
+        try:
+            return run.done
+        finally:
+            run.close()
 
     def _missing(self, names: list[str]) -> str:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
@@ -300,7 +319,7 @@ def source_of(function: Callable, script: Path) -> dict[str, Any]:
     InputError
         If it has no name by which a worker could find it.
     """
-    name = function.__qualname__
+    name = getattr(function, "__qualname__", "<no name>")
     if "<" in name:  # <locals>, <lambda>
         raise InputError(f"{script.name}: {name} must be a function of the script or of a module, "
                          "so that workers find it; or take --engine serial")

@@ -151,9 +151,10 @@ def _judge(row: Row, found: dict[str, Any]) -> None:
     """Whether a run that says that it runs is alive, and how long it will take."""
     interval = float(found.get("checkpoint_s", 60.0))
     here = row.host == socket.gethostname()
-    if here and "pid" in found and not _is_process(int(found["pid"])):
+    alive = here and "pid" in found and _is_process(int(found["pid"]))
+    if here and "pid" in found and not alive:
         row.status, row.note = "stale", "its process is dead"
-    elif row.age > _STALE_INTERVALS * interval + _STALE_SECONDS:
+    elif not alive and row.age > _STALE_INTERVALS * interval + _STALE_SECONDS:
         row.status, row.note = "stale", "no checkpoint for several intervals"
     elif row.share > 0.0:
         made = float(found.get("wall_s", 0.0))

@@ -5,10 +5,12 @@ A run looks between two compiled calls, writes a checkpoint and ends with :class
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
 received: list[int] = []  # signals of this process
+_ONE_SIGNAL_SECONDS = 1.0
 
 
 class Interrupted(Exception):
@@ -37,12 +39,20 @@ class Unfinished(Exception):
 
 
 def catch_signals() -> None:
-    """SIGTERM and SIGINT ask this process to stop at the next checkpoint; a second one at once."""
+    """SIGTERM, SIGINT and SIGHUP (a terminal that is closed) ask this process to stop at the next
+    checkpoint; a second one, a second or more later, at once.  ``nohup`` is respected."""
+    first = [0.0]
+
     def note(number, frame):
+        if received and time.monotonic() - first[0] < _ONE_SIGNAL_SECONDS:
+            return  # batch systems and shells send one signal several times
         if received:
             raise KeyboardInterrupt
         received.append(number)
+        first[0] = time.monotonic()
         print("\nstopping at the next checkpoint ...", file=sys.stderr, flush=True)
 
     signal.signal(signal.SIGTERM, note)
     signal.signal(signal.SIGINT, note)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, note)

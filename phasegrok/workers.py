@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,7 +49,8 @@ _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 2.0  # before a point that was busy or interrupted is submitted again
 _LOST_SECONDS = 15.0  # without a scheduler, before the driver asks for a new one
 _STOP_SECONDS = 30.0  # that workers are given for their checkpoints
-_MOST_ERRORS = 10  # workers that end with an error of their own before the scan gives up
+_MOST_ERRORS = 10  # workers in a row that end soon after their start before the scan gives up
+_YOUNG_SECONDS = 10.0
 _CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall time
 _PACKAGE = Path(__file__).resolve().parent.parent
 _DASK = {
@@ -96,6 +98,7 @@ class Answers(WorkerPlugin):
     """A worker's answers to signals, and to the end that its nanny or a lost scheduler brings."""
 
     name = "phasegrok-answers"
+    idempotent = True  # else a second scan on the same workers would end them
 
     def setup(self, worker):
         """Called in every worker, also in one that starts later."""
@@ -143,7 +146,8 @@ def run_point(task: dict[str, Any]) -> tuple[str, str]:
     run = Job(script, card, parameters, task["seed"], Path(task["path"]),
               part_of=Path(task["part_of"]), extra=task["extra"])
     if run.run_id != task["run_id"]:
-        return FAILED, "its worker has another version of phasegrok, or of the card's code"
+        return FAILED, ("its worker has another version of phasegrok, or of the card's code: start "
+                        "the workers anew")
     run.silent = True
     token = task["token"]
     run.withdrawn = lambda: _closing.is_set() or token in _withdrawn
@@ -247,13 +251,19 @@ def _engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine
             crew = stack.enter_context(Crew(cluster.scheduler_address, n, scan.job.script.path))
             slots, mend = {"": n}, crew.mend
         elif name == "slurm":
+            if shutil.which("sbatch") is None:
+                raise InputError("--engine slurm: there is no sbatch here; run this on a login "
+                                 "node of the cluster")
             cluster = stack.enter_context(slurm_cluster())
             n = min(points, workers or points)
             cluster.adapt(minimum=n, maximum=n)  # adapting, it replaces jobs that ended
-            slots, mend = {"": int(cluster._dummy_job.worker_processes)}, Engine.mend
+            slots, mend = {"": 1}, Engine.mend
         else:
             cluster, slots, mend = name, {}, Engine.mend
-        client = stack.enter_context(Client(cluster, set_as_default=False, timeout="20s"))
+        try:
+            client = stack.enter_context(Client(cluster, set_as_default=False, timeout="20s"))
+        except ValueError as error:
+            raise InputError(f"--engine {name}: {error}") from error
         client.register_plugin(Answers())
         yield Engine(client, slots or _slots(client), mend)
 
@@ -272,10 +282,12 @@ class Crew:
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._environment = os.environ | single | {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        self._processes = [self._start() for _ in range(n)]
+        self._began = [0.0] * n
+        self._processes = [self._start(k) for k in range(n)]
         self._errors = 0
 
-    def _start(self) -> subprocess.Popen:
+    def _start(self, k: int) -> subprocess.Popen:
+        self._began[k] = time.monotonic()
         return subprocess.Popen(self._words, env=self._environment, stdin=subprocess.DEVNULL)
 
     def mend(self) -> None:
@@ -290,11 +302,15 @@ class Crew:
             code = process.poll()
             if code is None:
                 continue
-            self._errors += code == stopping.EXIT_FAILED
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            print(f"\na worker process {how}; another takes its place", file=sys.stderr,
+                  flush=True)
+            young = time.monotonic() - self._began[k] < _YOUNG_SECONDS
+            self._errors = self._errors + 1 if young else 0
             if self._errors > _MOST_ERRORS:
-                raise Unfinished(["worker processes end with an error of their own; see above"],
+                raise Unfinished([f"worker processes cannot live: the last one {how}, see above"],
                                  failed=True)
-            self._processes[k] = self._start()
+            self._processes[k] = self._start(k)
 
     def __enter__(self) -> "Crew":
         return self
@@ -316,7 +332,8 @@ class Crew:
 def slurm_cluster():
     """A Slurm cluster after the user's dask configuration (``~/.config/dask/jobqueue.yaml``).
 
-    Each worker process runs one point at a time, whatever ``cores`` says, and imports this package.
+    One job is one worker process, which runs one point at a time with all cores of the job; with
+    several processes dask would not see which of them ended with a job.
 
     Raises
     ------
@@ -327,13 +344,15 @@ def slurm_cluster():
         from dask_jobqueue import SLURMCluster
     except ImportError as error:
         raise InputError("--engine slurm: needs dask-jobqueue, which is not installed: "
-                         'pip install "phasegrok[cluster]"') from error
+                         'pip install "phasegrok[cluster]", or in a clone pip install -e '
+                         '".[cluster]"') from error
     prologue = list(dask.config.get("jobqueue.slurm.job-script-prologue", []) or [])
     prologue.append(f'export PYTHONPATH="{_PACKAGE}${{PYTHONPATH:+:$PYTHONPATH}}"')
     arguments = [*(dask.config.get("jobqueue.slurm.worker-extra-args", []) or []), "--nthreads",
                  "1"]
     try:
-        return SLURMCluster(job_script_prologue=prologue, worker_extra_args=arguments)
+        return SLURMCluster(processes=1, job_script_prologue=prologue,
+                            worker_extra_args=arguments)
     except ValueError as error:
         raise InputError(f"--engine slurm: {error}; write it into ~/.config/dask/jobqueue.yaml, as "
                          "docs/scans.md shows") from error
@@ -457,6 +476,12 @@ class Driver:
                 client.run(withdraw, self._token, on_error="ignore")
 
         threading.Thread(target=tell, daemon=True).start()  # a hung worker would not answer
+        with contextlib.suppress(Exception):
+            running = {key for keys in client.processing().values() for key in keys}
+            for name, future in list(self._futures.items()):
+                if future.key not in running:
+                    future.cancel()
+                    del self._futures[name]
         end = time.monotonic() + _STOP_SECONDS
         while self._futures and client.status == "running" and time.monotonic() < end:
             for name, future in list(self._futures.items()):

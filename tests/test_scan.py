@@ -1,9 +1,13 @@
 """Scans: every point in its own file, shares of an array, a point that fails, the live table."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
-from phasegrok import runfile
+from phasegrok import cards, runfile
+from phasegrok.job import Job, Script
 
 SCRIPT = '''"""Energy of the chain at several sizes."""
 from dataclasses import dataclass
@@ -92,3 +96,82 @@ def test_a_point_that_is_gone_is_measured_again(call, no_figures, script, tmp_pa
     (tmp_path / "found" / "scan.h5").unlink()
     assert call(script, *WORDS).code == 0
     assert np.array_equal(energies(tmp_path)[0], before)
+
+
+def test_force_of_one_share_leaves_the_others_alone(call, no_figures, script, tmp_path):
+    assert call(script, *WORDS, "--point", "1/2").code == 0
+    files = [tmp_path / "found" / f"N={n}.h5" for n in (6, 10)]
+    before = [file.stat().st_mtime_ns for file in files]
+    assert call(script, *WORDS, "--point", "2/2", "--force").code == 0
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert runfile.read(tmp_path / "found" / "scan.h5").attributes["status"] == "done"
+
+
+def test_a_damaged_point_does_not_stop_the_others(call, no_figures, script, tmp_path):
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "N=8.h5").write_bytes(b"not a run file")
+    ended = call(script, *WORDS)
+    assert ended.code == 1 and "N=8" in ended.err and "Traceback" not in ended.err
+    assert runfile.read(tmp_path / "found" / "N=10.h5").attributes["status"] == "done"
+    (tmp_path / "found" / "N=8.h5").unlink()
+    assert call(script, *WORDS).code == 0
+
+
+def test_a_task_that_is_late_does_not_overwrite_the_result(script, tmp_path):
+    """The task of an array that saw points missing ends after the one that wrote the result."""
+    def task(share):
+        job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False,
+                         math.inf, share=share), cards.load("glauber-chain"),
+                  dataclasses.make_dataclass("Parameters", [])(), 1, tmp_path / "scan.h5")
+        job.open(False, lock=False)
+        return job
+
+    late, last = task((1, 2)), task((2, 2))
+    last.finish({"sizes": runfile.Group()})
+    late.write("interrupted", {})
+    assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
+
+
+def test_the_same_scan_on_worker_processes(call, no_figures, script, tmp_path):
+    """On two processes of its own, and twice on the worker of a cluster that runs already."""
+    distributed = pytest.importorskip("distributed")
+    assert call(script, *WORDS).code == 0
+    alone = energies(tmp_path)[0]
+    assert call(script, *WORDS, "--force", "--engine", "local", "--workers", "2").code == 0
+    assert np.array_equal(energies(tmp_path)[0], alone)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True,
+                                  dashboard_address=None) as cluster:
+        for _ in range(2):
+            ended = call(script, *WORDS, "--force", "--engine", cluster.scheduler_address)
+            assert ended.code == 0, ended.err
+            assert np.array_equal(energies(tmp_path)[0], alone)
+
+
+@pytest.mark.parametrize("engine, sentence", [
+    ("sulrm", "give serial, local, slurm, or the address"),
+    ("http://nowhere:1", "http://nowhere:1"),
+    ("slurm", "there is no sbatch here"),
+])
+def test_engines_that_cannot_be_used(call, no_figures, script, engine, sentence):
+    ended = call(script, *WORDS, "--engine", engine)
+    assert ended.code == 2 and sentence in ended.err and "Traceback" not in ended.err
+
+
+def test_a_job_of_slurm_runs_one_point_at_a_time():
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    from phasegrok import workers
+
+    settings = {"jobqueue.slurm.cores": 8, "jobqueue.slurm.memory": "4GB",
+                "jobqueue.slurm.walltime": "01:00:00", "jobqueue.slurm.processes": 4,
+                "jobqueue.slurm.job-script-prologue": ["module load python"]}
+    with dask.config.set(settings), workers.slurm_cluster() as cluster:
+        text = cluster.job_script()
+    lines = text.splitlines()
+    assert "#SBATCH --cpus-per-task=8" in lines and "#SBATCH -t 01:00:00" in lines
+    assert "module load python" in lines
+    assert any(line.startswith("export PYTHONPATH=") for line in lines)
+    command = lines[-1].split()
+    assert command[len(command) - 1 - command[::-1].index("--nthreads") + 1] == "1"
+    assert "--nworkers" not in command or command[command.index("--nworkers") + 1] == "1"

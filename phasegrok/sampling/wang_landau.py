@@ -1,10 +1,10 @@
 """Wang-Landau sampling of the density of states: windows, replica exchange, frozen production.
 
 Independent *ladders* learn ln g by random walks that are accepted with min(1, g(old)/g(new)) and
-add ln f to the present cell.  ln f is halved each time every cell seen so far has a share of the
-visits, and follows n_cells/t (t in attempted updates) from the moment when that is the larger of the two
-(Wang and Landau, Phys. Rev. Lett. 86 (2001) 2050; Belardinelli and Pereyra, Phys. Rev. E 75 (2007)
-046701).  A cell that is found anew raises ln f again: otherwise the first cells use up the
+add ln f to the present cell.  ln f is halved each time every cell seen so far has its share of the
+visits, and follows n_cells/t (t in attempted updates) from the moment when that is the larger of
+the two (Wang and Landau, Phys. Rev. Lett. 86 (2001) 2050; Belardinelli and Pereyra, Phys. Rev. E 75
+(2007) 046701).  A cell that is found anew raises ln f again: otherwise the first cells use up the
 deposits, and the rest of the landscape is never reached.  The other schedule, SAMC, is t0/max(t,
 t0) from the start (Liang, Liu and Carroll, J. Amer. Statist. Assoc. 102 (2007) 305).
 
