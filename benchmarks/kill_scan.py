@@ -25,7 +25,8 @@ from phasegrok.experiment import Job, main, parameter
 
 FIELDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 SETTINGS = ("ising-2d", "--set", "L=16", "--set", "sample.replicas=8", "--set",
-            "sample.temperatures=2.2,2.4", "--set", "equilibration=1000", "--set", "exchange=true")
+            "sample.temperatures=2.2,2.4", "--set", "sample.equilibration=1000", "--set",
+            "sample.exchange=true")
 _GONE_SECONDS = 30.0  # that workers may outlive their driver
 
 
@@ -194,7 +195,7 @@ def contents(run) -> dict:
 
 def demonstrate() -> None:
     """The three rounds as a table."""
-    from phasegrok.figures import table
+    from phasegrok.figures.common import table
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=6, help="kills a round (6)")

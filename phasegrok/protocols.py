@@ -935,9 +935,10 @@ def phase_diagram_groups(card: Card, columns: list[PhaseDiagramColumn]) -> dict[
     if exact is None:
         return groups
     found = groups["transitions"]
-    found.add("exact_temperature", exact.temperature, "value", "energy",
+    found.attributes["known_exactly"] = exact.exact
+    found.add("known_temperature", exact.temperature, "value", "energy",
               "known temperature of the transition; NaN: none")
-    found.add("exact_first_order", exact.first_order, "value", "1",
+    found.add("known_first_order", exact.first_order, "value", "1",
               "whether the known transition is of first order")
     return groups | {"exact": _lines_group(exact)}
 

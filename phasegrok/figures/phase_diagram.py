@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,17 +18,20 @@ _NAMES = {"positive": r"$\Phi>0$", "negative": r"$\Phi<0$"}
 
 def transition_lines(group: Group) -> str:
     """The transition at each value of the parameter, with its class and the evidence."""
-    name, exact = group.attributes["parameter"], "exact_temperature" in group
-    header = [name, "class", "T"] + (["exact", "z"] if exact else []) + ["evidence"]
+    name, known_at_all = group.attributes["parameter"], "known_temperature" in group
+    exact = known_at_all and bool(group.attributes["known_exactly"])
+    header = [name, "class", "T"] + (["exact", "z"] if exact else []) + (
+        ["approximate"] if known_at_all and not exact else []) + ["evidence"]
     rows = []
     for k, value in enumerate(group["value"]):
         T, error = float(group["temperature"][k]), float(group["temperature_err"][k])
         row = [f"{value:.6g}", _class(group, k), pair(T, error)]
-        if exact:
-            known = float(group["exact_temperature"][k])
+        if known_at_all:
+            known = float(group["known_temperature"][k])
+            row.append("-" if math.isnan(known) else f"{known:.5g}")
             judged = _class(group, k) in ("first-order", "continuous") and error > 0.0
-            row += ["-" if math.isnan(known) else f"{known:.5g}",
-                    f"{(T - known) / error:+.1f}" if judged and math.isfinite(known) else ""]
+            if exact:
+                row.append(f"{(T - known) / error:+.1f}" if judged and math.isfinite(known) else "")
         rows.append([*row, str(group.attributes["reasons"][k])])
     lines = [table(header, rows)]
     for k in range(len(group["value"])):
@@ -36,8 +40,8 @@ def transition_lines(group: Group) -> str:
         end = pair(float(group["coexistence_end"][k]), float(group["coexistence_end_err"][k]))
         lines.append(f"{name} = {group['value'][k]:g}: +Phi and -Phi coexist from T = "
                      f"{group['coexistence_low'][k]:.4g} (of the range) to {end}")
-    lines += [f"transitions are of first order on one side of {name} = {middle:.6g} ± {half:.2g}"
-              for middle, half in _ends(group)]
+    lines += [f"first-order transitions end between {name} = {first:.6g} and {other:.6g} ({what})"
+              for first, other, what in _ends(group)]
     return "\n".join(lines)
 
 
@@ -45,12 +49,20 @@ def _class(group: Group, k: int) -> str:
     return str(group.attributes["classes"][int(group["label"][k])])
 
 
-def _ends(group: Group) -> list[tuple[float, float]]:
-    """Middles and half widths of the intervals in which first-order transitions end."""
-    value = group["value"]
-    first = np.array([_class(group, k) == "first-order" for k in range(len(value))])
-    change = np.flatnonzero(first[1:] != first[:-1])
-    return [(0.5 * (value[k] + value[k + 1]), 0.5 * (value[k + 1] - value[k])) for k in change]
+def _ends(group: Group) -> list[tuple[float, float, str]]:
+    """Intervals in which first-order transitions end: last value with one, next decided, its class.
+
+    Undecided values say nothing of the end, so they belong to the interval.
+    """
+    decided = [(float(value), _class(group, k)) for k, value in enumerate(group["value"])
+               if _class(group, k) != "undecided"]
+    ends = []
+    for (value, label), (other, next_label) in pairwise(decided):
+        if label == "first-order" != next_label:
+            ends.append((value, other, next_label))
+        if next_label == "first-order" != label:
+            ends.append((other, value, label))
+    return ends
 
 
 def draw(run: RunFile):

@@ -12,16 +12,18 @@ to the last number.
 
 **The rule.** s is the standard error of what stands before it, and N the number of sites.
 
-- First-order: the barrier between the two wells of -ln P(Phi) at equal height [1]_, at the largest
-  size, exceeds ``SIGMAS`` s, has grown by more than ``SIGMAS`` s between the two largest sizes, and
-  at least as ``N**LEAST_GROWTH``.  It grows as N^((d-1)/d), and is the same at all sizes at a
+- First-order: there is a barrier between two wells of -ln P(Phi) at equal height [1]_ at the two
+  largest sizes, it has grown by more than ``SIGMAS`` s between them, and not by less than
+  ``N**LEAST_GROWTH`` within ``SIGMAS`` s.  It grows as N^((d-1)/d) where it is large, more slowly
+  where the system is smaller than the correlation length, and is the same at all sizes at a
   critical point.
 - Crossover at the sizes run: the peak of the susceptibility grows as N^y with y + SIGMAS s below
   ``LEAST_GROWTH`` between the two largest sizes.  At critical points y = gamma/(d nu) is 1/2 in
   mean field and larger in two and three dimensions.
 - Continuous at the sizes run: y - SIGMAS s above ``LEAST_GROWTH``, y + SIGMAS s below 1, which is
   the growth where two phases coexist [3]_, y does not fall with size by more than SIGMAS s and
-  ``DRIFT``, and the Binder ratios of the two largest sizes cross inside the peak.
+  ``DRIFT``, the Binder ratios of the two largest sizes cross inside the peak, and no barrier grows
+  by more than ``SIGMAS`` s from any size to a larger one.
 - Undecided: all else, one size only, or a peak at an end of the range.
 
 A size is evidence only if ladders begun ordered and at random agree, and if the ladders together
@@ -672,18 +674,25 @@ def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
         earlier, earlier_err = evidence.growth(last - 1)
         falls = earlier - y > max(SIGMAS * math.hypot(s, earlier_err), DRIFT)
         words.append(f"before as N^{format_error(earlier, earlier_err)}")
-    if LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s and not falls and crosses:
+    slow = LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s
+    if slow and not falls and crosses and not _any_barrier_grows(evidence):
         return "continuous", ", ".join(words)
     return "undecided", ", ".join(words)
 
 
 def _barrier_grows(evidence: _Evidence, s: int) -> bool:
     (before, before_err), (barrier, barrier_err) = evidence.barrier(s - 1), evidence.barrier(s)
-    if barrier <= SIGMAS * barrier_err:
+    if before <= 0.0:  # one well: that a second one appears is no growth
         return False
-    least = before * (evidence.n_sites_s[s] / evidence.n_sites_s[s - 1]) ** LEAST_GROWTH
+    factor = (evidence.n_sites_s[s] / evidence.n_sites_s[s - 1]) ** LEAST_GROWTH
     return (barrier - before > SIGMAS * math.hypot(barrier_err, before_err)
-            and barrier > least)
+            and barrier - factor * before > -SIGMAS * math.hypot(barrier_err, factor * before_err))
+
+
+def _any_barrier_grows(evidence: _Evidence) -> bool:
+    known = [evidence.barrier(s) for s in range(len(evidence.n_sites_s))]
+    return any(b - a > SIGMAS * math.hypot(a_err, b_err)
+               for k, (a, a_err) in enumerate(known) for b, b_err in known[k + 1 :] if a > 0.0)
 
 
 def _where(label: str, evidence: _Evidence, crossings) -> list[tuple[float, float]]:
