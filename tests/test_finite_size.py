@@ -260,7 +260,7 @@ def test_ising_energies_have_one_peak(tmp_path):
     ([1.0, 1.5, 2.0, 2.5], "first-order"),
     ([1.0, 1.5, 1.1, 2.5], "not decided"),
     ([0.5, 0.51, 0.5, 0.51], "not decided"),
-    ([0.0, 0.0, 0.0, 0.0], "continuous"),
+    ([0.0, 0.0, 0.0, 0.0], "not decided"),  # a crossover has no barrier either
     ([1.0, 1.5, math.nan, math.nan], "not decided"),
 ])
 def test_verdict_follows_its_rule(heights, label):
@@ -277,6 +277,8 @@ def test_verdict_hears_the_collapse():
     fast = dataclasses.replace(found, parameters=np.array([T_C, 2.0, 0.1, 1.8]))  # 1/nu = d
     assert fss.order_of_transition(none, none, none, fast, 2).label == "not decided"
     zero = np.zeros(3)
+    assert fss.order_of_transition(np.array([4.0, 6.0, 8.0]), zero, zero + 0.01, found,
+                                   2).label == "continuous"
     assert fss.order_of_transition(np.array([4.0, 6.0, 8.0]), zero, zero + 0.01, fast,
                                    2).label == "not decided"
 

@@ -838,9 +838,9 @@ def order_of_transition(area_l: np.ndarray, height_l: np.ndarray, error_l: np.nd
     - "first-order": at least three sizes; the slope of the barrier against the area L^(d-1)
       exceeds three of its errors, the barrier of the largest size three of its own, and from no
       size to the next does it fall by more than two.
-    - "continuous": no barrier of more than three errors at the largest size, and, where it was
-      measured, a data collapse with 1/nu below d by three errors.  (At a first-order transition
-      1/nu = d.)
+    - "continuous": no barrier of more than three errors at the largest size, if it was measured,
+      and a data collapse with 1/nu below d by three errors.  (At a first-order transition 1/nu =
+      d.)  That there is no barrier is not enough: a crossover has none either.
     - "not decided" otherwise.
 
     Parameters
@@ -865,12 +865,12 @@ def order_of_transition(area_l: np.ndarray, height_l: np.ndarray, error_l: np.nd
                    f"{format_error(found.parameters[1], found.errors[1])}, against d = "
                    f"{dimension:g}")
     else:
-        scaling, scales = "", True
+        scaling, scales = "; a collapse was not measured", False
     if 0 < area.size < _FEWEST_SIZES:
         return Order("not decided", f"barriers of {area.size} sizes, and three are needed{scaling}",
                      line)
     if not area.size:
-        label = "continuous" if found is not None and scales else "not decided"
+        label = "continuous" if scales else "not decided"
         return Order(label, f"barriers were not measured{scaling}", line)
     slope = f"slope {format_error(line.slope, line.slope_error)} nat per unit of area"
     falls = np.diff(height) / np.hypot(error[1:], error[:-1])
