@@ -206,7 +206,9 @@ def test_no_barrier_where_there_is_one_well():
 
 def test_rungs_are_close_enough_for_exchange(first_order):
     T_k = rungs(Reweighted(first_order[0]), 128)
-    assert T_k[0] == 1.7 and T_k[-1] == 3.0 and len(T_k) >= 12
+    assert 1.7 <= T_k[0] < T_k[-1] <= 3.0
+    # far enough that 128 spins are in one phase at either end: they coexist at 2.3224
+    assert T_k[0] < 2.2 and T_k[-1] > 2.45
     for cold, hot in pairwise(T_k):
         C = curie_weiss.thermodynamics(128, 0.5 * (cold + hot), *FIRST).heat_capacity
         # standard deviations of E between neighbours; more where C of 128 peaks higher than of 32

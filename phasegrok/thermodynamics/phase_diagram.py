@@ -67,6 +67,7 @@ _BLOCKS = 16  # of ladders, for the jackknife
 _GRID = 81  # points at which a potential is evaluated
 _BANDWIDTH = 0.12  # of the kernel, in standard deviations of the distribution at the peak ...
 _OF_WELL = 0.3  # ... and of the narrower of two wells, where there are two
+_WIDTHS, _FEWEST_RUNGS = 1.5, 7
 _P_STARTS = 1e-3  # chance that starts that sample the same differ so much at any temperature
 
 
@@ -603,7 +604,9 @@ def transition(data_s: list[Reweighted]) -> Transition:
     data_s : list of Reweighted
         Sizes in ascending order.
     """
+    left_out = []
     while len(data_s) > 2 and not data_s[-1].is_evidence:
+        left_out.append(f"N = {data_s[-1].n_sites} left out: {_doubt(data_s)}")
         data_s = data_s[:-1]
     chi = [peak(data, "susceptibility") for data in data_s]
     heat = [peak(data, "heat_capacity") for data in data_s]
@@ -621,6 +624,9 @@ def transition(data_s: list[Reweighted]) -> Transition:
     crossings = [_binder_crossing(data_s[s - 1], data_s[s], chi[s])
                  for s in range(1, len(data_s))]
     label, reason = _judge(evidence, crossings, _doubt(data_s))
+    if len(data_s) == 2 and label in ("first-order", "continuous"):
+        left_out.append("error of T without the drift with size, for which three sizes are wanted")
+    reason = "; ".join([reason, *left_out])
     where = _with_drift(label, evidence.n_sites_s, _where(label, evidence, crossings))
     growth = evidence.growth(len(data_s) - 1) if len(data_s) > 1 else (math.nan, math.nan)
     last = crossings[-1] if crossings else (math.nan, math.nan)
@@ -761,10 +767,22 @@ def phases(small: Reweighted, large: Reweighted, temperatures_t: np.ndarray) -> 
 # --- planning a scan ------------------------------------------------------------------------------
 
 
+def _window(small: Reweighted) -> tuple[float, float]:
+    """Temperatures at which a larger system is worth its time."""
+    low, high = small.range
+    chi = peak(small, "susceptibility")
+    if small.symmetric or not chi.found:
+        return low, high
+    width = _WIDTHS * (chi.high - chi.low)
+    return max(low, chi.low - width), min(high, chi.high + width)
+
+
 def rungs(small: Reweighted, n_sites: int) -> np.ndarray:
     r"""Temperatures at which exchanges of a larger system are accepted, from a smaller one.
 
-    Neighbours are :math:`\int \sqrt{N C(T)}\, dT/T \le` ``RUNG`` standard deviations of the energy
+    Where Phi is symmetric they span the range of the smaller system, since +Phi and -Phi coexist
+    below a transition; else only the peak of its susceptibility and 1.5 widths on both sides, for
+    which fewer of them do.  Neighbours are :math:`\int \sqrt{N C(T)}\, dT/T \le` ``RUNG`` standard deviations of the energy
     apart, with the heat capacity C a site of the smaller system.
 
     Parameters
@@ -777,13 +795,13 @@ def rungs(small: Reweighted, n_sites: int) -> np.ndarray:
     -------
     ndarray, shape (K,)
     """
-    T_t = np.linspace(*small.range, 401)
+    T_t = np.linspace(*_window(small), 401)
     C_t = small.curves(T_t)["heat_capacity"][:, 0]
     speed_t = np.sqrt(n_sites * C_t) / T_t
     speed_t += speed_t.mean() / 4.0  # at first-order peaks C moves and narrows with size
     along_t = np.concatenate([[0.0], np.cumsum(0.5 * (speed_t[1:] + speed_t[:-1]))]) * (
         T_t[1] - T_t[0])
-    n = max(len(small.temperatures_k), 1 + math.ceil(along_t[-1] / RUNG))
+    n = max(_FEWEST_RUNGS, 1 + math.ceil(along_t[-1] / RUNG))
     return np.interp(np.linspace(0.0, along_t[-1], n), along_t, T_t).round(6)
 
 
@@ -838,11 +856,17 @@ def analyse(series: list[Series], n_grid: int = 121) -> Column:
     T_t = np.linspace(*data_s[0].range, n_grid)
     curves: dict[str, np.ndarray] = {}
     rows_s = [data.curves(T_t) for data in data_s]
+    for data, rows in zip(data_s, rows_s):
+        outside_t = (T_t < data.range[0]) | (T_t > data.range[1])
+        for curve in rows.values():
+            curve[outside_t] = np.nan
     for name in CURVES:
         curves[name] = np.array([rows[name][:, 0] for rows in rows_s])
         curves[f"{name}_err"] = np.array([jackknife_error(rows[name][:, 1:], axis=1)
                                           for rows in rows_s])
-    phase_t = phases(data_s[-2], data_s[-1], T_t) if len(data_s) > 1 else np.full(n_grid, -1)
+    phase_t = np.full(n_grid, -1)
+    if len(data_s) > 1:  # beyond the range of the larger sizes: as at its end
+        phase_t = phases(data_s[-2], data_s[-1], np.clip(T_t, *data_s[-1].range))
     return Column(transition(data_s), np.array([data.n_sites for data in data_s]), T_t, curves,
                   phase_t)
 
