@@ -357,7 +357,8 @@ def test_the_script_scans_refines_and_draws(call, tmp_path):
     # linear in 1/N from N = 24 and 48 leaves 0.003, from the exact weights
     assert abs(T - found["known_temperature"][0]) < 3.0 * error + 0.003
     assert plane["heat_capacity"].shape == (3, 2, len(plane["temperature"]))
-    assert np.isfinite(plane["order_parameter_err"]).all()
+    error_vst = plane["order_parameter_err"]  # NaN beyond the range of the larger size
+    assert np.isfinite(error_vst[:, 0]).all() and np.isfinite(error_vst[:, 1]).mean() > 0.25
     assert (tmp_path / "scan" / "scan.png").stat().st_size > 10_000
     assert "first-order transitions end between h = 0 and" in ended.out
 

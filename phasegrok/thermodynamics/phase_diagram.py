@@ -782,8 +782,8 @@ def rungs(small: Reweighted, n_sites: int) -> np.ndarray:
 
     Where Phi is symmetric they span the range of the smaller system, since +Phi and -Phi coexist
     below a transition; else only the peak of its susceptibility and 1.5 widths on both sides, for
-    which fewer of them do.  Neighbours are :math:`\int \sqrt{N C(T)}\, dT/T \le` ``RUNG`` standard deviations of the energy
-    apart, with the heat capacity C a site of the smaller system.
+    which fewer of them do.  Neighbours are :math:`\int \sqrt{N C(T)}\, dT/T \le` ``RUNG`` standard
+    deviations of the energy apart, with the heat capacity C a site of the smaller system.
 
     Parameters
     ----------
