@@ -22,7 +22,7 @@ References
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg, optimize, stats
@@ -495,11 +495,8 @@ class Collapse:
         the sizes collapse, and the chance of a larger sum.
     sizes : tuple of int
         Sizes used.
-    corrected : bool
-        Whether corrections to scaling were fitted.
     bend, tilt : float
-        Analytic corrections: x = t (1 + bend t) L^(1/nu), and the field couples by 1 + tilt t; 0
-        without corrections.
+        Analytic corrections: x = t (1 + bend t) L^(1/nu), and the field couples by 1 + tilt t.
     amplitudes_o2 : ndarray, shape (3, 2)
         Irrelevant corrections L^(-omega) (a + a' x), x scaled to -1 .. 1 over the window.
     omega : float
@@ -517,7 +514,6 @@ class Collapse:
     expected: float
     p: float
     sizes: tuple[int, ...]
-    corrected: bool
     bend: float
     tilt: float
     amplitudes_o2: np.ndarray
@@ -564,15 +560,14 @@ class _Problem:
     Linear in all but T_c, 1/nu and the curvature of the scaling field.
     """
 
-    def __init__(self, data: list[Points], degree: int, guess: np.ndarray, omega: float,
-                 corrected: bool):
-        self.data, self.degree, self.omega, self.corrected = data, degree, omega, corrected
+    def __init__(self, data: list[Points], degree: int, guess: np.ndarray, omega: float):
+        self.data, self.degree, self.omega = data, degree, omega
         self.error = [np.sqrt(np.diag(d.covariance)) for d in data]
         self.target = np.concatenate([d.y_ot.ravel() / e for d, e in zip(data, self.error)])
         x = np.concatenate([_scaled(guess, d.size, d.temperatures_t) for d in data])
         self.low, self.high = float(x.min()), float(x.max())
         width = (self.high - self.low) * guess[0] / max(d.size for d in data) ** guess[1]
-        self.scale = np.array([width / 50.0, 0.02, 1.0])[: 3 if corrected else 2]
+        self.scale = np.array([width / 50.0, 0.02, 1.0])
 
     def design(self, field) -> np.ndarray:
         """Columns of the polynomials, beta/nu, gamma/nu, and of the corrections."""
@@ -582,25 +577,19 @@ class _Problem:
             x = (2.0 * _scaled(field, d.size, d.temperatures_t) - self.low - self.high) / (
                 self.high - self.low)
             basis = np.polynomial.chebyshev.chebvander(x, self.degree)
-            A = np.zeros((3 * n, 3 * width + 2 + (7 if self.corrected else 0)))
+            A = np.zeros((3 * n, 3 * width + 9))
             for o in range(3):
                 A[o * n : (o + 1) * n, o * width : (o + 1) * width] = basis
             A[n : 2 * n, 3 * width] = -log_L
             A[2 * n :, 3 * width + 1] = log_L
-            if self.corrected:
-                t = (d.temperatures_t - field[0]) / field[0]
-                A[n : 2 * n, 3 * width + 2], A[2 * n :, 3 * width + 2] = t, 2.0 * t
-                for o in range(3):
-                    first = 3 * width + 3 + 2 * o
-                    A[o * n : (o + 1) * n, first : first + 2] = (
-                        float(d.size) ** -self.omega * basis[:, :2])
+            t = (d.temperatures_t - field[0]) / field[0]
+            A[n : 2 * n, 3 * width + 2], A[2 * n :, 3 * width + 2] = t, 2.0 * t
+            for o in range(3):
+                first = 3 * width + 3 + 2 * o
+                A[o * n : (o + 1) * n, first : first + 2] = (
+                    float(d.size) ** -self.omega * basis[:, :2])
             blocks.append(A / error[:, None])
         return np.concatenate(blocks)
-
-    def _field(self, u: np.ndarray, start: np.ndarray) -> np.ndarray:
-        moved = start.copy()
-        moved[: len(u)] += u * self.scale
-        return moved
 
     def solve(self, start: np.ndarray):
         """Nonlinear and linear parameters, covariance of all, chi2, its expectation and p.
@@ -611,11 +600,11 @@ class _Problem:
         (Satterthwaite, Biometrics Bulletin 2 (1946) 110).
         """
         def residual(u):
-            A = self.design(self._field(u, start))
+            A = self.design(start + u * self.scale)
             return A @ np.linalg.lstsq(A, self.target, rcond=None)[0] - self.target
 
         fit = optimize.least_squares(residual, np.zeros(len(self.scale)), method="lm")
-        best = self._field(fit.x, start)
+        best = start + fit.x * self.scale
         A = self.design(best)
         linear = np.linalg.lstsq(A, self.target, rcond=None)[0]
         slopes = []
@@ -646,11 +635,14 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
     its master curve, by least squares with the error of each point.  The quality is chi2 against
     its expectation, both errors and p with the full covariance of the points of one size.
 
+    Corrections to scaling are always fitted besides [4]_, since those too small to be seen still
+    shift exponents by several errors: analytic ones, :math:`x = t(1 + bt) L^{1/\nu}` and a field
+    that couples by 1 + c t, and irrelevant ones :math:`L^{-\omega}(a + a'x)` of each observable.
     The degree of the polynomials is the lowest, from 2 to 6, at which p reaches `P_AGREE`.  Where
-    none does, corrections to scaling are fitted besides [4]_: analytic ones, :math:`x = t(1 + bt)
-    L^{1/\nu}` and a field that couples by 1 + c t, and irrelevant ones :math:`L^{-\omega}(a +
-    a'x)` of each observable.  Where that is not enough the smallest size is left out, as long as
-    three are left.
+    none does the smallest size is left out, as long as three are left.
+
+    The errors include the shift of each number when the smallest size is left out, as far as it
+    exceeds what the errors of both fits explain.
 
     Parameters
     ----------
@@ -671,44 +663,55 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
                             else "no crossing of the Binder ratios from which to begin")
     best = None
     for first in range(len(data) - _FEWEST_SIZES + 1):
-        for corrected in (False, True):
-            for degree in _DEGREES:
-                found = _collapse_of(data[first:], guess, omega, degree, corrected)
-                if found is None:
-                    break
-                if best is None or found.p > best.p:
-                    best = found
-                if found.p >= P_AGREE:
-                    return found
+        for degree in _DEGREES:
+            found = _collapse_of(data[first:], guess, omega, degree)
+            if found is None:
+                break
+            if best is None or found.p > best.p:
+                best = found
+            if found.p >= P_AGREE:
+                return _with_shift(found, data[first + 1 :], guess, omega, degree)
     return best or _no_collapse("too few points for a fit")
+
+
+def _with_shift(found: Collapse, fewer: list[Points], guess: tuple[float, float], omega: float,
+                degree: int) -> Collapse:
+    """Errors with what the numbers move, beyond noise, when the smallest size is left out."""
+    other = _collapse_of(fewer, guess, omega, degree) if len(fewer) >= _FEWEST_SIZES else None
+    if other is None:
+        return found
+    # a fit to a part of the data differs from the whole by noise of variance s_part^2 - s_whole^2
+    noise = np.maximum(other.errors**2 - found.errors**2, 0.0)
+    excess = np.maximum((other.parameters - found.parameters) ** 2 - noise, 0.0)
+    return replace(found, errors=np.sqrt(found.errors**2 + excess))
 
 
 def _no_collapse(reason: str) -> Collapse:
     nan = np.full(4, np.nan)
-    return Collapse(False, reason, nan, nan, math.nan, math.nan, math.nan, (), False, 0.0, 0.0,
+    return Collapse(False, reason, nan, nan, math.nan, math.nan, math.nan, (), 0.0, 0.0,
                     np.zeros((3, 2)), math.nan, (math.nan, math.nan), np.zeros((3, 0)))
 
 
-def _collapse_of(data: list[Points], guess: tuple[float, float], omega: float, degree: int,
-                 corrected: bool) -> Collapse | None:
+def _collapse_of(data: list[Points], guess: tuple[float, float], omega: float, degree: int
+                 ) -> Collapse | None:
     """The collapse of given sizes in a given form; None where the points are too few for it."""
     n, width = sum(d.y_ot.size for d in data), degree + 1
-    if n - (3 * width + (12 if corrected else 4)) < n // 4:
+    if n - (3 * width + 12) < n // 4:
         return None
     start = np.array([*guess, 0.0])
-    problem = _Problem(data, degree, start, omega, corrected)
+    problem = _Problem(data, degree, start, omega)
     field, linear, errors, chi2, expected, p = problem.solve(start)
     beta_gamma = len(problem.scale) + 3 * width + np.arange(2)
     sizes = tuple(d.size for d in data)
     text = "one curve each" if p >= P_COLLAPSE else "no collapse"
-    form = f"with corrections (omega = {omega:g})" if corrected else "without corrections"
     reason = (f"{text}: chi2 = {chi2:.1f}, {expected:.1f} expected, p = {p:.2g}, of L = "
-              f"{sizes[0]} .. {sizes[-1]} {form}, polynomials of degree {degree}, "
+              f"{sizes[0]} .. {sizes[-1]} with corrections (omega = {omega:g}), polynomials of "
+              f"degree {degree}, "
               f"{problem.low:.2f} < x < {problem.high:.2f}")
-    rest = linear[3 * width + 2 :] if corrected else np.zeros(7)
+    rest = linear[3 * width + 2 :]
     return Collapse(
         p >= P_COLLAPSE, reason, np.array([*field[:2], *linear[3 * width : 3 * width + 2]]),
-        np.concatenate([errors[:2], errors[beta_gamma]]), chi2, expected, p, sizes, corrected,
+        np.concatenate([errors[:2], errors[beta_gamma]]), chi2, expected, p, sizes,
         float(field[2]), float(rest[0]), rest[1:].reshape(3, 2), omega,
         (problem.low, problem.high), linear[: 3 * width].reshape(3, width))
 

@@ -93,7 +93,7 @@ def collapse_group(found: Collapse, curves: list[Curves]) -> Group:
     group = Group(attributes={
         "collapsed": found.collapsed, "reason": found.reason, "chi2": found.chi2,
         "chi2_expected": found.expected, "p": found.p,
-        "sizes": ", ".join(map(str, found.sizes)), "corrected": found.corrected})
+        "sizes": ", ".join(map(str, found.sizes))})
     for k, (name, units) in enumerate(_PARAMETERS.items()):
         _add(group, name, found.parameters[k], found.errors[k], (), units,
              f"{name.replace('_', ' ')} of the data collapse",
