@@ -883,7 +883,8 @@ class PhaseDiagramColumn:
         a = group.attributes
         self.series.append(Series(
             int(a["n_sites"]), group["temperature"], group["energy"],
-            group["order_parameter"] - a["order_parameter_zero"], bool(a["symmetric"])))
+            group["order_parameter"] - a["order_parameter_zero"], bool(a["symmetric"]),
+            bool(self.card.build().order_levels()[0] < 0.0)))
 
 
 def phase_diagram_columns(card: Card, values=None) -> list[PhaseDiagramColumn]:

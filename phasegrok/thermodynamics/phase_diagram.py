@@ -23,7 +23,7 @@ to the last number.
 - Continuous at the sizes run: y - SIGMAS s above ``LEAST_GROWTH``, y + SIGMAS s below 1, which is
   the growth where two phases coexist [3]_, y does not fall with size by more than SIGMAS s and
   ``DRIFT``, the Binder ratios of the two largest sizes cross inside the peak, and no barrier grows
-  by more than ``SIGMAS`` s from any size to a larger one.
+  by more than ``SIGMAS`` s between them.
 - Undecided: all else, one size only, or a peak at an end of the range.
 
 A size is evidence only if ladders begun ordered and at random agree, and if the ladders together
@@ -86,6 +86,8 @@ class Series:
         ladders; 2 m and 2 m + 1 started ordered for odd m, at random for even m.
     symmetric : bool
         Phi and -Phi are equally likely: the modulus is the order parameter.
+    signed : bool
+        Phi has both signs, whether or not both were seen.
     """
 
     n_sites: int
@@ -93,6 +95,7 @@ class Series:
     energy_krt: np.ndarray
     phi_krt: np.ndarray
     symmetric: bool
+    signed: bool = True
 
 
 def _cells(energy_krt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +139,8 @@ class Reweighted:
     """
 
     def __init__(self, series: Series):
-        self.n_sites, self.symmetric = series.n_sites, series.symmetric
+        self.n_sites, self.symmetric, self.signed = (
+            series.n_sites, series.symmetric, series.signed)
         self.temperatures_k = series.temperatures_k
         K, R, n = series.energy_krt.shape
         B = min(R, _BLOCKS)
@@ -667,7 +671,8 @@ def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
                  f"{format_error(barrier, barrier_err)} nat" if barrier > 0.0 else "one well")
     if doubt:
         return "undecided", f"{doubt}; " + ", ".join(words)
-    if _barrier_grows(evidence, last):
+    factor = (evidence.n_sites_s[last] / evidence.n_sites_s[last - 1]) ** LEAST_GROWTH
+    if _barrier_grows(evidence, last, factor):
         return "first-order", ", ".join(words)
     if y + SIGMAS * s < LEAST_GROWTH:
         return "crossover", ", ".join(words)
@@ -681,24 +686,18 @@ def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
         falls = earlier - y > max(SIGMAS * math.hypot(s, earlier_err), DRIFT)
         words.append(f"before as N^{format_error(earlier, earlier_err)}")
     slow = LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s
-    if slow and not falls and crosses and not _any_barrier_grows(evidence):
+    if slow and not falls and crosses and not _barrier_grows(evidence, last, 1.0):
         return "continuous", ", ".join(words)
     return "undecided", ", ".join(words)
 
 
-def _barrier_grows(evidence: _Evidence, s: int) -> bool:
+def _barrier_grows(evidence: _Evidence, s: int, factor: float) -> bool:
+    """Whether the barrier has grown from size s - 1 to s, and not by less than ``factor``."""
     (before, before_err), (barrier, barrier_err) = evidence.barrier(s - 1), evidence.barrier(s)
     if before <= 0.0:  # one well: that a second one appears is no growth
         return False
-    factor = (evidence.n_sites_s[s] / evidence.n_sites_s[s - 1]) ** LEAST_GROWTH
     return (barrier - before > SIGMAS * math.hypot(barrier_err, before_err)
             and barrier - factor * before > -SIGMAS * math.hypot(barrier_err, factor * before_err))
-
-
-def _any_barrier_grows(evidence: _Evidence) -> bool:
-    known = [evidence.barrier(s) for s in range(len(evidence.n_sites_s))]
-    return any(b - a > SIGMAS * math.hypot(a_err, b_err)
-               for k, (a, a_err) in enumerate(known) for b, b_err in known[k + 1 :] if a > 0.0)
 
 
 def _where(label: str, evidence: _Evidence, crossings) -> list[tuple[float, float]]:
@@ -757,7 +756,7 @@ def phases(small: Reweighted, large: Reweighted, temperatures_t: np.ndarray) -> 
     - ordered: else.
     """
     a, b = (data.curves(temperatures_t) for data in (small, large))
-    if not large.symmetric and large.phi_f.min() < 0.0:
+    if large.signed and not large.symmetric:
         return np.where(b["order_parameter"][:, 0] > 0.0, 2, 3)
     ratio = math.log(large.n_sites / small.n_sites)
     falls_t = -np.log(b["order_parameter_abs"][:, 0] / a["order_parameter_abs"][:, 0]) / ratio
