@@ -47,10 +47,10 @@ def _card_parameters(run: RunFile) -> dict:
     return tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
 
 
-def title(figure, run: RunFile) -> None:
-    """Title of the card and its parameters."""
-    settings = ", ".join(f"{k} = {v}" for k, v in _card_parameters(run).items())
-    text = f"{run.attributes['title']}\n{settings}"
+def title(figure, run: RunFile, without: tuple[str, ...] = (), more: str = "") -> None:
+    """Title of the card and its parameters, but for those ``without``, and what is said besides."""
+    settings = [f"{k} = {v}" for k, v in _card_parameters(run).items() if k not in without]
+    text = f"{run.attributes['title']}\n{', '.join([*settings, *filter(None, [more])])}"
     figure.suptitle(text, fontsize=8.5, x=0.01, ha="left")
 
 

@@ -79,7 +79,7 @@ def draw(run: RunFile):
         _draw_collapse(parts[1].subplots(1, 3), run["collapse"])
     if barriers:
         _draw_barriers(parts[-1].subplots(1, 2), run)
-    title(figure, run)
+    title(figure, run, ("L", "N"))
     return figure
 
 

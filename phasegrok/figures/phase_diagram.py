@@ -1,12 +1,11 @@
 """Figure and table of a phase diagram: the plane with its phases, and the evidence beside it."""
 
 import math
-import tomllib
 from itertools import pairwise
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table
+from phasegrok.figures.common import COLOURS, GREY, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _MARKERS = {"first-order": ("s", COLOURS[1]), "continuous": ("o", COLOURS[0]),
@@ -79,20 +78,10 @@ def draw(run: RunFile):
     _frame(axes["plane"], run["phase_diagram"])
     _growth(axes["growth"], found)
     _barriers(axes["barrier"], found)
-    figure.suptitle(_settings(run), fontsize=8.5, x=0.01, ha="left")
-    return figure
-
-
-def _settings(run: RunFile) -> str:
-    """Title of the card, its parameters but for the one that is scanned, and the sizes."""
-    found = run["transitions"]
     letter = found.attributes["size_name"]
-    parameters = tomllib.loads(run.attributes["card"])["parameters"]
-    kept = {k: v for k, v in parameters.items() if k not in (
-        letter, found.attributes["parameter"])}
-    sizes = ", ".join(str(size) for size in found["size"])
-    texts = [*(f"{k} = {v}" for k, v in kept.items()), f"{letter} = {sizes}"]
-    return f"{run.attributes['title']}\n{', '.join(texts)}"
+    title(figure, run, (letter, found.attributes["parameter"]),
+          f"{letter} = {', '.join(str(size) for size in found['size'])}")
+    return figure
 
 
 def _frame(axis, plane: Group) -> None:
