@@ -820,13 +820,24 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     if sizes:
         exact = 2.0 * interface_tension(card.parameters.q) if (
             _known_kind(card) == "potts-2d") else np.nan
-        groups["barriers"] = tables.barriers_group(sizes, area, found, complete, order, exact)
+        groups["barriers"] = tables.barriers_group(sizes, area, found, complete, order, exact,
+                                                   _exact_barriers(card, sizes))
     missing = [str(n) for n, whole in zip(sizes, complete) if not whole]
     groups["finite_size"] = Group(attributes={
         "order": order.label, "reason": order.reason,
         "landscapes": "all complete" if not missing else "not complete and not used: size "
         + ", ".join(missing)})
     return groups
+
+
+def _exact_barriers(card: Card, sizes: list[int]) -> list[float] | None:
+    """Barriers in Phi at equal heights, where all weights are known."""
+    from phasegrok.theory.curie_weiss import finite_coexistence
+
+    if _known_kind(card) != "curie-weiss" or finite_size_settings(card).coordinate == "energy":
+        return None
+    p: Any = card.parameters
+    return [finite_coexistence(n, p.h, p.J2, p.J3).barrier.from_low for n in sizes]
 
 
 # --- phase diagrams -------------------------------------------------------------------------------

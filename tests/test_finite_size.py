@@ -441,3 +441,16 @@ def test_bad_settings_are_refused_in_one_sentence(override, message):
         protocols.finite_size_settings(cards.load("ising-2d", override))
     with pytest.raises(cards.InputError, match="needs \\[finite_size\\]"):
         protocols.finite_size_settings(cards.load("glauber-chain"))
+
+
+def test_sampled_barriers_of_curie_weiss_against_exact_weights(call, no_figures, tmp_path):
+    ended = call("finite_size", "curie-weiss-p3", "--quick", "--out", tmp_path / "cw",
+                 "--set", "finite_size.barrier_sizes=[20,30,40]",
+                 "--set", "finite_size.barrier_sweeps=10000")
+    assert ended.code == 0, ended.err
+    group = runfile.read(tmp_path / "cw" / "scan.h5")["barriers"]
+    z = (group["barrier"] - group["exact_barrier"]) / group["barrier_err"]
+    assert np.abs(z).max() < 4.0
+    assert (group["barrier_err"] / group["exact_barrier"]).max() < 0.03
+    assert group["exact_barrier"][1] == pytest.approx(
+        curie_weiss.finite_coexistence(30, 0.0, 0.0, 1.0).barrier.from_low)

@@ -58,10 +58,17 @@ def _exponents_table(group: Group, collapse: Group) -> str:
 
 
 def _barriers_table(group: Group) -> str:
-    rows = [[str(n), _at(group, "temperature", k), _at(group, "barrier", k),
-             "" if group["complete"][k] else "not complete, not used"]
-            for k, n in enumerate(group["size"])]
-    text = table(["size", "T of equal heights", "barrier (nat)", ""], rows)
+    known = "exact_barrier" in group
+    rows = []
+    for k, n in enumerate(group["size"]):
+        row = [str(n), _at(group, "temperature", k), _at(group, "barrier", k)]
+        if known:
+            value = float(group["exact_barrier"][k])
+            z = (float(group["barrier"][k]) - value) / float(group["barrier_err"][k])
+            row += [f"{value:.4g}", f"{z:+.1f}"]
+        rows.append([*row, "" if group["complete"][k] else "not complete, not used"])
+    header = ["size", "T of equal heights", "barrier (nat)", *(["exact", "z"] if known else []), ""]
+    text = table(header, rows)
     exact = group.attributes.get("exact_slope")
     return (f"{text}\n\nslope {_both(group, 'slope')} nat per unit of area"
             + ("" if exact is None else f"; as L grows {exact:.4f}, exact"))

@@ -140,7 +140,8 @@ def landscape_group(size: int, n_sites: int, phi_b: np.ndarray, found: SizeBarri
 
 
 def barriers_group(sizes: list[int], area: np.ndarray, found: list[SizeBarrier],
-                   complete: list[bool], order: Order, exact_slope: float) -> Group:
+                   complete: list[bool], order: Order, exact_slope: float,
+                   exact_barriers: list[float] | None) -> Group:
     """Group ``barriers``: height at equal heights against size, and the slope against area."""
     group = Group(attributes={"per": "system"})
     group.add("size", sizes, "size", "sites", "size")
@@ -157,6 +158,8 @@ def barriers_group(sizes: list[int], area: np.ndarray, found: list[SizeBarrier],
     _add(group, "slope", order.slope.slope, order.slope.slope_error, (), "nat per area",
          "slope of the barrier against the area: twice the interface tension as L grows",
          "weighted least squares")
+    if exact_barriers is not None:
+        group.add("exact_barrier", exact_barriers, "size", "nat", "barrier of the exact weights")
     if not math.isnan(exact_slope):
         group.attributes["exact_slope"] = exact_slope
     return group
