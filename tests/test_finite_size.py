@@ -415,7 +415,8 @@ def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
         card = cards.load("potts-2d-q10", {
             "finite_size.landscape": landscape, "finite_size.barrier_sweeps": sweeps})
         protocol = (protocols.wang_landau(card, sweeps) if landscape == "wang-landau"
-                    else protocols._series(card, sweeps, sweeps // 10, exchange=True))
+                    else protocols._series(card, card.model.finite_size, sweeps, sweeps // 10,
+                                           exchange=True))
         state = protocol.init(3)
         while protocol.done(state) < protocol.total():
             protocol.advance(state, 2000)
