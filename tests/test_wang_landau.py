@@ -223,7 +223,9 @@ def test_stated_errors_are_right_on_average_over_seeds(name):
     assert MANY[0] < rms(all_z) < MANY[1]
     assert 0.8 < rms(errors) / rms(stated) < 1.25
     bias = np.mean(errors, axis=0) / (np.std(errors, axis=0, ddof=1) / math.sqrt(20))
-    assert rms(bias) < 1.7  # 20 seeds: Student's t with 19 degrees of freedom, rms 1.06
+    # cells of a run move together, so at worst all are one Student's t with 19 degrees of freedom,
+    # of which one in a hundred exceeds 2.86 (curie-weiss: 2.16 here, 0.82 over 240 other seeds)
+    assert rms(bias) < 2.86
 
 
 @pytest.mark.parametrize("name, windows, schedule", [
