@@ -274,6 +274,19 @@ def test_each_window_is_visited_by_its_own_law():
     assert BAND[0] < rms(np.concatenate(z)) < 2.0
 
 
+def test_transitions_that_cannot_be_solved_leave_the_visits(monkeypatch):
+    def no_descent(*arguments):
+        raise ArithmeticError("no descent")
+
+    for name in ("transition_log_g", "transition_log_g_jackknife"):
+        monkeypatch.setattr(f"phasegrok.sampling.wang_landau.{name}", no_descent)
+    protocol = WangLandau(build("ising-2d", L=4), 10_000, 4)
+    group = protocol.result(drive(protocol))["density_of_states"]
+    assert group.attributes["estimator"] == "visits" and not group.attributes["complete"]
+    assert "no descent" in group.attributes["complete_reason"]
+    assert logsumexp(group["log_g"]) == pytest.approx(16 * math.log(2.0))
+
+
 def test_random_numbers_of_attempts():
     """Site and uniform fraction are the integer part and the rest of N times a random word."""
     n, n_sites = 1000, 12_345

@@ -277,9 +277,12 @@ class WangLandau:
             self._lay_windows(state, 1)
         state.learned[:] = np.isfinite(state.log_g)
         weight = self._median(state.log_g.reshape(w, -1))
-        balance = transition_log_g(
-            state.attempts.sum(axis=0).reshape(weight.size, -1), self._flat_offsets(state),
-            self.system.log_n_states)
+        try:
+            balance = transition_log_g(
+                state.attempts.sum(axis=0).reshape(weight.size, -1), self._flat_offsets(state),
+                self.system.log_n_states)
+        except ArithmeticError:  # counts so few that the equations cannot be solved
+            balance = weight
         if np.all(np.isfinite(balance) == np.isfinite(weight)):
             weight = np.where(np.isfinite(balance), np.maximum(balance, 0.0), -np.inf)
         state.log_g[:] = weight.reshape(state.log_g.shape[1:])
@@ -328,9 +331,12 @@ class WangLandau:
             log_g[~np.isfinite(log_g)] = np.nan
             return _Estimate(log_g, np.full((w, log_g.size), np.nan), "frozen weights", None,
                              str(error))
-        by_moves = transition_log_g_jackknife(
-            state.attempts.reshape(w, by_visits[0].size, -1), self._flat_offsets(state),
-            self.system.log_n_states)
+        try:
+            by_moves = transition_log_g_jackknife(
+                state.attempts.reshape(w, by_visits[0].size, -1), self._flat_offsets(state),
+                self.system.log_n_states)
+        except ArithmeticError as error:  # counts so few that the equations cannot be solved
+            return _Estimate(*by_visits, "visits", None, f"ln g is from visits: {error}")
         if not np.all(np.isfinite(by_moves[0]) == np.isfinite(by_visits[0])):
             return _Estimate(*by_visits, "visits", None, "")
         agreement = estimates_agree(*by_moves, *by_visits) if w > 1 else None
