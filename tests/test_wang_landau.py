@@ -2,10 +2,10 @@
 
 A stated error from 8 walkers makes z = (ln g - exact) / error about Student's t with 7 degrees of
 freedom, whose rms is sqrt(7/5) = 1.18.  The cells of one run are strongly correlated, so the rms z
-of a single run scatters widely around that: of 240 runs (20 seeds of twelve systems) all but two
-lay between 0.4 and 2.7.  The slow test holds the rms over 20 seeds to 1.18 and lets one run leave
-the band; the fast tests hold one run to the band, and its error itself to what a random walk over
-the cells can give.
+of a single run scatters widely around that: of 1200 runs (100 seeds of twelve systems) all but
+seven lay between 0.4 and 2.7.  The slow test holds the rms over 100 seeds to 1.18, and the errors
+themselves to the stated ones within a tenth; the fast tests hold one run to the band, and its error
+itself to what a random walk over the cells can give.
 """
 
 import dataclasses
@@ -39,9 +39,10 @@ from phasegrok.thermodynamics.density_of_states import marginal
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 BAND = (0.4, 2.7)  # rms z of one run, see above
-MANY = (1.18 * 0.8, 1.18 * 1.2)  # rms z over 20 seeds: its scatter is .35 / sqrt(20) = .08
+SEEDS = 100
+MANY = (1.18 * 0.9, 1.18 * 1.1)  # rms z over the seeds: its scatter is .35 / sqrt(100) = .035
 DIFFUSION = 0.25  # cells^2 an attempt: steps of one cell, half of the attempts moving
-SLOWER = 4.0  # walks are held up at the edges of the spectrum; the worst of 20 seeds needs 4.1
+SLOWER = 4.0  # walks are held up at the edges of the spectrum; the worst of 100 seeds needs less than 6
 
 
 def build(kind, rows=None, **parameters):
@@ -210,8 +211,8 @@ def test_density_of_states_holds_to_its_own_error(name):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "ising L=8 joint"])
 def test_stated_errors_are_right_on_average_over_seeds(name):
     all_z, errors, stated, outside = [], [], [], 0
-    for seed in range(100, 120):
-        system, exact, group = finished(name, FAST[name], seed)
+    for seed in range(100, 100 + SEEDS):
+        system, exact, group = finished.__wrapped__(name, FAST[name], seed)
         error, z = deviations(system, exact, group)
         assert group.attributes["complete"], group.attributes["complete_reason"]
         outside += not BAND[0] < rms(z) < BAND[1]
@@ -219,13 +220,13 @@ def test_stated_errors_are_right_on_average_over_seeds(name):
         all_z.append(z)
         errors.append(error)
         stated.append(error / z)
-    assert outside <= 1
+    assert outside <= 4
     assert MANY[0] < rms(all_z) < MANY[1]
-    assert 0.8 < rms(errors) / rms(stated) < 1.25
-    bias = np.mean(errors, axis=0) / (np.std(errors, axis=0, ddof=1) / math.sqrt(20))
-    # cells of a run move together, so at worst all are one Student's t with 19 degrees of freedom,
-    # of which one in a hundred exceeds 2.86 (curie-weiss: 2.16 here, 0.82 over 240 other seeds)
-    assert rms(bias) < 2.86
+    assert 0.9 < rms(errors) / rms(stated) < 1.11
+    bias = np.mean(errors, axis=0) / (np.std(errors, axis=0, ddof=1) / math.sqrt(SEEDS))
+    # cells of a run move together, so at worst all are one Student's t with 99 degrees of freedom,
+    # of which one in a hundred exceeds 2.63
+    assert rms(bias) < 2.63
 
 
 @pytest.mark.parametrize("name, windows, schedule", [

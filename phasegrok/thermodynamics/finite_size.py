@@ -642,7 +642,9 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
     none does the smallest size is left out, as long as three are left.
 
     The errors include the shift of each number when the smallest size is left out, as far as it
-    exceeds what the errors of both fits explain.
+    exceeds what the errors of both fits explain.  Three sizes are too few for that; there it is the
+    shift when the corrections are taken to vanish as :math:`L^{-2\omega}`.  (2D Ising, L = 8, 16,
+    32, 12 seeds: the rms z of 1/nu is 2.1 without it and 1.2 with it.)
 
     Parameters
     ----------
@@ -670,20 +672,25 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
             if best is None or found.p > best.p:
                 best = found
             if found.p >= P_AGREE:
-                return _with_shift(found, data[first + 1 :], guess, omega, degree)
+                return _with_shift(found, data[first:], guess, omega, degree)
     return best or _no_collapse("too few points for a fit")
 
 
-def _with_shift(found: Collapse, fewer: list[Points], guess: tuple[float, float], omega: float,
+def _with_shift(found: Collapse, data: list[Points], guess: tuple[float, float], omega: float,
                 degree: int) -> Collapse:
-    """Errors with what the numbers move, beyond noise, when the smallest size is left out."""
-    other = _collapse_of(fewer, guess, omega, degree) if len(fewer) >= _FEWEST_SIZES else None
+    """Errors with what the numbers move, beyond noise, when the form of the fit is not trusted."""
+    if len(data) > _FEWEST_SIZES:
+        other = _collapse_of(data[1:], guess, omega, degree)
+    else:
+        other = _collapse_of(data, guess, 2.0 * omega, degree)
     if other is None:
         return found
-    # a fit to a part of the data differs from the whole by noise of variance s_part^2 - s_whole^2
-    noise = np.maximum(other.errors**2 - found.errors**2, 0.0)
-    excess = np.maximum((other.parameters - found.parameters) ** 2 - noise, 0.0)
-    return replace(found, errors=np.sqrt(found.errors**2 + excess))
+    excess = (other.parameters - found.parameters) ** 2
+    if other.sizes != found.sizes:
+        # a fit to a part of the data differs from the whole by noise, of variance s_part^2 -
+        # s_whole^2
+        excess -= np.maximum(other.errors**2 - found.errors**2, 0.0)
+    return replace(found, errors=np.sqrt(found.errors**2 + np.maximum(excess, 0.0)))
 
 
 def _no_collapse(reason: str) -> Collapse:
