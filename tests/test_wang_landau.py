@@ -42,7 +42,7 @@ BAND = (0.4, 2.7)  # rms z of one run, see above
 SEEDS = 100
 MANY = (1.18 * 0.9, 1.18 * 1.1)  # rms z over the seeds: its scatter is .35 / sqrt(100) = .035
 DIFFUSION = 0.25  # cells^2 an attempt: steps of one cell, half of the attempts moving
-SLOWER = 4.0  # walks are held up at the edges of the spectrum; the worst of 100 seeds needs less than 6
+SLOWER = 4.0  # walks are held up at the edges of the spectrum; the worst of 100 seeds: below 6
 
 
 def build(kind, rows=None, **parameters):
