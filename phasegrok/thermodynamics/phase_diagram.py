@@ -578,7 +578,6 @@ class _Evidence:
 
     n_sites_s: np.ndarray
     chi_sb: list[Peak]
-    heat_sb: list[Peak]
     barrier_s: list[EqualHeight]
 
     def growth(self, s: int) -> tuple[float, float]:
@@ -621,7 +620,7 @@ def transition(data_s: list[Reweighted]) -> Transition:
         return _add_coexistence(Transition(
             "undecided", "the susceptibility has no peak inside the range of temperatures"), data_s)
     barriers = [equal_height(data, p) for data, p in zip(data_s, chi)]
-    evidence = _Evidence(np.array([data.n_sites for data in data_s], float), chi, heat, barriers)
+    evidence = _Evidence(np.array([data.n_sites for data in data_s], float), chi, barriers)
     sizes: dict[str, np.ndarray] = {}
     for name, rows in (("susceptibility", chi), ("heat_capacity", heat)):
         _put(sizes, f"{name}_temperature", [p.temperature_b for p in rows])
