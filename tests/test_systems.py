@@ -440,7 +440,7 @@ def test_every_kind_has_a_family_and_a_schema():
 
 
 def test_only_functions_of_a_discrete_system_can_be_registered():
-    with pytest.raises(NameError, match="no part of a discrete system"):
+    with pytest.raises(NameError, match="no behaviour of a system"):
 
         @discrete.behaviour(dict)
         def energy_chnge(system, sigma, cache, site, value):

@@ -67,14 +67,14 @@ GENERIC: dict[str, dict[type, Any]] = {}
 _DEFAULT: dict[str, Any] = {}
 
 
-def _generic(stub):
+def _generic(stub, options=_OPTIONS):
     """Make ``stub`` a function that is looked up by the class of its first argument."""
     table = GENERIC.setdefault(stub.__name__, {})
 
     def typing_function(system, *args):
         return table.get(getattr(system, "instance_class", None), _DEFAULT.get(stub.__name__))
 
-    overload(stub, strict=False, jit_options=_OPTIONS)(typing_function)
+    overload(stub, strict=False, jit_options=options)(typing_function)
     return stub
 
 
@@ -84,13 +84,13 @@ def behaviour(system_class):
     Raises
     ------
     NameError
-        If no function of this name belongs to a discrete system.
+        If no function of this name belongs to a system.
     """
 
     def register(function):
         if function.__name__ not in GENERIC:
             known = ", ".join(GENERIC)
-            raise NameError(f"{function.__name__} is no part of a discrete system; parts: {known}")
+            raise NameError(f"{function.__name__} is no behaviour of a system; there are {known}")
         GENERIC[function.__name__][system_class] = function
         return function
 

@@ -1,0 +1,379 @@
+r"""Two-layer erf network that learns a cubic polynomial of one direction.
+
+Student :math:`f(x) = \sum_i a_i\,\mathrm{erf}(w_i\cdot x)` with N neurons, inputs x ~ N(0, I_d);
+teacher :math:`y = z + \epsilon(z^3 - 3z)` of z, the first input.  Priors
+:math:`a \sim N(0, \sigma_a^2/N)`, :math:`w \sim N(0, \sigma_w^2/d)`.  The order parameter of a
+neuron is :math:`\Phi_i = w_i\cdot w_*`, its first weight (Rubin, Seroussi and Ringel, arXiv
+2310.03789).
+
+``inputs = "drawn"``: n patterns and the energy :math:`E/T = \sum_\mu (f_\mu - y_\mu)^2/2\sigma^2`.
+``inputs = "population"``: the limit of the equivalent kernel, in which no patterns are drawn and
+:math:`E/T = L/2\kappa` with :math:`\kappa = \sigma^2/n` and the exact mean over all inputs
+
+.. math:: L = \tfrac{2}{\pi}\sum_{ij} a_i a_j \arcsin\frac{2 w_i\cdot w_j}{\sqrt{A_i A_j}}
+          - 2\sum_i a_i t_i + 1 + 6\epsilon^2 ,\qquad A_i = 1 + 2|w_i|^2 ,
+
+.. math:: t_i = \tfrac{2}{\sqrt\pi}\Phi_i A_i^{-1/2}
+          - \tfrac{4\epsilon}{\sqrt\pi}\Phi_i^3 A_i^{-3/2} .
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from phasegrok.compiled import kernel
+from phasegrok.systems.continuous import gradient, observe, units  # noqa: F401
+from phasegrok.systems.discrete import behaviour
+
+_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
+_ROOT_6 = math.sqrt(6.0)
+_SERIES = ("train_loss", "test_loss", "residual_1", "residual_3", "outer_layer")
+
+
+def _even_series(function, largest: float, degree: int) -> np.ndarray:
+    """Coefficients in y = x^2 of a polynomial for the even ``function`` of x up to ``largest``."""
+    fit = np.polynomial.Chebyshev.interpolate(
+        lambda y: function(np.sqrt(y)), degree, domain=[0.0, largest**2])
+    return fit.convert(kind=np.polynomial.Polynomial, domain=[-1.0, 1.0],
+                       window=[-1.0, 1.0]).coef
+
+
+def _arcsine_ratio(x):
+    return np.where(x > 1e-4, np.arcsin(x) / np.where(x > 0.0, x, 1.0), 1.0 + x * x / 6.0)
+
+
+# arcsin(x)/x on [0, 1/2], to 1e-15: a polynomial has no branch, so the compiler makes vectors of it
+_ARCSINE = tuple(_even_series(_arcsine_ratio, 0.5, 13))
+
+
+class Parameters(BaseModel):
+    """Parameters of the two-layer network with a cubic teacher."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    d: int = Field(ge=4, le=10_000, description="input dimension")
+    N: int = Field(ge=2, le=100_000, description="neurons")
+    n: int = Field(ge=1, le=10_000_000, description="patterns; of the population: kappa = sigma2/n")
+    sigma2: float = Field(gt=0.0, description="variance of the likelihood: T = 2 sigma2/n for the "
+                          "mean squared error")
+    epsilon: float = Field(-0.3, description="amplitude of He_3 in the teacher")
+    sigma_a2: float = Field(gt=0.0, description="N times the prior variance of an output weight")
+    sigma_w2: float = Field(0.5, gt=0.0, description="d times that of an input weight")
+    inputs: Literal["population", "drawn"] = Field("population", description="all inputs, or n")
+    disorder_seed: int = Field(1, ge=0, description="seed of the patterns")
+
+    def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Patterns, shape (n, d), where they are drawn."""
+        if self.inputs == "population":
+            return {}
+        if rows is None:
+            rng = np.random.default_rng(np.random.SeedSequence(self.disorder_seed))
+            rows = rng.standard_normal((self.n, self.d))
+        if rows.shape != (self.n, self.d):
+            raise ValueError(f"the patterns file has shape {rows.shape}, but n = {self.n} and "
+                             f"d = {self.d} are given")
+        return {"patterns": np.asarray(rows, float)}
+
+    def size(self, arrays: dict[str, np.ndarray]) -> int:
+        """Input dimension d, in which barriers grow."""
+        return self.d
+
+    def build(self, arrays: dict[str, np.ndarray]) -> "Population | Patterns":
+        """The system on which kernels run."""
+        widths = math.sqrt(self.sigma_a2 / self.N), math.sqrt(self.sigma_w2 / self.d)
+        kappa = self.sigma2 / self.n
+        if self.inputs == "population":
+            return Population(self.d, self.N, kappa, self.epsilon, *widths)
+        x = np.ascontiguousarray(arrays["patterns"])
+        z = x[:, 0]
+        return Patterns(self.d, self.N, kappa, self.epsilon, *widths, x,
+                        z + self.epsilon * (z**3 - 3.0 * z))
+
+
+class Population(NamedTuple):
+    """The network in the limit of the equivalent kernel; widths are those of the priors."""
+
+    d: int
+    N: int
+    kappa: float
+    epsilon: float
+    width_a: float
+    width_w: float
+
+    @property
+    def n_coordinates(self) -> int:
+        """Output weights, then input weights."""
+        return self.N * (1 + self.d)
+
+    @property
+    def n_units(self) -> int:
+        """Neurons."""
+        return self.N
+
+    @property
+    def work_size(self) -> int:
+        """Weights, their gradient, two matrices of neurons, four rows."""
+        return 2 * self.N * self.d + 2 * self.N**2 + 5 * self.N
+
+    @property
+    def series_names(self) -> tuple[str, ...]:
+        """Losses (mean squared error), y - f on He_1 and He_3, and N <a^2>/sigma_a^2."""
+        return _SERIES
+
+    @property
+    def unit_name(self) -> str:
+        """Squared norm of the weights across the teacher."""
+        return "s"
+
+    def aligned(self, phi: float, rng: np.random.Generator) -> np.ndarray:
+        """Weights from the prior with Phi = +-phi; output weights that have the sign of Phi."""
+        return _aligned(self, phi, rng)
+
+
+class Patterns(NamedTuple):
+    """The network on n drawn patterns."""
+
+    d: int
+    N: int
+    kappa: float
+    epsilon: float
+    width_a: float
+    width_w: float
+    x: np.ndarray
+    y: np.ndarray
+
+    @property
+    def n_coordinates(self) -> int:
+        """Output weights, then input weights."""
+        return self.N * (1 + self.d)
+
+    @property
+    def n_units(self) -> int:
+        """Neurons."""
+        return self.N
+
+    @property
+    def work_size(self) -> int:
+        """Weights, their gradient, fields of the neurons on the patterns and their slopes."""
+        n = len(self.y)
+        return max(2 * self.N * self.d + 2 * n * self.N + n,
+                   2 * self.N * self.d + 2 * self.N**2 + 5 * self.N)
+
+    @property
+    def series_names(self) -> tuple[str, ...]:
+        """Losses (mean squared error), y - f on He_1 and He_3, and N <a^2>/sigma_a^2."""
+        return _SERIES
+
+    @property
+    def unit_name(self) -> str:
+        """Squared norm of the weights across the teacher."""
+        return "s"
+
+    def aligned(self, phi: float, rng: np.random.Generator) -> np.ndarray:
+        """Weights from the prior with Phi = +-phi; output weights that have the sign of Phi."""
+        return _aligned(self, phi, rng)
+
+
+def _aligned(system, phi, rng) -> np.ndarray:
+    xi = rng.standard_normal(system.n_coordinates)
+    w = xi[system.N:].reshape(system.N, system.d)
+    w[:, 0] = np.sign(w[:, 0]) * phi / system.width_w
+    xi[: system.N] = np.abs(xi[: system.N]) * np.sign(w[:, 0])
+    return xi
+
+
+@kernel
+def _weights(system, xi, work):
+    """Input weights (N, d) in ``work`` from the latent, and room for their gradient."""
+    size = system.N * system.d
+    w, slope = work[:size], work[size : 2 * size]
+    for k in range(size):
+        w[k] = system.width_w * xi[system.N + k]
+    return w.reshape(system.N, system.d), slope.reshape(system.N, system.d)
+
+
+@kernel
+def _arcsines(rho, n):
+    """Replace ``rho[:n]`` by its arcsine: a polynomial up to 1/2, the half angle beyond."""
+    for k in range(n):
+        x = rho[k]
+        size = abs(x)
+        large = size > 0.5
+        y = 0.5 * (1.0 - size) if large else size * size
+        p = _ARCSINE[13]
+        for c in (_ARCSINE[12], _ARCSINE[11], _ARCSINE[10], _ARCSINE[9], _ARCSINE[8], _ARCSINE[7],
+                  _ARCSINE[6], _ARCSINE[5], _ARCSINE[4], _ARCSINE[3], _ARCSINE[2], _ARCSINE[1],
+                  _ARCSINE[0]):
+            p = p * y + c
+        if large:
+            rho[k] = math.copysign(0.5 * math.pi - 2.0 * math.sqrt(y) * p, x)
+        else:
+            rho[k] = p * x
+
+
+@kernel
+def _population(system, xi, work, out):
+    """Mean squared error over all inputs; fills ``out`` with its slope by xi if it has room."""
+    N, d = system.N, system.d
+    w, slope_w = _weights(system, xi, work)
+    at = 2 * N * d
+    gram = work[at : at + N * N].reshape(N, N)
+    pull = work[at + N * N : at + 2 * N * N].reshape(N, N)
+    at += 2 * N * N
+    a, norm, angle = work[at : at + N], work[at + N : at + 2 * N], work[at + 2 * N : at + 3 * N]
+    scaled, across = work[at + 3 * N : at + 4 * N], work[at + 4 * N : at + 5 * N]
+    np.dot(w, w.T, gram)
+    for i in range(N):
+        norm[i] = 1.0 / math.sqrt(1.0 + 2.0 * gram[i, i])
+        a[i] = system.width_a * xi[i]
+        scaled[i] = a[i] * norm[i]
+    loss = 1.0 + 6.0 * system.epsilon**2
+    wants = out.shape[0] > 0
+    for i in range(N):
+        row, weight = gram[i], pull[i]
+        two = 2.0 * norm[i]
+        for j in range(N):
+            row[j] *= two * norm[j]
+        if wants:
+            turned = 0.0
+            for j in range(N):
+                weight[j] = 1.0 / math.sqrt(1.0 - row[j] * row[j])
+            for j in range(N):
+                turned += a[j] * row[j] * weight[j]
+                weight[j] *= scaled[i] * scaled[j]
+            across[i] = a[i] * turned
+        _arcsines(row, N)
+        total = 0.0
+        for j in range(N):
+            total += a[j] * row[j]
+        angle[i] = total
+    if wants:
+        np.dot(pull, w, slope_w)
+    for i in range(N):
+        q = norm[i] * norm[i]
+        phi = w[i, 0]
+        target = _TWO_OVER_ROOT_PI * norm[i] * phi * (1.0 - 2.0 * system.epsilon * phi * phi * q)
+        mean = 2.0 / math.pi * angle[i]
+        loss += a[i] * (mean - 2.0 * target)
+        if wants:
+            out[i] = system.width_a * 2.0 * (mean - target)
+            by_phi = _TWO_OVER_ROOT_PI * norm[i] * (1.0 - 6.0 * system.epsilon * phi * phi * q)
+            by_norm = -_TWO_OVER_ROOT_PI * norm[i] * 2.0 * phi * q * (
+                1.0 - 6.0 * system.epsilon * phi * phi * q)
+            own = -8.0 / math.pi * across[i] * q - 2.0 * a[i] * by_norm
+            first = N + i * d
+            for k in range(d):
+                out[first + k] = system.width_w * (
+                    8.0 / math.pi * slope_w[i, k] + own * w[i, k])
+            out[first] -= system.width_w * 2.0 * a[i] * by_phi
+    return loss
+
+
+@kernel
+def _residuals(system, xi, series):
+    """y - f on He_1 and He_3 in closed form, and the size of the outer layer."""
+    one, three, outer = 1.0, system.epsilon, 0.0
+    for i in range(system.N):
+        first = system.N + i * system.d
+        square = 0.0
+        for k in range(system.d):
+            square += xi[first + k] ** 2
+        phi = system.width_w * xi[first]
+        x = phi / math.sqrt(1.0 + 2.0 * system.width_w**2 * square)
+        a = system.width_a * xi[i]
+        one -= a * _TWO_OVER_ROOT_PI * x
+        three += a * _TWO_OVER_ROOT_PI * x**3 / 3.0
+        outer += xi[i] ** 2
+    series[2], series[3], series[4] = one, three, outer / system.N
+
+
+@kernel
+def _neurons(system, xi, order):
+    for i in range(system.N):
+        first = system.N + i * system.d
+        square = 0.0
+        for k in range(1, system.d):
+            square += xi[first + k] ** 2
+        order[i, 0] = system.width_w * xi[first]
+        order[i, 1] = system.width_w**2 * square
+
+
+@behaviour(Population)
+def gradient(system, xi, work, out):  # noqa: F811
+    loss = _population(system, xi, work, out)
+    scale = 0.5 / system.kappa
+    for k in range(out.shape[0]):
+        out[k] *= scale
+    return scale * loss
+
+
+@behaviour(Population)
+def observe(system, xi, work, series):  # noqa: F811
+    series[0] = _population(system, xi, work, xi[:0])
+    series[1] = series[0]
+    _residuals(system, xi, series)
+
+
+@behaviour(Population)
+def units(system, xi, work, order):  # noqa: F811
+    _neurons(system, xi, order)
+
+
+@kernel
+def _fit(system, xi, work, wants):
+    """Errors f - y on the patterns; the fields become erf, and their slopes if wanted."""
+    n, N, d = system.y.shape[0], system.N, system.d
+    w, slope_w = _weights(system, xi, work)
+    at = 2 * N * d
+    active = work[at : at + n * N].reshape(n, N)
+    slope = work[at + n * N : at + 2 * n * N].reshape(n, N)
+    error = work[at + 2 * n * N : at + 2 * n * N + n]
+    np.dot(system.x, w.T, active)
+    for m in range(n):
+        total = -system.y[m]
+        for i in range(N):
+            u = active[m, i]
+            active[m, i] = math.erf(u)
+            if wants:
+                slope[m, i] = _TWO_OVER_ROOT_PI * math.exp(-u * u)
+            total += system.width_a * xi[i] * active[m, i]
+        error[m] = total
+    return active, slope, error, slope_w
+
+
+@behaviour(Patterns)
+def gradient(system, xi, work, out):  # noqa: F811
+    n, N, d = system.y.shape[0], system.N, system.d
+    active, slope, error, slope_w = _fit(system, xi, work, True)
+    scale = 1.0 / (system.kappa * n)
+    for i in range(N):
+        out[i] = 0.0
+    loss = 0.0
+    for m in range(n):
+        e = error[m] * scale * system.width_a
+        loss += error[m] ** 2
+        for i in range(N):
+            out[i] += e * active[m, i]
+            slope[m, i] *= e * xi[i]
+    np.dot(slope.T, system.x, slope_w)
+    for i in range(N):
+        for k in range(d):
+            out[N + i * d + k] = system.width_w * slope_w[i, k]
+    return 0.5 * scale * loss
+
+
+@behaviour(Patterns)
+def observe(system, xi, work, series):  # noqa: F811
+    _, _, error, _ = _fit(system, xi, work, False)
+    total = 0.0
+    for m in range(error.shape[0]):
+        total += error[m] ** 2
+    series[0] = total / error.shape[0]
+    series[1] = _population(system, xi, work, xi[:0])
+    _residuals(system, xi, series)
+
+
+@behaviour(Patterns)
+def units(system, xi, work, order):  # noqa: F811
+    _neurons(system, xi, order)
