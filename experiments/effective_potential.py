@@ -1,9 +1,12 @@
-"""Measure the effective potential -ln P(order parameter) of a discrete system.
+"""Measure the effective potential -ln P(order parameter) of a system, or of one neuron.
 
 A joint density of states g(E, order parameter) gives the potential at every temperature at once:
 its wells, the barrier between them, the spinodals (where the second well comes and goes at this
 size) and the coexistence point, at equal height and at equal weight.  Draws the potential at
 several temperatures, and barrier and wells against temperature.
+
+On a continuous card (two-layer-cubic), Langevin chains give -ln P(Phi) of a neuron at the card's
+temperature; it is drawn beside the theories (Rubin, Seroussi and Ringel, arXiv 2310.03789, fig. 2).
 """
 
 from dataclasses import dataclass
@@ -15,17 +18,23 @@ from phasegrok.experiment import Job, main, parameter
 class Parameters:
     """What can be set on the command line."""
 
-    sweeps: int | None = parameter(None, "sweeps of each walker in total, also on resume "
-                                   "(default: the card's)", extends=True)
-    walkers: int | None = parameter(None, "independent walkers (default: the card's)")
+    sweeps: int | None = parameter(None, "sweeps of each walker, or steps of "
+                                   "each chain, in total, also on resume (default: the card's)", extends=True)
+    walkers: int | None = parameter(None, "independent walkers, or chains (default: the card's)")
     temperatures: str | None = parameter(None, "first:last:number (default: the card's)")
 
 
 def run(job: Job) -> None:
-    """Sample g(E, Phi), then find wells, barriers, spinodals and coexistence."""
+    """Sample g(E, Phi) and find wells, barriers, coexistence; or run Langevin chains."""
     from phasegrok.protocols import potential_groups, temperature_table, wang_landau
 
     p = job.parameters
+    if job.card.family == "continuous":
+        from phasegrok.protocols.langevin import langevin, langevin_groups
+
+        protocol = langevin(job.card, p.sweeps, p.walkers)
+        job.finish(langevin_groups(job.card, protocol, job.drive(protocol)))
+        return
     sampler = wang_landau(job.card, p.sweeps, p.walkers, joint=True)
     temperatures = temperature_table(job.card, p.temperatures)
     state = job.drive(sampler)

@@ -218,6 +218,20 @@ class Relaxation(_Section):
         return text
 
 
+class Langevin(_Section):
+    """Settings of Langevin chains of a continuous system; half of them begin aligned."""
+
+    integrator: Literal["euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc"] = "ghmc"
+    step: float = Field(gt=0.0, description="h; the prior relaxes in a time of one")
+    friction: float = Field(1.0, gt=0.0, description="gamma of baoab and ghmc")
+    chains: int = Field(8, ge=1, le=2**16, description="independent chains")
+    steps: int = Field(ge=1, description="steps of each chain in total")
+    equilibration: int = Field(0, ge=0, description="steps of these that are not measured")
+    every: int = Field(1, ge=1, description="steps between records")
+    aligned: float = Field(0.9, description="order parameter at which the other half begins")
+    largest: float = Field(2.5, gt=0.0, description="upper end of the histogram of |Phi|")
+
+
 class Training(_Section):
     """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
@@ -267,7 +281,7 @@ class CardModel(_Section):
     kind: str
     reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
     units: str = "reduced, k_B = 1"
-    family: Literal["discrete", "network", "overdamped"] | None = None
+    family: Literal["discrete", "continuous", "network", "overdamped"] | None = None
     control: str | None = Field(None, description="the verdict that is known, for a control")
     code: str | None = Field(None, description="file.py:Class of the user's own system")
     parameters: dict[str, Any]
@@ -280,6 +294,7 @@ class CardModel(_Section):
     finite_size: FiniteSize | None = None
     phase_diagram: PhaseDiagram | None = None
     relaxation: Relaxation | None = None
+    langevin: Langevin | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
@@ -295,6 +310,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "finite_size": FiniteSize,
     "phase_diagram": PhaseDiagram,
     "relaxation": Relaxation,
+    "langevin": Langevin,
     "training": Training,
     "waiting_times": WaitingTimes,
 }
@@ -318,7 +334,7 @@ class Card:
 
     @property
     def family(self) -> str:
-        """"discrete", "network" or "overdamped": which protocols fit."""
+        """"discrete", "continuous", "network" or "overdamped": which protocols fit."""
         return self.model.family or systems.FAMILY.get(self.model.kind, "discrete")
 
     @property

@@ -1,22 +1,22 @@
 r"""Langevin dynamics of continuous systems: four integrators over a flat latent, one chain a core.
 
-The stationary law aimed at is :math:`P(\xi) \propto e^{-U}`, :math:`U = |\xi|^2/2 + E/T`: the latent
-is scaled by the prior, so every integrator below is preconditioned by it, and the temperature is
-that which the system states.  With :math:`\eta` standard normal and step h:
+The stationary law aimed at is :math:`P(\xi) \propto e^{-U}`, :math:`U = |\xi|^2/2 + E/T`: the
+latent is scaled by the prior, so every integrator below is preconditioned by it, and the
+temperature is that which the system states.  With :math:`\eta` standard normal and step h:
 
 ``euler-maruyama``
     :math:`\xi' = \xi - h\nabla U + \sqrt{2h}\,\eta_n` for :math:`d\xi = -\nabla U dt + \sqrt 2 dW`;
     noise of variance 2h a step; stationary law of order h.
 ``leimkuhler-matthews``
-    :math:`\xi' = \xi - h\nabla U + \sqrt{h/2}\,(\eta_n + \eta_{n+1})`, the same equation; order h^2,
-    exact where U is quadratic (Appl. Math. Res. Express 2013, 34, eq. 1.4).
+    :math:`\xi' = \xi - h\nabla U + \sqrt{h/2}\,(\eta_n + \eta_{n+1})`, the same equation; order
+    h^2, exact where U is quadratic (Appl. Math. Res. Express 2013, 34, eq. 1.4).
 ``baoab``
     :math:`d\xi = v dt,\; dv = -\nabla U dt - \gamma v dt + \sqrt{2\gamma} dW`, split into half a
     kick, half a drift, :math:`v \to e^{-\gamma h} v + \sqrt{1 - e^{-2\gamma h}}\,\eta`, half a
     drift, half a kick; positions of order h^2, exact where U is quadratic.
 ``ghmc``
-    The same equation with :math:`v \to e^{-\gamma h} v + \sqrt{1 - e^{-2\gamma h}}\,\eta`, then half
-    a kick by E/T, the exact rotation of (xi, v) by the angle h, half a kick; accepted with
+    The same equation: :math:`v \to e^{-\gamma h} v + \sqrt{1 - e^{-2\gamma h}}\,\eta`, then half a
+    kick by E/T, the exact rotation of (xi, v) by the angle h, half a kick; accepted with
     probability :math:`\min(1, e^{-\Delta(U + v^2/2)})`, and v is reversed where it is not.  No
     error of the step at all.
 """
@@ -122,7 +122,7 @@ def _record(system, xi, v, slope, work, order, series, counts, sums, largest, ch
 @kernel
 def _advance(system, scheme, h, friction, largest, every, equilibration, step, n_steps, xi, v,
              noise, rng, series, counts, sums, checks, work, room, order):
-    """Advance one chain by ``n_steps``; returns the step at which it was no longer finite, or -1."""
+    """Advance one chain by ``n_steps``; returns the step at which it broke off, or -1."""
     slope, fresh, old_xi, old_slope = room[0], room[1], room[2], room[3]
     energy = gradient(system, xi, work, slope)
     for _ in range(n_steps):

@@ -14,6 +14,7 @@ from phasegrok.figures import (
     finite_size,
     landscapes,
     networks,
+    neurons,
     phase_diagram,
     replicas,
     verdicts,
@@ -23,6 +24,7 @@ from phasegrok.figures.common import STYLE
 from phasegrok.runfile import RunFile
 
 _LINES = {
+    "chains": neurons.chain_lines,
     "density_of_states": landscapes.density_lines,
     "effective_potential": landscapes.potential_lines,
     "thermodynamics": landscapes.thermodynamics_table,
@@ -36,6 +38,7 @@ _LINES = {
 """What is printed of each group, in this order."""
 
 _FIGURES = {
+    "chains": neurons.draw,
     "finite_size": finite_size.draw,
     "effective_potential": landscapes.draw_potential,
     "density_of_states": landscapes.draw_density,
@@ -57,7 +60,8 @@ def summary(run: RunFile, path: Path) -> str:
     shown = [name for name in _LINES if name in run]
     if "effective_potential" in shown and "thermodynamics" in shown:
         shown.remove("thermodynamics")
-    parts += [_LINES[name](run[name]) for name in shown]
+    lines = _LINES | ({"effective_potential": neurons.potential_lines} if "chains" in run else {})
+    parts += [lines[name](run[name]) for name in shown]
     if "finite_size" in run:
         parts.append(finite_size.lines(run))
     if "relaxation" in run:

@@ -2,7 +2,8 @@
 
 ``KINDS`` is the one table from the ``kind`` of a card to the schema of its parameters, given as
 ``module:class`` and imported when a card asks for it.  ``FAMILY`` says which protocols fit: a
-"discrete" system has single-site moves, a "network" a loss and a gradient, an "overdamped" system
+"discrete" system has single-site moves, a "continuous" one a
+Gaussian latent and a gradient, a "network" a loss and a gradient, an "overdamped" system
 a force.
 """
 
@@ -22,6 +23,7 @@ KINDS = {
     "p-spin": "phasegrok.systems.fully_connected:ThreeSpinParameters",
     "east": "phasegrok.systems.east:Parameters",
     "ising-perceptron": "phasegrok.systems.perceptron:Parameters",
+    "two-layer-cubic": "phasegrok.systems.two_layer:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
@@ -40,6 +42,7 @@ FAMILY = {
     "p-spin": "discrete",
     "east": "discrete",
     "ising-perceptron": "discrete",
+    "two-layer-cubic": "continuous",
     "modular-transformer": "network",
     "overdamped-1d": "overdamped",
 }

@@ -22,7 +22,9 @@ from typing import Protocol
 
 import numpy as np
 
-from phasegrok.systems.discrete import _OPTIONS, _call, _generic
+from phasegrok.systems.discrete import _OPTIONS, _call, _generic, behaviour
+
+__all__ = ["ContinuousSystem", "behaviour", "gradient", "observe", "units"]
 
 _WITH_BLAS = {key: value for key, value in _OPTIONS.items() if key != "_nrt"}
 

@@ -24,12 +24,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.compiled import kernel
-from phasegrok.systems.continuous import gradient, observe, units  # noqa: F401
-from phasegrok.systems.discrete import behaviour
+from phasegrok.systems.continuous import behaviour
 
-_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
+TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 _ROOT_6 = math.sqrt(6.0)
-_SERIES = ("train_loss", "test_loss", "residual_1", "residual_3", "outer_layer")
+SERIES = ("train_loss", "test_loss", "residual_1", "residual_3", "outer_layer")
 
 
 def _even_series(function, largest: float, degree: int) -> np.ndarray:
@@ -79,12 +78,14 @@ class Parameters(BaseModel):
         """Input dimension d, in which barriers grow."""
         return self.d
 
-    def build(self, arrays: dict[str, np.ndarray]) -> "Population | Patterns":
+    def build(self, arrays: dict[str, np.ndarray]):
         """The system on which kernels run."""
         widths = math.sqrt(self.sigma_a2 / self.N), math.sqrt(self.sigma_w2 / self.d)
         kappa = self.sigma2 / self.n
         if self.inputs == "population":
             return Population(self.d, self.N, kappa, self.epsilon, *widths)
+        from phasegrok.systems.two_layer_patterns import Patterns
+
         x = np.ascontiguousarray(arrays["patterns"])
         z = x[:, 0]
         return Patterns(self.d, self.N, kappa, self.epsilon, *widths, x,
@@ -119,7 +120,7 @@ class Population(NamedTuple):
     @property
     def series_names(self) -> tuple[str, ...]:
         """Losses (mean squared error), y - f on He_1 and He_3, and N <a^2>/sigma_a^2."""
-        return _SERIES
+        return SERIES
 
     @property
     def unit_name(self) -> str:
@@ -128,54 +129,11 @@ class Population(NamedTuple):
 
     def aligned(self, phi: float, rng: np.random.Generator) -> np.ndarray:
         """Weights from the prior with Phi = +-phi; output weights that have the sign of Phi."""
-        return _aligned(self, phi, rng)
+        return aligned_start(self, phi, rng)
 
 
-class Patterns(NamedTuple):
-    """The network on n drawn patterns."""
-
-    d: int
-    N: int
-    kappa: float
-    epsilon: float
-    width_a: float
-    width_w: float
-    x: np.ndarray
-    y: np.ndarray
-
-    @property
-    def n_coordinates(self) -> int:
-        """Output weights, then input weights."""
-        return self.N * (1 + self.d)
-
-    @property
-    def n_units(self) -> int:
-        """Neurons."""
-        return self.N
-
-    @property
-    def work_size(self) -> int:
-        """Weights, their gradient, fields of the neurons on the patterns and their slopes."""
-        n = len(self.y)
-        return max(2 * self.N * self.d + 2 * n * self.N + n,
-                   2 * self.N * self.d + 2 * self.N**2 + 5 * self.N)
-
-    @property
-    def series_names(self) -> tuple[str, ...]:
-        """Losses (mean squared error), y - f on He_1 and He_3, and N <a^2>/sigma_a^2."""
-        return _SERIES
-
-    @property
-    def unit_name(self) -> str:
-        """Squared norm of the weights across the teacher."""
-        return "s"
-
-    def aligned(self, phi: float, rng: np.random.Generator) -> np.ndarray:
-        """Weights from the prior with Phi = +-phi; output weights that have the sign of Phi."""
-        return _aligned(self, phi, rng)
-
-
-def _aligned(system, phi, rng) -> np.ndarray:
+def aligned_start(system, phi, rng) -> np.ndarray:
+    """Latent from the prior with Phi = +-phi and output weights that have the sign of Phi."""
     xi = rng.standard_normal(system.n_coordinates)
     w = xi[system.N:].reshape(system.N, system.d)
     w[:, 0] = np.sign(w[:, 0]) * phi / system.width_w
@@ -184,7 +142,7 @@ def _aligned(system, phi, rng) -> np.ndarray:
 
 
 @kernel
-def _weights(system, xi, work):
+def input_weights(system, xi, work):
     """Input weights (N, d) in ``work`` from the latent, and room for their gradient."""
     size = system.N * system.d
     w, slope = work[:size], work[size : 2 * size]
@@ -213,10 +171,10 @@ def _arcsines(rho, n):
 
 
 @kernel
-def _population(system, xi, work, out):
+def population_loss(system, xi, work, out):
     """Mean squared error over all inputs; fills ``out`` with its slope by xi if it has room."""
     N, d = system.N, system.d
-    w, slope_w = _weights(system, xi, work)
+    w, slope_w = input_weights(system, xi, work)
     at = 2 * N * d
     gram = work[at : at + N * N].reshape(N, N)
     pull = work[at + N * N : at + 2 * N * N].reshape(N, N)
@@ -253,13 +211,13 @@ def _population(system, xi, work, out):
     for i in range(N):
         q = norm[i] * norm[i]
         phi = w[i, 0]
-        target = _TWO_OVER_ROOT_PI * norm[i] * phi * (1.0 - 2.0 * system.epsilon * phi * phi * q)
+        target = TWO_OVER_ROOT_PI * norm[i] * phi * (1.0 - 2.0 * system.epsilon * phi * phi * q)
         mean = 2.0 / math.pi * angle[i]
         loss += a[i] * (mean - 2.0 * target)
         if wants:
             out[i] = system.width_a * 2.0 * (mean - target)
-            by_phi = _TWO_OVER_ROOT_PI * norm[i] * (1.0 - 6.0 * system.epsilon * phi * phi * q)
-            by_norm = -_TWO_OVER_ROOT_PI * norm[i] * 2.0 * phi * q * (
+            by_phi = TWO_OVER_ROOT_PI * norm[i] * (1.0 - 6.0 * system.epsilon * phi * phi * q)
+            by_norm = -TWO_OVER_ROOT_PI * norm[i] * 2.0 * phi * q * (
                 1.0 - 6.0 * system.epsilon * phi * phi * q)
             own = -8.0 / math.pi * across[i] * q - 2.0 * a[i] * by_norm
             first = N + i * d
@@ -271,7 +229,7 @@ def _population(system, xi, work, out):
 
 
 @kernel
-def _residuals(system, xi, series):
+def residuals(system, xi, series):
     """y - f on He_1 and He_3 in closed form, and the size of the outer layer."""
     one, three, outer = 1.0, system.epsilon, 0.0
     for i in range(system.N):
@@ -282,14 +240,15 @@ def _residuals(system, xi, series):
         phi = system.width_w * xi[first]
         x = phi / math.sqrt(1.0 + 2.0 * system.width_w**2 * square)
         a = system.width_a * xi[i]
-        one -= a * _TWO_OVER_ROOT_PI * x
-        three += a * _TWO_OVER_ROOT_PI * x**3 / 3.0
+        one -= a * TWO_OVER_ROOT_PI * x
+        three += a * TWO_OVER_ROOT_PI * x**3 / 3.0
         outer += xi[i] ** 2
     series[2], series[3], series[4] = one, three, outer / system.N
 
 
 @kernel
-def _neurons(system, xi, order):
+def neurons(system, xi, order):
+    """Phi and |w_perp|^2 of every neuron."""
     for i in range(system.N):
         first = system.N + i * system.d
         square = 0.0
@@ -300,8 +259,8 @@ def _neurons(system, xi, order):
 
 
 @behaviour(Population)
-def gradient(system, xi, work, out):  # noqa: F811
-    loss = _population(system, xi, work, out)
+def gradient(system, xi, work, out):
+    loss = population_loss(system, xi, work, out)
     scale = 0.5 / system.kappa
     for k in range(out.shape[0]):
         out[k] *= scale
@@ -309,71 +268,12 @@ def gradient(system, xi, work, out):  # noqa: F811
 
 
 @behaviour(Population)
-def observe(system, xi, work, series):  # noqa: F811
-    series[0] = _population(system, xi, work, xi[:0])
+def observe(system, xi, work, series):
+    series[0] = population_loss(system, xi, work, xi[:0])
     series[1] = series[0]
-    _residuals(system, xi, series)
+    residuals(system, xi, series)
 
 
 @behaviour(Population)
-def units(system, xi, work, order):  # noqa: F811
-    _neurons(system, xi, order)
-
-
-@kernel
-def _fit(system, xi, work, wants):
-    """Errors f - y on the patterns; the fields become erf, and their slopes if wanted."""
-    n, N, d = system.y.shape[0], system.N, system.d
-    w, slope_w = _weights(system, xi, work)
-    at = 2 * N * d
-    active = work[at : at + n * N].reshape(n, N)
-    slope = work[at + n * N : at + 2 * n * N].reshape(n, N)
-    error = work[at + 2 * n * N : at + 2 * n * N + n]
-    np.dot(system.x, w.T, active)
-    for m in range(n):
-        total = -system.y[m]
-        for i in range(N):
-            u = active[m, i]
-            active[m, i] = math.erf(u)
-            if wants:
-                slope[m, i] = _TWO_OVER_ROOT_PI * math.exp(-u * u)
-            total += system.width_a * xi[i] * active[m, i]
-        error[m] = total
-    return active, slope, error, slope_w
-
-
-@behaviour(Patterns)
-def gradient(system, xi, work, out):  # noqa: F811
-    n, N, d = system.y.shape[0], system.N, system.d
-    active, slope, error, slope_w = _fit(system, xi, work, True)
-    scale = 1.0 / (system.kappa * n)
-    for i in range(N):
-        out[i] = 0.0
-    loss = 0.0
-    for m in range(n):
-        e = error[m] * scale * system.width_a
-        loss += error[m] ** 2
-        for i in range(N):
-            out[i] += e * active[m, i]
-            slope[m, i] *= e * xi[i]
-    np.dot(slope.T, system.x, slope_w)
-    for i in range(N):
-        for k in range(d):
-            out[N + i * d + k] = system.width_w * slope_w[i, k]
-    return 0.5 * scale * loss
-
-
-@behaviour(Patterns)
-def observe(system, xi, work, series):  # noqa: F811
-    _, _, error, _ = _fit(system, xi, work, False)
-    total = 0.0
-    for m in range(error.shape[0]):
-        total += error[m] ** 2
-    series[0] = total / error.shape[0]
-    series[1] = _population(system, xi, work, xi[:0])
-    _residuals(system, xi, series)
-
-
-@behaviour(Patterns)
-def units(system, xi, work, order):  # noqa: F811
-    _neurons(system, xi, order)
+def units(system, xi, work, order):
+    neurons(system, xi, order)

@@ -1,4 +1,4 @@
-r"""Adaptive-kernel theory of a two-layer erf network that learns a cubic polynomial of one direction.
+r"""Adaptive-kernel theory of a two-layer erf network that learns a cubic of one direction.
 
 Student :math:`f = \sum_i a_i\,\mathrm{erf}(w_i\cdot x)`, inputs x ~ N(0, I_d), teacher
 :math:`y = He_1(z) + \epsilon\,He_3(z)` with :math:`z = w_*\cdot x`, :math:`|w_*| = 1`; priors
@@ -97,8 +97,8 @@ def frozen_transitions(b: float, c: float, sigma_w2: float) -> Frozen:
 
     With :math:`A_0 = 1 + 2\sigma_w^2` and q = Phi^2/A: the centre ceases to be a minimum at
     :math:`\pi A_0/(4\sigma_w^2 b^2)`; a side well of equal height exists at
-    :math:`(27\pi/16)(A_0/\sigma_w^2)\,(-c)/(b - c)^3`, at q = (b + 2c)/6c; a side well appears where
-    :math:`(1 - 2q)^2 (b - 2cq)(b - 6cq)` is largest.  For b > 0 these exist if b + 2c < 0 (a
+    :math:`(27\pi/16)(A_0/\sigma_w^2)\,(-c)/(b - c)^3`, at q = (b + 2c)/6c; a side well appears
+    where :math:`(1 - 2q)^2 (b - 2cq)(b - 6cq)` is largest.  For b > 0 these exist if b + 2c < 0 (a
     residual of opposite sign, tricritical point c = -b/2) or if c > b (the cubic part drives).
 
     Raises
@@ -159,7 +159,7 @@ class Model:
     def __post_init__(self):
         if not (self.d >= 4 and self.N >= 2 and min(self.kappa, self.sigma_a2, self.sigma_w2) > 0.0
                 and self.n > 0.0):
-            raise ValueError("d >= 4, N >= 2 and positive kappa, sigma_a2, sigma_w2, n are required")
+            raise ValueError("d >= 4, N >= 2, and kappa, sigma_a2, sigma_w2, n > 0 are required")
 
     @property
     def target(self) -> np.ndarray:
@@ -227,10 +227,10 @@ def _grids(model: Model, theory: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Phi (K,), s (K or 1, S) and the log of prior density times area, of the same shape."""
     tilt = 0.5 * model.sigma_a2 / model.N * float(model.target @ model.target) / model.kappa**2
     q = np.linspace(0.0, 0.5, 513)
-    top = np.max((_LINEAR**2 * q + _CUBIC**2 * q**3))
+    top = np.max(_LINEAR**2 * q + _CUBIC**2 * q**3)
     width = math.sqrt(model.sigma_w2 / model.d)
     largest = width * math.sqrt(2.0 * (_NATS + tilt * top))
-    half = int(math.ceil(_POINTS * largest / width))
+    half = math.ceil(_POINTS * largest / width)
     Phi = np.linspace(0.0, largest, half + 1)
     log_prior = -0.5 * (Phi / width) ** 2 - math.log(width) - 0.5 * math.log(2.0 * math.pi)
     log_prior = log_prior + math.log(Phi[1] - Phi[0])
@@ -378,15 +378,15 @@ def _solution(model: Model, kappa, beta, Phi, s, log_p) -> Solution:
     else:
         phase = "GMFL-I" if math.isfinite(top) and model.N * droplet >= 1.0 else "GFL"
     both = np.concatenate([-Phi[:0:-1], Phi])
-    mirrored = (np.concatenate([x[:0:-1], x]) for x in (potential, s_mean))
-    return Solution(kappa * beta, both, *mirrored, wells, barrier, depth, droplet, phase, kappa)
+    V, s_both = (np.concatenate([x[:0:-1], x]) for x in (potential, s_mean))
+    return Solution(kappa * beta, both, V, s_both, wells, barrier, depth, droplet, phase, kappa)
 
 
 def _wells(Phi, potential) -> tuple[np.ndarray, float, float, float]:
     """Minima at Phi >= 0, barrier and depth of the outer well from the centre, and the top."""
     inner = np.flatnonzero((potential[1:-1] < potential[:-2])
                            & (potential[1:-1] < potential[2:])) + 1
-    minima = [float(_vertex(Phi, potential, k)) for k in inner]
+    minima = [float(_vertex(Phi, potential, int(k))) for k in inner]
     if potential[0] >= potential[1]:
         return np.array(minima), math.nan, math.nan, math.nan
     if not minima:

@@ -35,7 +35,7 @@ def chains_group(x_rts: np.ndarray, names, aligned_r: np.ndarray, every: int,
     group = Group(attributes=dict(attributes))
     group.add("observable", np.arange(len(names)), "observable", "1", ", ".join(names))
     estimates = [mean_with_error(x_rts[:, :, s]) for s in range(len(names))]
-    for s, (name, e) in enumerate(zip(names, estimates)):
+    for name, e in zip(names, estimates):
         unit, text = _UNITS.get(name, "1"), _LONG.get(name, name)
         group.add(name, e.value, (), unit, text)
         group.add(f"{name}_err", e.error, (), unit, f"error of {text}, Gamma method")

@@ -1,0 +1,81 @@
+"""Table and figure of Langevin chains: losses, the potential of a neuron, theory beside it."""
+
+import numpy as np
+
+from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, table, title
+from phasegrok.runfile import Group, RunFile
+
+_TEXTS = {"frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
+          "cavity": "2-D, own response, four modes"}
+_PLAIN = {"frozen": "1-D, as published", "joint": "2-D (Phi, s)",
+          "cavity": "2-D, own response, four modes"}
+
+
+def chain_lines(group: Group) -> str:
+    """Means, and the evidence that the chains are in equilibrium."""
+    a = group.attributes
+    names = group.variables["observable"].long_name.split(", ")
+    rows = [[name.replace("_", " "), pair(float(group[name]), float(group[f"{name}_err"])),
+             f"{tau:.0f}", f"{r:.4f}"]
+            for name, tau, r in zip(names, group["autocorrelation_time"], group["r_hat"])]
+    said = [f"configurational temperature {a['configurational_temperature']:.4f}"]
+    if "kinetic_temperature" in a:
+        said.append(f"kinetic {a['kinetic_temperature']:.4f}")
+    if "accepted" in a:
+        said.append(f"accepted {a['accepted']:.3f}")
+    if a["broken_chains"]:
+        said.append(f"{a['broken_chains']} chains broke off")
+    head = (f"{a['chains']} chains of {a['steps']} steps of {a['step']:g} ({a['integrator']}): "
+            + ", ".join(said) + " (1 is exact)")
+    return head + "\n" + table(["observable", "mean", "steps of memory", "R-hat"], rows)
+
+
+def potential_lines(group: Group) -> str:
+    """Agreement of the starts, and each theory against the simulation."""
+    lines = [f"potential of a neuron: {group.attributes['convergence']}"]
+    if "theory" in group:
+        rows = [[_PLAIN[str(name)], str(group.attributes[f"phase_{name}"])]
+                + [f"{group[key][k]:.{digits}f}" for key, digits in (
+                    ("b", 4), ("c", 4), ("barrier_theory", 2), ("droplets", 2),
+                    ("distance_rms", 3), ("distance_largest", 3))]
+                for k, name in enumerate(group["theory"])]
+        lines.append(table(["theory", "phase", "b", "c", "barrier", "N p", "rms off (nat)",
+                            "largest"], rows))
+    return "\n".join(lines)
+
+
+def draw(run: RunFile):
+    """-ln P(Phi) and <s> of the neurons, and what theory leaves over."""
+    import matplotlib.pyplot as plt
+
+    group = run["effective_potential"]
+    figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.9))
+    phi, V, error = (group[k] for k in ("order_parameter", "potential", "potential_err"))
+    known = np.isfinite(V)
+    if not known.any():
+        empty(axes[0], "no bin has enough counts yet")
+        return figure
+    axes[0].errorbar(phi[known], V[known], error[known], fmt=".", color="k", markersize=3,
+                     elinewidth=0.7, label="Langevin", zorder=0)
+    unit = next(name for name in group.variables if name.endswith("_mean"))
+    band(axes[2], phi[known], group[unit][known], group[f"{unit}_err"][known], "k", "Langevin")
+    theories = list(group["theory"]) if "theory" in group else []
+    for k, name in enumerate(theories):
+        row = group["potential_theory"][k]
+        axes[0].plot(phi, row, color=COLOURS[k], linewidth=1.1, label=_TEXTS[str(name)])
+        axes[1].plot(phi[known], (row - V)[known], color=COLOURS[k], linewidth=1.1)
+        axes[2].plot(phi, group["s_mean_theory"][k], color=COLOURS[k], linewidth=1.1)
+    right = float(phi[known][-1]) * 1.05
+    top = float(np.nanmax(V)) + 1.0
+    axes[0].set(xlabel=r"$|\Phi|$", ylabel=r"$-\ln P(\Phi)$ of a neuron (nat)", xlim=(0, right),
+                ylim=(float(np.nanmin(V)) - 0.5, top))
+    axes[0].legend(loc="upper left")
+    axes[1].fill_between(phi[known], -error[known], error[known], color=GREY, alpha=0.4,
+                         linewidth=0)
+    axes[1].axhline(0.0, color=GREY, linewidth=0.8)
+    axes[1].set(xlabel=r"$|\Phi|$", ylabel="theory - Langevin (nat)", xlim=(0, right),
+                ylim=(-1.5, 1.5))
+    axes[2].set(xlabel=r"$|\Phi|$", ylabel=r"$\langle |w_\perp|^2\rangle$ at $\Phi$",
+                xlim=(0, right), ylim=(0, None))
+    title(figure, run)
+    return figure
