@@ -18,8 +18,9 @@ from phasegrok.experiment import Job, main, parameter
 class Parameters:
     """What can be set on the command line."""
 
-    sweeps: int | None = parameter(None, "sweeps of each walker, or steps of "
-                                   "each chain, in total, also on resume (default: the card's)", extends=True)
+    sweeps: int | None = parameter(
+        None, "sweeps of each walker, or steps of each chain, in total, also on resume (default: "
+        "the card's)", extends=True)
     walkers: int | None = parameter(None, "independent walkers, or chains (default: the card's)")
     temperatures: str | None = parameter(None, "first:last:number (default: the card's)")
 

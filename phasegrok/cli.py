@@ -14,6 +14,7 @@ phasegrok: is a learning network's sudden understanding a phase transition?
   phasegrok models                     list the model cards
   phasegrok run NAME [CARD ...] ...    run the script experiments/NAME.py; `run NAME --help`
   phasegrok resume FILE                continue an interrupted run, or extend it (--sweeps N)
+  phasegrok theory NAME                numbers of a theory: critical values, spinodals, barriers
   phasegrok status FOLDER              how far the runs there are; --watch repeats
   phasegrok inspect FILE               say what a run file holds
   phasegrok plot FILE                  draw its figure again
@@ -44,6 +45,7 @@ def _dispatch(arguments: list[str]) -> None:
         print(_HELP, end="")
         sys.exit(0 if known.help else 2)
     commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
+                "theory": _theory,
                 "inspect": _inspect, "plot": _plot}
     if known.command not in commands:
         print(f"error: there is no command {known.command}; there are {', '.join(commands)}",
@@ -163,6 +165,40 @@ def _status(arguments: list[str]) -> None:
             time.sleep(max(0.2, given.watch))
         except KeyboardInterrupt:
             return
+
+
+def _theory(arguments: list[str]) -> None:
+    """Numbers of a theory, as a table or JSON."""
+    parser = argparse.ArgumentParser(
+        prog="phasegrok theory", description="Print the numbers of a theory, without a run.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="which; none: list them")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    given = parser.parse_args(arguments)
+    import json
+
+    from phasegrok.cards import InputError, parse_assignments
+    from phasegrok.figures.common import table
+    from phasegrok.theory import numbers
+
+    if given.name is None:
+        print(table(["theory", "settings (--set)"], [
+            [name, ", ".join(f"{k}={v}" for k, v in numbers.settings(name).items())]
+            for name in numbers.NAMES]))
+        return
+    if given.name not in numbers.NAMES:
+        raise InputError(f"there is no theory {given.name}; there are {', '.join(numbers.NAMES)}")
+    try:
+        rows = numbers.numbers(given.name, **parse_assignments(given.values))
+    except (ValueError, ArithmeticError) as error:
+        raise InputError(f"theory {given.name}: {error}") from error
+    if given.json:
+        finite = {key: None if value != value else value for key, value, _ in rows}
+        print(json.dumps(finite, indent=1))
+        return
+    print(table(["quantity", "value", "unit"], [
+        [key, value if isinstance(value, str) else "-" if value != value else f"{value:.8g}", unit]
+        for key, value, unit in rows]))
 
 
 def _file_argument(arguments: list[str], command: str, description: str) -> Path:

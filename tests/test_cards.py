@@ -555,7 +555,7 @@ def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
     ("my_model.py:MyModel", MODEL.replace("def size", "def sise"), "has no size"),
     ("my_model.py:MyModel", "1/0", "my_model.py fails: ZeroDivisionError"),
     ("my_model.py:MyModel", "def", "my_model.py fails: SyntaxError"),
-    ("my_model.py:MyModel", MODEL.replace("def draw(", "def drow("), "drow is no part"),
+    ("my_model.py:MyModel", MODEL.replace("def draw(", "def drow("), "drow is no behaviour"),
     ("my_model.py:MyModel", MODEL.replace("N: int", "M: int"), "parameters.N: unknown key"),
 ])
 def test_mistakes_of_user_code(tmp_path, monkeypatch, code, text, words):

@@ -30,6 +30,7 @@ neuron changes the field which the others leave it, a correction of relative ord
 """
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
@@ -401,3 +402,60 @@ def _vertex(x, y, k: int) -> float:
     """Abscissa of the parabola through three points of a uniform grid."""
     curvature = y[k - 1] - 2.0 * y[k] + y[k + 1]
     return x[k] + 0.5 * (x[1] - x[0]) * (y[k - 1] - y[k + 1]) / curvature
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+class Lines(NamedTuple):
+    """Values of kappa at which the density of a neuron changes, falling; nan where it does not."""
+
+    outer_well: float  # below: a second minimum
+    first_droplet: float  # below: N p >= 1, GMFL-I
+    equal_depth: float  # below: the outer minimum is the deeper one
+    last_centre: float  # below: GMFL-II
+
+
+def transition_lines(model: Model, theory: str = "joint", decades: float = 3.0,
+                     per_decade: int = 8) -> Lines:
+    """Where kappa, lowered at fixed sizes, takes the network through its phases.
+
+    Parameters
+    ----------
+    model : Model
+        Its kappa is the highest looked at.
+    theory : str
+        One of ``THEORIES``.
+    decades : float
+        How far kappa is lowered.
+    per_decade : int
+        Points of the scan in which a change is then bracketed and found to 1e-4.
+    """
+    scan = model.kappa * 10.0 ** -np.linspace(0.0, decades, round(decades * per_decade) + 1)
+
+    @functools.cache
+    def at(log_kappa: float) -> tuple[bool, bool, bool, bool]:
+        found = solve(dataclasses.replace(model, kappa=math.exp(log_kappa)), theory)
+        two = math.isfinite(found.barrier)
+        return (two or found.wells[0] > 0.0, found.phase != "GFL",
+                two and found.depth < 0.0, found.phase == "GMFL-II")
+
+    return Lines(*(_first_change(lambda x, k=k: at(x)[k], np.log(scan)) for k in range(4)))
+
+
+def _first_change(holds, x_k: np.ndarray) -> float:
+    """exp(x) at which ``holds`` first becomes true along ``x_k``; nan if it never does."""
+    before = math.nan
+    for x in x_k:
+        if holds(float(x)):
+            break
+        before = float(x)
+    else:
+        return math.nan
+    if math.isnan(before):
+        return math.nan
+    after = float(x)
+    while abs(after - before) > 1e-4:
+        middle = 0.5 * (before + after)
+        before, after = (before, middle) if holds(middle) else (middle, after)
+    return math.exp(0.5 * (before + after))
