@@ -75,13 +75,18 @@ def test_observables_are_means_over_inputs(inputs):
         assert found[0] == pytest.approx(np.mean(direct**2), rel=1e-12)
 
 
-def test_arcsine_polynomial():
-    from phasegrok.systems.two_layer import _arcsines
+def test_elementary_functions():
+    from phasegrok.systems.elementary import CHUNK, arcsines, error_functions
 
-    x = np.linspace(-1.0, 1.0, 4001)
+    room, x = np.empty((2, CHUNK)), np.linspace(-1.0, 1.0, 4001)
     found = x.copy()
-    _arcsines(found, len(found))
+    arcsines(found, room)
     assert np.abs(found - np.arcsin(x)).max() < 1e-14
+    u = np.concatenate([np.linspace(-40.0, 40.0, 8001), [0.0, 1e-9]])
+    found, slope = u.copy(), np.empty_like(u)
+    error_functions(found, slope, room, np.empty(CHUNK, np.int64))
+    assert np.abs(found - special.erf(u)).max() < 3e-14
+    assert np.abs(slope - 2.0 / math.sqrt(math.pi) * np.exp(-u * u)).max() < 3e-15
 
 
 def test_patterns_that_do_not_fit_are_refused():

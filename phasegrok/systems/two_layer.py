@@ -25,26 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.compiled import kernel
 from phasegrok.systems.continuous import behaviour
+from phasegrok.systems.elementary import CHUNK, TWO_OVER_ROOT_PI, arcsines
 
-TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
-_ROOT_6 = math.sqrt(6.0)
 SERIES = ("train_loss", "test_loss", "residual_1", "residual_3", "outer_layer")
-
-
-def _even_series(function, largest: float, degree: int) -> np.ndarray:
-    """Coefficients in y = x^2 of a polynomial for the even ``function`` of x up to ``largest``."""
-    fit = np.polynomial.Chebyshev.interpolate(
-        lambda y: function(np.sqrt(y)), degree, domain=[0.0, largest**2])
-    return fit.convert(kind=np.polynomial.Polynomial, domain=[-1.0, 1.0],
-                       window=[-1.0, 1.0]).coef
-
-
-def _arcsine_ratio(x):
-    return np.where(x > 1e-4, np.arcsin(x) / np.where(x > 0.0, x, 1.0), 1.0 + x * x / 6.0)
-
-
-# arcsin(x)/x on [0, 1/2], to 1e-15: a polynomial has no branch, so the compiler makes vectors of it
-_ARCSINE = tuple(_even_series(_arcsine_ratio, 0.5, 13))
 
 
 class Parameters(BaseModel):
@@ -114,8 +97,8 @@ class Population(NamedTuple):
 
     @property
     def work_size(self) -> int:
-        """Weights, their gradient, two matrices of neurons, four rows."""
-        return 2 * self.N * self.d + 2 * self.N**2 + 5 * self.N
+        """Weights, their gradient, two matrices of neurons, five rows, scratch."""
+        return 2 * self.N * self.d + 2 * self.N**2 + 5 * self.N + 2 * CHUNK
 
     @property
     def series_names(self) -> tuple[str, ...]:
@@ -152,25 +135,6 @@ def input_weights(system, xi, work):
 
 
 @kernel
-def _arcsines(rho, n):
-    """Replace ``rho[:n]`` by its arcsine: a polynomial up to 1/2, the half angle beyond."""
-    for k in range(n):
-        x = rho[k]
-        size = abs(x)
-        large = size > 0.5
-        y = 0.5 * (1.0 - size) if large else size * size
-        p = _ARCSINE[13]
-        for c in (_ARCSINE[12], _ARCSINE[11], _ARCSINE[10], _ARCSINE[9], _ARCSINE[8], _ARCSINE[7],
-                  _ARCSINE[6], _ARCSINE[5], _ARCSINE[4], _ARCSINE[3], _ARCSINE[2], _ARCSINE[1],
-                  _ARCSINE[0]):
-            p = p * y + c
-        if large:
-            rho[k] = math.copysign(0.5 * math.pi - 2.0 * math.sqrt(y) * p, x)
-        else:
-            rho[k] = p * x
-
-
-@kernel
 def population_loss(system, xi, work, out):
     """Mean squared error over all inputs; fills ``out`` with its slope by xi if it has room."""
     N, d = system.N, system.d
@@ -181,6 +145,7 @@ def population_loss(system, xi, work, out):
     at += 2 * N * N
     a, norm, angle = work[at : at + N], work[at + N : at + 2 * N], work[at + 2 * N : at + 3 * N]
     scaled, across = work[at + 3 * N : at + 4 * N], work[at + 4 * N : at + 5 * N]
+    room = work[at + 5 * N : at + 5 * N + 2 * CHUNK].reshape(2, CHUNK)
     np.dot(w, w.T, gram)
     for i in range(N):
         norm[i] = 1.0 / math.sqrt(1.0 + 2.0 * gram[i, i])
@@ -201,7 +166,7 @@ def population_loss(system, xi, work, out):
                 turned += a[j] * row[j] * weight[j]
                 weight[j] *= scaled[i] * scaled[j]
             across[i] = a[i] * turned
-        _arcsines(row, N)
+        arcsines(row, room)
         total = 0.0
         for j in range(N):
             total += a[j] * row[j]

@@ -1,15 +1,14 @@
 """Two-layer erf network with a cubic teacher on n drawn patterns (see ``two_layer``)."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.systems.continuous import behaviour
+from phasegrok.systems.elementary import CHUNK, error_functions
 from phasegrok.systems.two_layer import (
     SERIES,
-    TWO_OVER_ROOT_PI,
     aligned_start,
     input_weights,
     neurons,
@@ -44,8 +43,8 @@ class Patterns(NamedTuple):
     def work_size(self) -> int:
         """Weights, their gradient, fields of the neurons on the patterns and their slopes."""
         n = len(self.y)
-        return max(2 * self.N * self.d + 2 * n * self.N + n,
-                   2 * self.N * self.d + 2 * self.N**2 + 5 * self.N)
+        return 2 * self.N * self.d + 3 * CHUNK + max(
+            2 * n * self.N + n, 2 * self.N**2 + 5 * self.N)
 
     @property
     def series_names(self) -> tuple[str, ...]:
@@ -63,31 +62,31 @@ class Patterns(NamedTuple):
 
 
 @kernel
-def _fit(system, xi, work, wants):
-    """Errors f - y on the patterns; the fields become erf, and their slopes if wanted."""
+def _fit(system, xi, work):
+    """Errors f - y on the patterns, erf of the fields and its slope there, room for a gradient."""
     n, N, d = system.y.shape[0], system.N, system.d
     w, slope_w = input_weights(system, xi, work)
     at = 2 * N * d
-    active = work[at : at + n * N].reshape(n, N)
-    slope = work[at + n * N : at + 2 * n * N].reshape(n, N)
+    flat, flat_slope = work[at : at + n * N], work[at + n * N : at + 2 * n * N]
     error = work[at + 2 * n * N : at + 2 * n * N + n]
+    at += 2 * n * N + n
+    room = work[at : at + 2 * CHUNK].reshape(2, CHUNK)
+    bits = work[at + 2 * CHUNK : at + 3 * CHUNK].view(np.int64)
+    active, slope = flat.reshape(n, N), flat_slope.reshape(n, N)
     np.dot(system.x, w.T, active)
+    error_functions(flat, flat_slope, room, bits)
     for m in range(n):
-        total = -system.y[m]
+        total = 0.0
         for i in range(N):
-            u = active[m, i]
-            active[m, i] = math.erf(u)
-            if wants:
-                slope[m, i] = TWO_OVER_ROOT_PI * math.exp(-u * u)
-            total += system.width_a * xi[i] * active[m, i]
-        error[m] = total
+            total += xi[i] * active[m, i]
+        error[m] = system.width_a * total - system.y[m]
     return active, slope, error, slope_w
 
 
 @behaviour(Patterns)
 def gradient(system, xi, work, out):
     n, N, d = system.y.shape[0], system.N, system.d
-    active, slope, error, slope_w = _fit(system, xi, work, True)
+    active, slope, error, slope_w = _fit(system, xi, work)
     scale = 1.0 / (system.kappa * n)
     for i in range(N):
         out[i] = 0.0
@@ -107,7 +106,7 @@ def gradient(system, xi, work, out):
 
 @behaviour(Patterns)
 def observe(system, xi, work, series):
-    _, _, error, _ = _fit(system, xi, work, False)
+    _, _, error, _ = _fit(system, xi, work)
     total = 0.0
     for m in range(error.shape[0]):
         total += error[m] ** 2
