@@ -25,7 +25,7 @@ def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD]
     for name, make in (("transformer", _transformer), ("metropolis", _metropolis),
-                       ("cluster", _cluster), ("general", _general),
+                       ("cluster", _cluster), ("general", _general), ("langevin", _langevin),
                        ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
                        ("wang_landau_error", _error), ("wang_landau_accuracy", _accuracy)):
         path = RESULTS / f"{name}.json"
@@ -109,6 +109,18 @@ def _general(result: dict) -> str:
         "traffic.", result)
     alone = [[r["case"], f"{r['ours_ns']:.3g}"] for r in result["without_peer"]]
     return text + "\n" + _table(["without a peer", "phasegrok, ns"], alone)
+
+
+def _langevin(result: dict) -> str:
+    rows = [[r["case"], f"{r['peer_ns'] / 1e3:.0f}", f"{r['ours_ns'] / 1e3:.0f}",
+             f"{r['ratio']:.1f} ({r['ratio_low']:.1f}-{r['ratio_high']:.1f})"]
+            for r in result["rows"]]
+    return (
+        "## Langevin steps of a two-layer network\n\n```\n"
+        "python benchmarks/bench_langevin.py\n```\n\n"
+        "Euler-Maruyama steps in float64, noise included; the slopes of both sides agree to 1e-10. "
+        "On patterns,\nmatrix products and error functions take most of the time on both sides.\n\n"
+        + _table(["network", "PyTorch, µs", "phasegrok, µs", "ratio"], rows))
 
 
 def _sampling(result: dict) -> str:

@@ -166,10 +166,11 @@ def population_loss(system, xi, work, out):
                 turned += a[j] * row[j] * weight[j]
                 weight[j] *= scaled[i] * scaled[j]
             across[i] = a[i] * turned
-        arcsines(row, room)
+    arcsines(work[2 * N * d : 2 * N * d + N * N], room)
+    for i in range(N):
         total = 0.0
         for j in range(N):
-            total += a[j] * row[j]
+            total += a[j] * gram[i, j]
         angle[i] = total
     if wants:
         np.dot(pull, w, slope_w)
