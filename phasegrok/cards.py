@@ -221,7 +221,8 @@ class Relaxation(_Section):
 class Langevin(_Section):
     """Settings of Langevin chains of a continuous system; half of them begin aligned."""
 
-    integrator: Literal["euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc"] = "ghmc"
+    integrator: Literal["euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc"] = Field(
+        "ghmc", description="ghmc has no error of the step")
     step: float = Field(gt=0.0, description="h; the prior relaxes in a time of one")
     friction: float = Field(1.0, gt=0.0, description="gamma of baoab and ghmc")
     chains: int = Field(8, ge=1, le=2**16, description="independent chains")
