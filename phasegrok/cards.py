@@ -705,7 +705,9 @@ def _apply(raw, overrides, schema, label, section="") -> list[str]:
             full = keys[key][0]
         elif key in keys:
             preferred = [f"parameters.{key}", f"{section}.{key}"]
-            full = next((name for name in preferred if name in keys[key]), "")
+            given = [name for name in keys[key] if name.rpartition(".")[0] in raw]
+            full = next((name for name in preferred if name in keys[key]),
+                        given[0] if len(given) == 1 else "")
             if not full:
                 messages.append(f"{label} {key}: which of {', '.join(keys[key])}?")
                 continue

@@ -299,7 +299,7 @@ def _field(model: Model, kappa, log_prior, h, response, n_others, beta) -> tuple
     raise ArithmeticError("the field did not converge; take a larger kappa")
 
 
-def solve(model: Model, theory: str = "cavity") -> Solution:
+def solve(model: Model, theory: str = "cavity", modes: int = 0) -> Solution:
     r"""Self-consistent field and the density of a neuron.
 
     ``cavity``: with the N - 1 others held at their saddle, Gaussian fluctuations of the field give
@@ -315,6 +315,8 @@ def solve(model: Model, theory: str = "cavity") -> Solution:
         Sizes and variances.
     theory : {"frozen", "joint", "cavity"}
         Which action.
+    modes : int
+        Odd Hermite polynomials that are kept, 2 to 4; 0: those of the theory, 2, 2 and 4.
 
     Raises
     ------
@@ -325,8 +327,10 @@ def solve(model: Model, theory: str = "cavity") -> Solution:
     """
     if theory not in THEORIES:
         raise ValueError(f'"{theory}" is none of {", ".join(THEORIES)}')
+    if modes not in (0, 2, 3, 4):
+        raise ValueError(f"modes = {modes}: 2, 3 or 4, or 0 for those of the theory")
     Phi, s, log_prior = _grids(model, theory)
-    h = projections(Phi[:, None], s, _MODES[theory])
+    h = projections(Phi[:, None], s, modes or _MODES[theory])
     rest = _rest(Phi[:, None], s, h)
     cavity = theory == "cavity"
     n_others = model.N - 1 if cavity else model.N

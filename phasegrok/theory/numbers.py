@@ -13,12 +13,13 @@ Rows = list[tuple[str, float | str, str]]
 
 def _two_layer_cubic(d: int = 20, N: int = 60, kappa: float = 1e-3, epsilon: float = -0.3,
                      sigma_a2: float = 0.2, sigma_w2: float = 0.5, n: float = math.inf,
-                     theory: str = "cavity", lines: bool = False) -> Rows:
+                     theory: str = "cavity", modes: int = 0,
+                     lines: bool = False) -> Rows:
     """Two-layer erf network with a cubic teacher; lines=true adds the lines in kappa (slower)."""
     from phasegrok.theory import adaptive_kernel as ak
 
     model = ak.Model(d, N, kappa, epsilon, sigma_a2, sigma_w2, n)
-    found = ak.solve(model, theory)
+    found = ak.solve(model, theory, modes)
     rows: Rows = [("u = sigma_a2/(kappa^2 d N)", model.u, "1"), ("phase", found.phase, ""),
                   ("kappa with the noise of finite n", found.kappa, "1"),
                   ("b, residual of He_1", found.b, "1"), ("c, residual of He_3", found.c, "1"),
