@@ -26,8 +26,9 @@ the cards. A card is given by path or by name; a name is looked up in `./models`
 repository, then among the installed cards.
 
 `--set KEY=VALUE` overrides any value from the command line: `--set L=16`, or with the section,
-`--set density_of_states.walkers=16`. A bare key is enough where it is unique, or where the card has one of its sections; a key of
-`parameters` comes first. All mistakes of a card are reported at once, one line each.
+`--set density_of_states.walkers=16`. A bare key is enough where it is unique, or where the
+card has one of its sections only; a key of `parameters` comes first. All mistakes of a card are
+reported at once, one line each.
 
 Energies are in the units of the couplings, k_B = 1, and temperatures are energies. "Required"
 means that the card, or its section where there is one, must give the key.

@@ -42,14 +42,31 @@ def _two_layer_cubic(d: int = 20, N: int = 60, kappa: float = 1e-3, epsilon: flo
 
 
 def _ising_perceptron(temperature: float = 0.0) -> Rows:
-    """Ising perceptron in the annealed approximation, N -> infinity."""
-    from phasegrok.theory import perceptron
+    """Ising perceptron, N -> infinity: annealed, and replica-symmetric at T = 0."""
+    from phasegrok.theory import gibbs_perceptron, perceptron
 
     alpha, R = perceptron.annealed_transition(temperature)
-    return [("alpha of the first-order transition", alpha, "patterns a weight"),
-            ("overlap R of the poor state there", R, "1"),
-            ("alpha of its spinodal", perceptron.annealed_spinodal(temperature),
-             "patterns a weight")]
+    rows: Rows = [("annealed: alpha of the first-order transition", alpha, "patterns a weight"),
+                  ("annealed: overlap R of the poor state there", R, "1"),
+                  ("annealed: alpha of its spinodal", perceptron.annealed_spinodal(temperature),
+                   "patterns a weight")]
+    if temperature == 0.0:
+        at, end = gibbs_perceptron.ising_transition(), gibbs_perceptron.ising_spinodal()
+        rows += [("alpha of the first-order transition", at.alpha, "patterns a weight"),
+                 ("overlap R of the poor state there", at.R, "1"),
+                 ("generalisation error there", at.error, "1"),
+                 ("alpha of its spinodal", end.alpha, "patterns a weight")]
+    return rows
+
+
+def _spherical_perceptron(R: float = 0.9) -> Rows:
+    """Gibbs learning of a spherical perceptron at T = 0, N -> infinity, at overlap R."""
+    from phasegrok.theory import gibbs_perceptron
+
+    found = gibbs_perceptron.spherical(R)
+    return [("alpha", found.alpha, "patterns a weight"), ("generalisation error", found.error, "1"),
+            ("alpha times it (0.625 as R -> 1)", found.alpha * found.error, "1"),
+            ("entropy", found.entropy, "nat a weight")]
 
 
 def _ising_2d(J: float = 1.0) -> Rows:
@@ -103,6 +120,7 @@ def _spherical_p_spin(p: int = 3) -> Rows:
 NAMES: dict[str, Callable[..., Rows]] = {
     "two-layer-cubic": _two_layer_cubic,
     "ising-perceptron": _ising_perceptron,
+    "spherical-perceptron": _spherical_perceptron,
     "ising-2d": _ising_2d,
     "potts-2d": _potts_2d,
     "potts-mean-field": _potts_mean_field,
