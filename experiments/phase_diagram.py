@@ -6,6 +6,10 @@ said to be first-order, continuous, a crossover at the sizes run, or undecided, 
 phases are labelled.  Intervals of the parameter in which first-order transitions end are halved.
 Draws the plane with exact lines where they are known: Ising (T, h), Blume-Capel (T, D), Potts
 (T, q), Curie-Weiss (T, h).
+
+On a continuous card (two-layer-cubic), the phases of neurons in the noise sigma^2 and one more
+parameter: Langevin chains at points, lines of theory over them (Rubin, Seroussi and Ringel, arXiv
+2310.03789, fig. 1).
 """
 
 from dataclasses import dataclass
@@ -40,8 +44,21 @@ def scan(job: Job, columns) -> None:
         column.found = analyse(column.series)
 
 
+def neurons(job: Job) -> None:
+    """Langevin chains at the points of a continuous card, and the lines of theory."""
+    from phasegrok.protocols import neuron_diagram
+    from phasegrok.scan import Point, map_points
+
+    points = [Point(*point) for point in neuron_diagram.points(job.card)]
+    runs = map_points(job, neuron_diagram.measure, points)
+    job.finish(neuron_diagram.groups(job.card, runs))
+
+
 def run(job: Job) -> None:
     """Scan the card's values, then refine where first-order transitions end."""
+    if job.card.family == "continuous":
+        neurons(job)
+        return
     from phasegrok.protocols import (
         phase_diagram_columns,
         phase_diagram_groups,

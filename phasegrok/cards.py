@@ -233,6 +233,27 @@ class Langevin(_Section):
     largest: float = Field(2.5, gt=0.0, description="upper end of the histogram of |Phi|")
 
 
+class NeuronDiagram(_Section):
+    """Settings of a phase diagram of neurons: Langevin chains, with [langevin], at its points."""
+
+    sigma2_values: list[float] = Field(min_length=1, description="variances of the likelihood at "
+                                       "which chains run, ascending")
+    parameter: str | None = Field(None, description="the second parameter, of [parameters]; none: "
+                                  "sigma2 alone")
+    values: list[float] = Field(default_factory=list, description="its values, ascending")
+    lines: int = Field(9, ge=2, le=1000, description="values of the parameter, over the same "
+                       "range, at which the lines of theory are found")
+    steps: int = Field(ge=1, description="steps of each chain in total, at each point")
+    equilibration: int = Field(ge=0, description="steps of these that are not measured")
+
+    @field_validator("sigma2_values", "values")
+    @classmethod
+    def _ascend(cls, values: list[float]) -> list[float]:
+        if sorted(set(values)) != values:
+            raise ValueError("give each once, ascending")
+        return values
+
+
 class Training(_Section):
     """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
@@ -296,6 +317,7 @@ class CardModel(_Section):
     phase_diagram: PhaseDiagram | None = None
     relaxation: Relaxation | None = None
     langevin: Langevin | None = None
+    neuron_diagram: NeuronDiagram | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
@@ -312,6 +334,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "phase_diagram": PhaseDiagram,
     "relaxation": Relaxation,
     "langevin": Langevin,
+    "neuron_diagram": NeuronDiagram,
     "training": Training,
     "waiting_times": WaitingTimes,
 }

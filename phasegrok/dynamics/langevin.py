@@ -311,4 +311,4 @@ class Langevin:
                                    begun[whole], self.every, attributes),
             "effective_potential": potential_group(
                 state.counts[whole, :blocks], state.sums[whole, :blocks], self.largest,
-                begun[whole], self.system.unit_name)}
+                begun[whole], self.system.unit_name, self.system.n_units)}

@@ -14,6 +14,7 @@ from phasegrok.figures import (
     finite_size,
     landscapes,
     networks,
+    neuron_phases,
     neurons,
     phase_diagram,
     replicas,
@@ -38,6 +39,7 @@ _LINES = {
 """What is printed of each group, in this order."""
 
 _FIGURES = {
+    "neuron_phases": neuron_phases.draw,
     "chains": neurons.draw,
     "finite_size": finite_size.draw,
     "effective_potential": landscapes.draw_potential,
@@ -62,6 +64,8 @@ def summary(run: RunFile, path: Path) -> str:
         shown.remove("thermodynamics")
     lines = _LINES | ({"effective_potential": neurons.potential_lines} if "chains" in run else {})
     parts += [lines[name](run[name]) for name in shown]
+    if "neuron_phases" in run:
+        parts.append(neuron_phases.lines(run))
     if "finite_size" in run:
         parts.append(finite_size.lines(run))
     if "relaxation" in run:

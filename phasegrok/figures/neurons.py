@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _TEXTS = {"frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
@@ -32,11 +32,18 @@ def chain_lines(group: Group) -> str:
 
 def potential_lines(group: Group) -> str:
     """Agreement of the starts, and each theory against the simulation."""
-    lines = [f"potential of a neuron: {group.attributes['convergence']}"]
+    a = group.attributes
+    lines = [f"potential of a neuron: {a['convergence']}"]
+    if np.isfinite(group["barrier"]):
+        lines.append(f"{a['phase']}: barrier from the centre {both(group, 'barrier')} nat, outer "
+                     f"well at {group['well']:.2f}, N p = {both(group, 'droplets')}")
+    else:
+        lines.append(f"{a['phase']}: " + ("one well" if np.isnan(group["well"]) else
+                                          f"no well in the centre, one at {group['well']:.2f}"))
     if "theory" in group:
         rows = [[_PLAIN[str(name)], str(group.attributes[f"phase_{name}"])]
                 + [f"{group[key][k]:.{digits}f}" for key, digits in (
-                    ("b", 4), ("c", 4), ("barrier_theory", 2), ("droplets", 2),
+                    ("b", 4), ("c", 4), ("barrier_theory", 2), ("droplets_theory", 2),
                     ("distance_rms", 3), ("distance_largest", 3))]
                 for k, name in enumerate(group["theory"])]
         lines.append(table(["theory", "phase", "b", "c", "barrier", "N p", "rms off (nat)",

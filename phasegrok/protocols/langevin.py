@@ -87,7 +87,7 @@ def add_theories(group: Group, p) -> None:
     group.add("potential_theory", columns[0], both, "nat", "-ln P(Phi) of one neuron, theory")
     group.add("s_mean_theory", columns[1], both, "1", "<s> at fixed Phi, theory")
     for name, unit, text, values in zip(
-            ("b", "c", "barrier_theory", "well_theory", "droplets", "distance_rms",
+            ("b", "c", "barrier_theory", "well_theory", "droplets_theory", "distance_rms",
              "distance_largest"),
             ("1", "1", "nat", "1", "neurons", "nat", "nat"),
             ("y - f on He_1", "y - f on He_3", "from the centre to the top",

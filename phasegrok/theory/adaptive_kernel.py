@@ -45,7 +45,7 @@ _LINEAR, _CUBIC, _FIFTH, _SEVENTH = (
     / (math.factorial(m) * math.sqrt(math.factorial(2 * m + 1))) for m in range(4))
 _NATS = 45.0  # the density is integrated to this far below its maximum
 _POINTS = 12  # of the grid of Phi, in a standard deviation of the prior
-_POINTS_S = 160  # of the grid of ln s
+_POINTS_S = 56  # of the grid of ln s, a step of .45 standard deviations
 _TOLERANCE = 1e-11  # of the field, relative to that of the teacher
 _ROUNDS = 400
 
@@ -421,7 +421,7 @@ class Lines(NamedTuple):
 
 
 def transition_lines(model: Model, theory: str = "joint", decades: float = 3.0,
-                     per_decade: int = 8) -> Lines:
+                     per_decade: int = 8, tolerance: float = 1e-4) -> Lines:
     """Where kappa, lowered at fixed sizes, takes the network through its phases.
 
     Parameters
@@ -433,7 +433,9 @@ def transition_lines(model: Model, theory: str = "joint", decades: float = 3.0,
     decades : float
         How far kappa is lowered.
     per_decade : int
-        Points of the scan in which a change is then bracketed and found to 1e-4.
+        Points of the scan in which a change is then bracketed.
+    tolerance : float
+        To which ln kappa is then found by bisection.
     """
     scan = model.kappa * 10.0 ** -np.linspace(0.0, decades, round(decades * per_decade) + 1)
 
@@ -444,10 +446,11 @@ def transition_lines(model: Model, theory: str = "joint", decades: float = 3.0,
         return (two or found.wells[0] > 0.0, found.phase != "GFL",
                 two and found.depth < 0.0, found.phase == "GMFL-II")
 
-    return Lines(*(_first_change(lambda x, k=k: at(x)[k], np.log(scan)) for k in range(4)))
+    return Lines(*(_first_change(lambda x, k=k: at(x)[k], np.log(scan), tolerance)
+                   for k in range(4)))
 
 
-def _first_change(holds, x_k: np.ndarray) -> float:
+def _first_change(holds, x_k: np.ndarray, tolerance: float) -> float:
     """exp(x) at which ``holds`` first becomes true along ``x_k``; nan if it never does."""
     before = math.nan
     for x in x_k:
@@ -459,7 +462,87 @@ def _first_change(holds, x_k: np.ndarray) -> float:
     if math.isnan(before):
         return math.nan
     after = float(x)
-    while abs(after - before) > 1e-4:
+    while abs(after - before) > tolerance:
         middle = 0.5 * (before + after)
         before, after = (before, middle) if holds(middle) else (middle, after)
     return math.exp(0.5 * (before + after))
+
+
+class Limit(NamedTuple):
+    """Values of u at which an unlearned network changes, d -> infinity; nan where it does not."""
+
+    coexistence: float
+    side_birth: float
+    centre_spinodal: float
+
+
+def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
+                theory: str = "joint") -> Limit:
+    r"""The lines u_c(epsilon) of a network that has not specialised, in the limit d -> infinity.
+
+    With :math:`\sigma_a^2 = \hat s\,d/N` and :math:`\kappa = \hat\kappa/N` the strength of the
+    drive is :math:`u = \hat s/\hat\kappa^2` and stays finite, the prior learns
+    :math:`1 - b = \lambda_1/(\kappa + \lambda_1)` of He_1 with
+    :math:`\lambda_1/\kappa = 4\sigma_w^2\sqrt{u\hat s}/\pi A_0`, and nothing of He_3:
+    c = epsilon.  The action over d is :math:`V(\Phi, s) - (2u/\pi) q (b - 2cq)^2` with
+    :math:`V = \Phi^2/2\sigma_w^2 + (s/\sigma_w^2 - 1 - \ln(s/\sigma_w^2))/2` (``joint``), or the
+    first term alone at :math:`s = \sigma_w^2` (``frozen``, as published), so that a well as deep as
+    the centre is at :math:`u = \min V / [(2/\pi) q (b - 2cq)^2]`.  Droplets that carry the output
+    are then a fraction of order 1/d of the neurons.
+
+    Parameters
+    ----------
+    epsilon : float
+        Amplitude of He_3 in the teacher.
+    strength : float
+        :math:`\hat s`.
+    sigma_w2 : float
+        d times the prior variance of an input weight.
+    theory : {"frozen", "joint"}
+        Which action.
+
+    Raises
+    ------
+    ValueError
+        For another theory, or if strength or sigma_w2 is not positive.
+    """
+    if theory not in ("frozen", "joint"):
+        raise ValueError(f'"{theory}" is none of frozen, joint')
+    if not (strength > 0.0 and sigma_w2 > 0.0):
+        raise ValueError("strength > 0 and sigma_w2 > 0 are required")
+    Phi = np.linspace(0.0, 6.0 * math.sqrt(sigma_w2), 1201)[:, None]
+    s = sigma_w2 * (np.ones((1, 1)) if theory == "frozen" else np.geomspace(1e-3, 1.5, 900)[None])
+    A = 1.0 + 2.0 * (s + Phi**2)
+    q = Phi**2 / A
+    V = Phi**2 / (2.0 * sigma_w2) + 0.5 * (s / sigma_w2 - 1.0 - np.log(s / sigma_w2))
+
+    def residual(log_u: float) -> float:
+        A0 = 1.0 + 2.0 * sigma_w2
+        return 1.0 / (1.0 + 4.0 * sigma_w2 * math.sqrt(math.exp(log_u) * strength) / (math.pi * A0))
+
+    def drive(b):
+        return (2.0 / math.pi) * q * (b - 2.0 * epsilon * q) ** 2
+
+    def crossing(excess) -> float:
+        """u at which ``excess`` changes sign from - to +; nan if it does not below 1e6."""
+        if excess(math.log(1e6)) < 0.0:
+            return math.nan
+        return math.exp(float(optimize.brentq(excess, math.log(1e-3), math.log(1e6), xtol=1e-9)))
+
+    def centre(log_u):
+        return log_u + math.log(4.0 * sigma_w2 * residual(log_u) ** 2
+                                / (math.pi * (1.0 + 2.0 * sigma_w2)))
+
+    def depth(log_u):
+        return -float(np.min((V - math.exp(log_u) * drive(residual(log_u)))[1:]))
+
+    def well(log_u):
+        """Largest fall of the action along Phi, from a point to a later one: of a side well."""
+        action = np.min(V - math.exp(log_u) * drive(residual(log_u)), axis=1)
+        return float(np.max(np.maximum.accumulate(action) - action)) - 1e-9
+
+    spinodal = crossing(centre)
+    equal = crossing(lambda x: depth(x) - 1e-9)
+    first_order = math.isfinite(equal) and not equal >= spinodal * (1.0 - 1e-3)
+    return Limit(equal if first_order else math.nan,
+                 crossing(well) if first_order else math.nan, spinodal)

@@ -6,6 +6,8 @@ from phasegrok.runfile import Group
 from phasegrok.statistics import jackknife_error, mean_with_error, r_hat
 
 _FEWEST = 20  # counts in a bin, over all chains, of which a potential is given
+_COARSE = 4  # bins that are joined where wells are looked for
+_SIGNIFICANT = 4.0  # errors by which a well lies below the top beside it
 _PARTS = 4  # stretches of a chain whose scatter gives the error
 _UNITS = {"train_loss": "mean squared error", "test_loss": "mean squared error"}
 _LONG = {
@@ -59,7 +61,7 @@ def _pairs(x: np.ndarray) -> np.ndarray:
 
 
 def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
-                    aligned_r: np.ndarray, unit_name: str) -> Group:
+                    aligned_r: np.ndarray, unit_name: str, units: int) -> Group:
     """-ln P(Phi) of one unit with errors, and the mean of its second number at fixed Phi.
 
     P is the density on the real axis, even in Phi, taken from |Phi|.  Errors are the jackknife over
@@ -76,6 +78,8 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
         Chains that were begun aligned: their difference from the others is stored.
     unit_name : str
         Name of the second number.
+    units : int
+        Units of a network, N.
     """
     n_bins = counts_rb.shape[2] - 1
     width = largest / n_bins
@@ -100,7 +104,81 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
     group.add("potential_err", errors[0], "order_parameter", "nat", "error, jackknife over chains")
     group.add(f"{unit_name}_mean", mean[0], "order_parameter", "1", f"<{unit_name}> at fixed Phi")
     group.add(f"{unit_name}_mean_err", errors[1], "order_parameter", "1", "error, jackknife")
+    for name, (value, unit, text) in found_wells(counts, largest, units).items():
+        if isinstance(value, str):
+            group.attributes[name] = value
+        else:
+            group.add(name, value, (), unit, text)
     return group
+
+
+def found_wells(counts_jb: np.ndarray, largest: float, n_units: int) -> dict[str, tuple]:
+    """Outer well, barrier, units beyond the top and the phase, from histograms alone.
+
+    In bins of four: the outer well is the deepest, in errors, of those below a top that lies inward
+    of it; the centre is a well if it lies below that top.  Four errors are asked for.  Phases are
+    those of theory at this size: GFL (N p < 1), GMFL-II (N (1 - p) < 1, or no well in the centre),
+    GMFL-I between.
+
+    Parameters
+    ----------
+    counts_jb : ndarray, shape (J, bins + 1)
+        Histograms of J stretches; the last bin holds what is beyond ``largest``.
+    largest : float
+        Upper end of the histogram.
+    n_units : int
+        N.
+
+    Returns
+    -------
+    dict
+        Name -> (value, unit, text); ``phase`` is text.
+    """
+    n_bins = (counts_jb.shape[1] - 1) // _COARSE
+    coarse = counts_jb[:, : n_bins * _COARSE].reshape(len(counts_jb), n_bins, _COARSE).sum(axis=2)
+    total, all_ = coarse.sum(axis=0), counts_jb.sum()
+    leave = total - coarse
+    V_jb = -np.log((leave + 0.5) / (all_ - counts_jb.sum(axis=1))[:, None])
+    V = -np.log((total + 0.5) / all_)
+    error = np.maximum(jackknife_error(V_jb), 1.0 / np.sqrt(total + 1.0))
+    top_k = np.array([int(np.argmax(V[: k + 1])) for k in range(n_bins)])
+    fall = (V[top_k] - V) / np.hypot(error[top_k], error)
+    fall[total < _FEWEST] = 0.0
+    outer = int(np.argmax(fall))
+    top = int(top_k[outer])
+    nan = float("nan")
+    found = {"barrier": nan, "barrier_err": nan, "well": nan, "droplets": nan, "droplets_err": nan}
+    phase = "GFL"
+    if fall[outer] >= _SIGNIFICANT:
+        inner = int(np.argmin(V[: top + 1]))
+        centred = (V[top] - V[inner]) / np.hypot(error[top], error[inner]) >= _SIGNIFICANT
+        outer = top + int(np.argmin(V[top:]))
+        found["well"] = (outer + 0.5) * _COARSE * largest / (counts_jb.shape[1] - 1)
+        phase = "GMFL-II"
+        if centred:
+            found["barrier"] = float(V[top] - V[inner])
+            found["barrier_err"] = float(jackknife_error(V_jb[:, top] - V_jb[:, inner]))
+            beyond = counts_jb[:, (top + 1) * _COARSE :].sum(axis=1)
+            p_j = (beyond.sum() - beyond) / (all_ - counts_jb.sum(axis=1))
+            found["droplets"] = float(n_units * beyond.sum() / all_)
+            found["droplets_err"] = float(n_units * jackknife_error(p_j))
+            if found["droplets"] < 1.0:
+                phase = "GFL"
+            elif n_units - found["droplets"] >= 1.0:
+                phase = "GMFL-I"
+    texts = {"barrier": ("nat", "from the centre to the top"), "well": ("1", "of the outer well"),
+             "droplets": ("units", "N p, units beyond the top")}
+    rows: dict[str, tuple] = {"phase": (phase, "", "")}
+    for name, value in found.items():
+        unit, text = texts[name.removesuffix("_err")]
+        rows[name] = (value, unit, f"error of {text}, jackknife" if name.endswith("_err") else text)
+    return rows
+
+
+def equilibrated(group: Group) -> bool:
+    """Whether chains of both starts agree; False where that is not known."""
+    return str(group.attributes["convergence"]).startswith("chains begun") and (
+        "DISAGREE" not in str(group.attributes["convergence"]))
 
 
 def _agreement(counts_rb: np.ndarray, aligned_r: np.ndarray) -> str:
