@@ -5,9 +5,11 @@ import numpy as np
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
-_TEXTS = {"frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
+_TEXTS = {"mean-field": "mean field",
+          "frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
           "cavity": "2-D, own response, four modes"}
-_PLAIN = {"frozen": "1-D, as published", "joint": "2-D (Phi, s)",
+_PLAIN = {"mean-field": "mean field",
+          "frozen": "1-D, as published", "joint": "2-D (Phi, s)",
           "cavity": "2-D, own response, four modes"}
 
 
@@ -41,12 +43,14 @@ def potential_lines(group: Group) -> str:
         lines.append(f"{a['phase']}: " + ("one well" if np.isnan(group["well"]) else
                                           f"no well in the centre, one at {group['well']:.2f}"))
     if "theory" in group:
-        rows = [[_PLAIN[str(name)], str(group.attributes[f"phase_{name}"])]
-                + [f"{group[key][k]:.{digits}f}" for key, digits in (
-                    ("b", 4), ("c", 4), ("barrier_theory", 2), ("droplets_theory", 2),
-                    ("distance_rms", 3), ("distance_largest", 3))]
+        residuals = [str(name) for name in a["residuals"]]
+        shown = [(name, 4) for name in residuals] + [
+            ("barrier_theory", 2), ("droplets_theory", 2), ("distance_rms", 3),
+            ("distance_largest", 3)]
+        rows = [[_PLAIN[str(name)], str(a[f"phase_{name}"])]
+                + [f"{group[key][k]:.{digits}f}" for key, digits in shown]
                 for k, name in enumerate(group["theory"])]
-        lines.append(table(["theory", "phase", "b", "c", "barrier", "N p", "rms off (nat)",
+        lines.append(table(["theory", "phase", *residuals, "barrier", "N p", "rms off (nat)",
                             "largest"], rows))
     return "\n".join(lines)
 
@@ -71,7 +75,7 @@ def draw(run: RunFile):
         row = group["potential_theory"][k]
         axes[0].plot(phi, row, color=COLOURS[k], linewidth=1.1, label=_TEXTS[str(name)])
         axes[1].plot(phi[known], (row - V)[known], color=COLOURS[k], linewidth=1.1)
-        axes[2].plot(phi, group["s_mean_theory"][k], color=COLOURS[k], linewidth=1.1)
+        axes[2].plot(phi, group[f"{unit}_theory"][k], color=COLOURS[k], linewidth=1.1)
     right = float(phi[known][-1]) * 1.05
     top = float(np.nanmax(V)) + 1.0
     axes[0].set(xlabel=r"$|\Phi|$", ylabel=r"$-\ln P(\Phi)$ of a neuron (nat)", xlim=(0, right),
@@ -82,7 +86,8 @@ def draw(run: RunFile):
     axes[1].axhline(0.0, color=GREY, linewidth=0.8)
     axes[1].set(xlabel=r"$|\Phi|$", ylabel="theory - Langevin (nat)", xlim=(0, right),
                 ylim=(-1.5, 1.5))
-    axes[2].set(xlabel=r"$|\Phi|$", ylabel=r"$\langle |w_\perp|^2\rangle$ at $\Phi$",
+    second = {"s_mean": r"$|w_\perp|^2$", "Psi_mean": r"$\Psi$"}.get(unit, unit)
+    axes[2].set(xlabel=r"$|\Phi|$", ylabel=rf"mean {second} of the neurons at $\Phi$",
                 xlim=(0, right), ylim=(0, None))
     title(figure, run)
     return figure

@@ -1,5 +1,6 @@
 """From a card of a continuous system to Langevin chains, and theory beside what they give."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -46,52 +47,103 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
     if "effective_potential" not in groups:
         raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
                          f"--set langevin.step={protocol.step / 2.0:g}")
-    if _known_kind(card) == "two-layer-cubic":
-        add_theories(groups["effective_potential"], card.parameters)
+    theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular}.get(_known_kind(card))
+    if theories is not None:
+        add_theories(groups["effective_potential"], theories(card.parameters))
     return groups
 
 
-def add_theories(group: Group, p) -> None:
-    """-ln P(Phi) and what else the adaptive-kernel theories give, on the bins of the simulation.
+@dataclasses.dataclass(frozen=True)
+class TheoryOfUnit:
+    """What a theory says of one unit: its density over Phi and the field that it moves in.
 
-    Adds ``potential_theory`` and ``s_mean_theory`` over the dimension ``theory``, the barriers,
-    wells and the residuals b and c, and the rms distance from the simulation where its error is
-    below 0.1 nat.
+    ``potential`` is -ln P, P normalised on the real axis and even; ``second`` is the mean of the
+    unit's second number at Phi; ``residuals`` are name -> (value, text).
     """
+
+    name: str
+    phase: str
+    Phi: np.ndarray
+    potential: np.ndarray
+    second: np.ndarray
+    barrier: float
+    well: float
+    droplets: float
+    residuals: dict[str, tuple[float, str]]
+
+
+def _cubic(p) -> list[TheoryOfUnit]:
     from phasegrok.theory.adaptive_kernel import THEORIES, Model, solve
 
     n = p.n if p.inputs == "drawn" else math.inf
     model = Model(p.d, p.N, p.sigma2 / p.n, p.epsilon, p.sigma_a2, p.sigma_w2, n)
-    phi = group["order_parameter"]
-    width = phi[1] - phi[0]
-    known = np.isfinite(group["potential"]) & (group["potential_err"] < 0.1)
-    rows = []
+    result = []
     for name in THEORIES:
         try:
             found = solve(model, name)
         except ArithmeticError as error:
             raise InputError(f"adaptive-kernel theory ({name}): {error}") from error
+        result.append(TheoryOfUnit(
+            name, found.phase, found.Phi, found.potential, found.s_mean, found.barrier,
+            float(found.wells[-1]), p.N * found.droplet,
+            {"b": (found.b, "y - f on He_1"), "c": (found.c, "y - f on He_3")}))
+    return result
+
+
+def _modular(p) -> list[TheoryOfUnit]:
+    from phasegrok.theory.modular_addition import Model, solve
+
+    if p.train_fraction < 1.0:
+        return []  # of all pairs only
+    model = Model(p.P, p.N, p.sigma2, p.sigma_a2, p.gamma)
+    try:
+        found = solve(model)
+    except ArithmeticError as error:
+        raise InputError(f"adaptive-kernel theory: {error}") from error
+    return [TheoryOfUnit(
+        "mean-field", found.phase, found.Phi, found.potential + math.log(2.0), found.Psi_mean,
+        found.barrier, float(found.wells[-1]), model.units * found.droplet,
+        {"residual": (found.residual, "y - f over y")})]
+
+
+def add_theories(group: Group, theories: list[TheoryOfUnit]) -> None:
+    """-ln P(Phi) and what else theories give, on the bins of the simulation.
+
+    Adds ``potential_theory`` and the mean of the second number over the dimension ``theory``, the
+    barriers, wells and residuals, and the rms distance from the simulation where its error is below
+    0.1 nat.
+    """
+    if not theories:
+        return
+    phi = group["order_parameter"]
+    width = phi[1] - phi[0]
+    known = np.isfinite(group["potential"]) & (group["potential_err"] < 0.1)
+    rows = []
+    for found in theories:
         inside = np.linspace(phi - 0.5 * width, phi + 0.5 * width, 9, axis=1)
         density = np.exp(-np.interp(inside, found.Phi, found.potential, right=np.inf))
         with np.errstate(divide="ignore"):
             V = -np.log(density.mean(axis=1))
         V[~np.isfinite(V)] = np.nan
         distance = (V - group["potential"])[known & np.isfinite(V)]
-        rows.append([V, np.interp(phi, found.Phi, found.s_mean), found.b, found.c, found.barrier,
-                     found.wells[-1], model.N * found.droplet,
-                     math.sqrt(float(np.mean(distance**2))), float(np.max(np.abs(distance)))])
-        group.attributes[f"phase_{name}"] = found.phase
+        rows.append([V, np.interp(phi, found.Phi, found.second), found.barrier, found.well,
+                     found.droplets, math.sqrt(float(np.mean(distance**2))),
+                     float(np.max(np.abs(distance)))])
+        group.attributes[f"phase_{found.name}"] = found.phase
     columns = [np.array(column, float) for column in zip(*rows)]
-    group.add("theory", np.array(THEORIES), "theory", "1", "which theory")
+    group.add("theory", np.array([t.name for t in theories]), "theory", "1", "which theory")
     both = ("theory", "order_parameter")
+    second = next(name for name in group.variables if name.endswith("_mean"))
     group.add("potential_theory", columns[0], both, "nat", "-ln P(Phi) of one neuron, theory")
-    group.add("s_mean_theory", columns[1], both, "1", "<s> at fixed Phi, theory")
+    group.add(f"{second}_theory", columns[1], both, "1",
+              f"{group.variables[second].long_name}, theory")
     for name, unit, text, values in zip(
-            ("b", "c", "barrier_theory", "well_theory", "droplets_theory", "distance_rms",
+            ("barrier_theory", "well_theory", "droplets_theory", "distance_rms",
              "distance_largest"),
-            ("1", "1", "nat", "1", "neurons", "nat", "nat"),
-            ("y - f on He_1", "y - f on He_3", "from the centre to the top",
-             "Phi of the outer well",
-             "N p, neurons beyond the top", "rms of theory - simulation", "largest of it"),
-            columns[2:]):
+            ("nat", "1", "units", "nat", "nat"),
+            ("from the centre to the top", "Phi of the outer well", "N p, units beyond the top",
+             "rms of theory - simulation", "largest of it"), columns[2:]):
         group.add(name, values, "theory", unit, text)
+    group.attributes["residuals"] = list(theories[0].residuals)
+    for name, (_, text) in theories[0].residuals.items():
+        group.add(name, np.array([t.residuals[name][0] for t in theories]), "theory", "1", text)

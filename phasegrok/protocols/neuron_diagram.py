@@ -14,8 +14,11 @@ from phasegrok.runfile import Group
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", "not equilibrated")
 _RANGE = 3.0  # lines are looked for up to this factor beyond the values that are simulated
+_LARGEST_R_HAT = 1.1  # of an observable, of chains that count as equilibrated
 _TOLERANCE = 2e-3  # of the lines, in ln sigma^2
 _THEORY = "cavity"
+_TEXTS = ("an outer well appears", "GMFL-I begins", "outer well as deep as the centre",
+          "GMFL-II begins")
 
 
 def settings(card: Card) -> NeuronDiagram:
@@ -106,10 +109,8 @@ def _cubic_lines(p, highest: float, decades: float) -> dict[str, tuple[float, st
     from phasegrok.theory.adaptive_kernel import limit_lines, transition_lines
 
     found = transition_lines(_cubic_model(p, highest / p.n), _THEORY, decades, 6, _TOLERANCE)
-    texts = ("an outer well appears", "GMFL-I begins", "outer well as deep as the centre",
-             "GMFL-II begins")
     result = {name: (p.n * value, text)
-              for (name, value), text in zip(found._asdict().items(), texts)}
+              for (name, value), text in zip(found._asdict().items(), _TEXTS)}
     strength = p.sigma_a2 * p.N / p.d
     limit = limit_lines(p.epsilon, strength, p.sigma_w2)
     for name, text in (("coexistence", "d to infinity: wells of equal depth"),
@@ -119,7 +120,33 @@ def _cubic_lines(p, highest: float, decades: float) -> dict[str, tuple[float, st
     return result
 
 
-_THEORIES = {"two-layer-cubic": Theory(_cubic_at, _cubic_lines)}
+def _modular_model(p, sigma2: float):
+    from phasegrok.theory.modular_addition import Model
+
+    return Model(p.P, p.N, sigma2, p.sigma_a2, p.gamma)
+
+
+def _modular_at(p) -> tuple[str, float, float]:
+    from phasegrok.theory.modular_addition import solve
+
+    model = _modular_model(p, p.sigma2)
+    found = solve(model)
+    return found.phase, model.units * found.droplet, found.barrier
+
+
+def _modular_lines(p, highest: float, decades: float) -> dict[str, tuple[float, str]]:
+    from phasegrok.theory.modular_addition import closed_forms, transition_lines
+
+    found = transition_lines(_modular_model(p, highest), decades, 12, _TOLERANCE)
+    result = {name: (value, text) for (name, value), text in zip(found._asdict().items(), _TEXTS)}
+    limit = closed_forms(p.P, p.N, p.sigma_a2, p.gamma)
+    result["limit_I"] = limit.sigma2_I, "P to infinity: GMFL-I begins"
+    result["limit_II"] = limit.sigma2_II, "P to infinity: GMFL-II begins"
+    return result
+
+
+_THEORIES = {"two-layer-cubic": Theory(_cubic_at, _cubic_lines),
+             "two-layer-modular": Theory(_modular_at, _modular_lines)}
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -140,7 +167,7 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
     shape = len(values), len(s.sigma2_values)
     measured = _measured(runs, shape)
     group = Group(attributes={"parameter": s.parameter or "", "phases": list(PHASES),
-                              "theory": _THEORY if theory else "none"})
+                              "theory": "yes" if theory else "no"})
     dims = ("value", "sigma2")
     group.add("value", np.array(values), "value", "1", f"{s.parameter or 'no parameter'}")
     group.add("sigma2", np.array(s.sigma2_values), "sigma2", "1", "variance of the likelihood")
@@ -176,14 +203,15 @@ def _measured(runs, shape) -> dict[str, tuple[np.ndarray, str, str]]:
     from phasegrok.thermodynamics.unit_potential import equilibrated
 
     potentials = [run["effective_potential"] for run in runs]
-    label = [PHASES.index(str(g.attributes["phase"])) if equilibrated(g) else len(PHASES) - 1
-             for g in potentials]
+    chains = [run["chains"] for run in runs]
+    label = [PHASES.index(str(g.attributes["phase"]))
+             if equilibrated(g) and np.nanmax(c["r_hat"]) < _LARGEST_R_HAT else len(PHASES) - 1
+             for g, c in zip(potentials, chains)]
     result = {"phase": (np.array(label).reshape(shape), "1", "index into the attribute phases")}
     for name in ("barrier", "barrier_err", "well", "droplets", "droplets_err"):
         first = potentials[0].variables[name]
         values = np.array([float(g[name]) for g in potentials]).reshape(shape)
         result[name] = values, first.units, first.long_name
-    chains = [run["chains"] for run in runs]
     for name in ("train_loss", "test_loss"):
         first = chains[0].variables[name]
         for key, text in ((name, first.long_name), (f"{name}_err", f"error of {first.long_name}")):

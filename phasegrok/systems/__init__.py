@@ -24,6 +24,7 @@ KINDS = {
     "east": "phasegrok.systems.east:Parameters",
     "ising-perceptron": "phasegrok.systems.perceptron:Parameters",
     "two-layer-cubic": "phasegrok.systems.two_layer:Parameters",
+    "two-layer-modular": "phasegrok.systems.two_layer_modular:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
@@ -43,6 +44,7 @@ FAMILY = {
     "east": "discrete",
     "ising-perceptron": "discrete",
     "two-layer-cubic": "continuous",
+    "two-layer-modular": "continuous",
     "modular-transformer": "network",
     "overdamped-1d": "overdamped",
 }

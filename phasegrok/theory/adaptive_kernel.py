@@ -376,7 +376,7 @@ def _solution(model: Model, kappa, beta, Phi, s, log_p) -> Solution:
     s_mean = (np.exp(log_p - log_p_Phi[:, None]) * s).sum(axis=1)
     potential = math.log(Phi[1] - Phi[0]) - log_p_Phi
     potential[1:] += math.log(2.0)  # both signs of Phi
-    wells, barrier, depth, top = _wells(Phi, potential)
+    wells, barrier, depth, top = wells_of(Phi, potential)
     droplet = float(np.sum(p[Phi > top])) if math.isfinite(top) else math.nan
     if wells[0] > 0.0 or (math.isfinite(top) and model.N * (1.0 - droplet) < 1.0):
         phase = "GMFL-II"
@@ -387,7 +387,7 @@ def _solution(model: Model, kappa, beta, Phi, s, log_p) -> Solution:
     return Solution(kappa * beta, both, V, s_both, wells, barrier, depth, droplet, phase, kappa)
 
 
-def _wells(Phi, potential) -> tuple[np.ndarray, float, float, float]:
+def wells_of(Phi, potential) -> tuple[np.ndarray, float, float, float]:
     """Minima at Phi >= 0, barrier and depth of the outer well from the centre, and the top."""
     inner = np.flatnonzero((potential[1:-1] < potential[:-2])
                            & (potential[1:-1] < potential[2:])) + 1
@@ -446,11 +446,11 @@ def transition_lines(model: Model, theory: str = "joint", decades: float = 3.0,
         return (two or found.wells[0] > 0.0, found.phase != "GFL",
                 two and found.depth < 0.0, found.phase == "GMFL-II")
 
-    return Lines(*(_first_change(lambda x, k=k: at(x)[k], np.log(scan), tolerance)
+    return Lines(*(first_change(lambda x, k=k: at(x)[k], np.log(scan), tolerance)
                    for k in range(4)))
 
 
-def _first_change(holds, x_k: np.ndarray, tolerance: float) -> float:
+def first_change(holds, x_k: np.ndarray, tolerance: float) -> float:
     """exp(x) at which ``holds`` first becomes true along ``x_k``; nan if it never does."""
     before = math.nan
     for x in x_k:

@@ -41,6 +41,34 @@ def _two_layer_cubic(d: int = 20, N: int = 60, kappa: float = 1e-3, epsilon: flo
     return rows
 
 
+def _two_layer_modular(P: int = 5, N: int = 400, sigma2: float = 0.002, sigma_a2: float = 5e-5,
+                       gamma: float = 0.5, lines: bool = False) -> Rows:
+    """Two-layer quadratic network on addition modulo P; lines=true adds those at this size."""
+    from phasegrok.theory import modular_addition as ma
+
+    limit = ma.closed_forms(P, N, sigma_a2, gamma)
+    rows: Rows = [("P to infinity: sigma2 at which GMFL-I begins", limit.sigma2_I, "1"),
+                  ("P to infinity: sigma2 at which GMFL-II begins", limit.sigma2_II, "1"),
+                  ("P to infinity: outer well Phi", limit.well, "1"),
+                  ("P to infinity: barrier at coexistence", limit.barrier, "nat")]
+    try:
+        model = ma.Model(P, N, sigma2, sigma_a2, gamma)
+        found = ma.solve(model)
+    except ArithmeticError as error:
+        return [*rows, ("at this P", str(error), "")]
+    rows += [("phase", found.phase, ""), ("residual a", found.residual, "1"),
+             ("outer well Phi", float(found.wells[-1]), "1"),
+             ("barrier from the centre", found.barrier, "nat"),
+             ("depth of the outer well over the centre", found.depth, "nat"),
+             ("units beyond the top", model.units * found.droplet, "units")]
+    if lines:
+        found_lines = ma.transition_lines(ma.Model(P, N, 3.0 * limit.sigma2_I, sigma_a2, gamma))
+        rows += [(f"sigma2: {text}", value, "1") for text, value in zip(
+            ("an outer well appears", "first droplet (GMFL-I)", "outer well as deep as the centre",
+             "no unit left in the centre (GMFL-II)"), found_lines)]
+    return rows
+
+
 def _ising_perceptron(temperature: float = 0.0) -> Rows:
     """Ising perceptron, N -> infinity: annealed, and replica-symmetric at T = 0."""
     from phasegrok.theory import gibbs_perceptron, perceptron
@@ -119,6 +147,7 @@ def _spherical_p_spin(p: int = 3) -> Rows:
 
 NAMES: dict[str, Callable[..., Rows]] = {
     "two-layer-cubic": _two_layer_cubic,
+    "two-layer-modular": _two_layer_modular,
     "ising-perceptron": _ising_perceptron,
     "spherical-perceptron": _spherical_perceptron,
     "ising-2d": _ising_2d,

@@ -13,7 +13,8 @@ _UNITS = {"train_loss": "mean squared error", "test_loss": "mean squared error"}
 _LONG = {
     "train_loss": "train loss", "test_loss": "test loss",
     "residual_1": "y - f on He_1", "residual_3": "y - f on He_3",
-    "outer_layer": "N <a^2> / sigma_a^2",
+    "outer_layer": "N <a^2> / sigma_a^2", "residual": "y - f over y",
+    "test_accuracy": "test accuracy",
 }
 
 
