@@ -8,7 +8,6 @@ from phasegrok.figures.common import COLOURS, GREY, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _MARKERS = (("o", COLOURS[0]), ("s", COLOURS[4]), ("^", COLOURS[1]), ("X", GREY))
-_STYLES = {"limit": (":", GREY)}
 _LINE_COLOURS = {"first_droplet": COLOURS[0], "last_centre": COLOURS[1],
                  "equal_depth": COLOURS[2], "outer_well": COLOURS[3]}
 
@@ -84,8 +83,13 @@ def draw(run: RunFile):
             empty(axis, "one well everywhere")
             continue
         axis.set(xlabel=r"$\sigma^2$", ylabel=text, xscale="log")
-    if np.any(group["droplets"] > 0.0):
+        _plain_ticks(axis.xaxis)
+    known = group["droplets"][group["droplets"] > 0.0]
+    if len(known) and known.max() > 10.0 * known.min():
         droplets.set_yscale("log")
+    elif len(known):
+        droplets.set_ylim(0.0, 1.2 * known.max())
+    if len(known):
         droplets.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
     if not plane and "neuron_lines" in run:
         for name in _names(run["neuron_lines"]):
@@ -102,13 +106,23 @@ def draw(run: RunFile):
     return figure
 
 
+def _plain_ticks(axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5 with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _plane(axis, run: RunFile, group: Group) -> None:
     if "neuron_lines" in run:
         found = run["neuron_lines"]
         for name in _names(found):
             limit = name.startswith("limit_")
             colour = GREY if limit else _LINE_COLOURS.get(name, "k")
-            style = ":" if name == "limit_coexistence" else ("-." if limit else "-")
+            style = {"limit_coexistence": ":", "limit_centre_spinodal": "-.", "outer_well": "--"
+                     }.get(name, "-")
             if np.isfinite(found[name]).any():
                 axis.plot(found[name], found["line_value"], style, color=colour, linewidth=1.0,
                           label=found.variables[name].long_name.removeprefix("sigma^2: "))
@@ -120,10 +134,17 @@ def _plane(axis, run: RunFile, group: Group) -> None:
             axis.plot(group["sigma2"][s], group["value"][v], marker, color=colour, markersize=5,
                       label=f"Langevin: {phase}", zorder=3)
     name = str(group.attributes["parameter"])
+    highest = 1.5 * group["sigma2"].max()
+    if "neuron_lines" in run:
+        found = run["neuron_lines"]
+        highest = max([highest, *(1.2 * np.nanmax(found[key]) for key in _names(found)
+                                  if np.isfinite(found[key]).any())])
     axis.set(xlabel=r"$\sigma^2$", ylabel=r"$\epsilon$" if name == "epsilon" else name,
-             xscale="log", xlim=(group["sigma2"].min() / 1.6, group["sigma2"].max() * 1.6))
+             xscale="log", xlim=(group["sigma2"].min() / 1.5, highest))
+    _plain_ticks(axis.xaxis)
     if name in ("n", "d", "N", "P"):
         axis.set_yscale("log")
+        _plain_ticks(axis.yaxis)
     axis.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
 
 

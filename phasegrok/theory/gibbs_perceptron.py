@@ -1,4 +1,4 @@
-r"""Perceptrons that learn from a perceptron at T = 0: replica-symmetric theory of Gibbs learning.
+r"""Perceptrons that learn from a perceptron: replica-symmetric theory of Gibbs learning.
 
 A student is drawn from all that classify alpha N random patterns as the teacher does.  Teacher and
 student have one law, so their overlap R is that of two students (Nishimori), and replica symmetry
@@ -21,6 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
+_PERFECT = 0.9999  # an overlap beyond which the iteration runs away to R = 1
+_MOST_ROUNDS = 20_000
+_HOT = 100.0
 _T = np.linspace(-14.0, 14.0, 5601)
 _WEIGHT = np.exp(-0.5 * _T**2) / math.sqrt(2.0 * math.pi) * (_T[1] - _T[0])
 
@@ -101,3 +104,117 @@ def ising_spinodal_field() -> float:
 def ising_spinodal() -> Point:
     """Where the poorly generalising state ends: alpha = 1.493 (Gyorgyi 1990)."""
     return ising(ising_spinodal_field())
+
+
+# --- Ising weights at T > 0 -----------------------------------------------------------------------
+
+
+class Thermal(NamedTuple):
+    """A solution at T > 0: overlaps of student and teacher and of two students, phi = ln Z/N."""
+
+    R: float
+    q: float
+    phi: float
+    energy: float
+
+
+def _pattern_slopes(q: float, R: float, beta: float) -> tuple[float, float, float, float]:
+    """E(q, R), its derivatives by q, R and beta, of the pattern term at T > 0."""
+    cost, rest = -math.expm1(-beta), math.exp(-beta)
+    gamma = R / math.sqrt(q - R * R)
+    ratio = math.sqrt(q / (1.0 - q))
+    x = ratio * _T
+    H = special.ndtr(-x)
+    inside = rest + cost * H
+    g = np.log(inside)
+    slope = -cost * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi) / inside
+    teacher = special.ndtr(-gamma * _T)
+    value = 2.0 * float(_WEIGHT @ (teacher * g))
+    density = np.exp(-0.5 * (gamma * _T) ** 2) / math.sqrt(2.0 * math.pi)
+    # by parts in t: int Dt t n(gamma t) g = ratio (q - R^2)/q int Dt n(gamma t) g'
+    by_R = -2.0 / math.sqrt(q - R * R) * ratio * float(_WEIGHT @ (density * slope))
+    by_q = (-R / (2.0 * q) * by_R + float(_WEIGHT @ (teacher * slope * _T))
+            / (math.sqrt(q) * (1.0 - q) ** 1.5))
+    by_beta = 2.0 * float(_WEIGHT @ (teacher * (rest * (H - 1.0)) / inside))
+    return value, by_q, by_R, by_beta
+
+
+def ising_thermal(alpha: float, temperature: float, start: float = 0.0) -> Thermal | None:
+    r"""The poorly generalising state of Ising weights at T > 0, replica-symmetric.
+
+    .. math:: \varphi = -\tfrac{\hat q}{2}(1 - q) - R\hat R
+              + \int Dz \ln 2\cosh(\sqrt{\hat q}z + \hat R)
+              + 2\alpha\int Dt\, H(\gamma t)\ln[e^{-\beta} + (1 - e^{-\beta})H(\rho t)]
+
+    with :math:`\gamma = R/\sqrt{q - R^2}`, :math:`\rho = \sqrt{q/(1 - q)}` (Seung, Sompolinsky and
+    Tishby, Phys. Rev. A 45 (1992) 6056, sec. V).  T is conjugate to the number of misclassified
+    patterns, energy is that per weight.  Perfect generalisation, R = q = 1, has phi = 0.
+
+    Parameters
+    ----------
+    alpha, temperature : float
+        Patterns a weight; T > 0.
+    start : float
+        R at which the iteration begins.
+
+    Returns
+    -------
+    Thermal or None
+        None where there is no such state, beyond its spinodal.
+
+    Raises
+    ------
+    ValueError
+        If alpha or the temperature is not positive.
+    """
+    if not (alpha > 0.0 and temperature > 0.0):
+        raise ValueError("alpha > 0 and temperature > 0 are required")
+    beta = 1.0 / temperature
+    R, q = max(start, 1e-3), max(start, 2e-3)
+    before = math.inf
+    for _ in range(_MOST_ROUNDS):
+        _, by_q, by_R, _ = _pattern_slopes(q, R, beta)
+        q_hat, R_hat = max(0.0, -2.0 * alpha * by_q), alpha * by_R
+        field = np.tanh(math.sqrt(q_hat) * _T + R_hat)
+        new_R, new_q = float(_WEIGHT @ field), float(_WEIGHT @ (field * field))
+        if new_R > _PERFECT:
+            return None
+        # two damped directions: the slow one, along the branch, sets the pace
+        R, q = new_R, max(new_q, new_R * new_R * (1.0 + 1e-9))
+        change = abs(R - before)
+        before = R
+        if change < 1e-12:
+            break
+    value, by_q, by_R, by_beta = _pattern_slopes(q, R, beta)
+    q_hat, R_hat = max(0.0, -2.0 * alpha * by_q), alpha * by_R
+    field = math.sqrt(q_hat) * _T + R_hat
+    phi = (-0.5 * q_hat * (1.0 - q) - R * R_hat + float(_WEIGHT @ np.logaddexp(field, -field))
+           + alpha * value)
+    return Thermal(R, q, phi, -alpha * by_beta)
+
+
+def ising_thermal_transition(temperature: float) -> float:
+    """alpha at which the poor state at T > 0 has the free energy of perfect generalisation.
+
+    nan where the poor state ends, or joins the other, before that.
+    """
+    if temperature > _HOT:
+        raise ValueError(f"temperature <= {_HOT:g} is required")
+
+    def phi(alpha):
+        found = ising_thermal(alpha, temperature)
+        return -1.0 if found is None else found.phi
+
+    return float(optimize.brentq(phi, 0.05, 40.0 * (1.0 + temperature), xtol=1e-7))
+
+
+def ising_thermal_spinodal(temperature: float) -> float:
+    """alpha beyond which there is no poor state at T > 0, to 1e-4."""
+    low, high = 0.05, 40.0 * (1.0 + temperature)
+    while high - low > 1e-4 * low:
+        middle = 0.5 * (low + high)
+        if ising_thermal(middle, temperature) is None:
+            high = middle
+        else:
+            low = middle
+    return 0.5 * (low + high)
