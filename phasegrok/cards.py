@@ -254,6 +254,29 @@ class NeuronDiagram(_Section):
         return values
 
 
+class LearningCurve(_Section):
+    """Settings of the learning curve of a perceptron, over samples of teacher and patterns."""
+
+    alphas: list[float] = Field(min_length=1, description="patterns a weight, ascending")
+    sizes: list[int] = Field(min_length=1, description="weights N, odd for Ising weights")
+    samples: int = Field(40, ge=2, le=100_000, description="at each size and alpha")
+    sweeps: int = Field(ge=100, description="of each walker of a landscape (Ising weights), or "
+                        "N moves of each chain (spherical weights)")
+    walkers: int = Field(4, ge=2, le=1024, description="of a landscape")
+    large: int = Field(0, ge=0, description="N of the quenches from a random start and from the "
+                       "teacher; 0: none")
+    large_samples: int = Field(16, ge=2, description="samples of these")
+    temperature: float = Field(0.5, gt=0.0, description="T of the quenches")
+    quench_sweeps: int = Field(4096, ge=8, description="sweeps of the quenches")
+
+    @field_validator("alphas", "sizes")
+    @classmethod
+    def _ascend(cls, values: list) -> list:
+        if sorted(set(values)) != values or values[0] <= 0:
+            raise ValueError("give positive values, each once, ascending")
+        return values
+
+
 class Training(_Section):
     """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
@@ -303,7 +326,8 @@ class CardModel(_Section):
     kind: str
     reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
     units: str = "reduced, k_B = 1"
-    family: Literal["discrete", "continuous", "network", "overdamped"] | None = None
+    family: Literal["discrete", "continuous", "network", "overdamped",
+                    "constrained"] | None = None
     control: str | None = Field(None, description="the verdict that is known, for a control")
     code: str | None = Field(None, description="file.py:Class of the user's own system")
     parameters: dict[str, Any]
@@ -318,6 +342,7 @@ class CardModel(_Section):
     relaxation: Relaxation | None = None
     langevin: Langevin | None = None
     neuron_diagram: NeuronDiagram | None = None
+    learning_curve: LearningCurve | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
@@ -335,6 +360,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "relaxation": Relaxation,
     "langevin": Langevin,
     "neuron_diagram": NeuronDiagram,
+    "learning_curve": LearningCurve,
     "training": Training,
     "waiting_times": WaitingTimes,
 }
@@ -358,7 +384,7 @@ class Card:
 
     @property
     def family(self) -> str:
-        """"discrete", "continuous", "network" or "overdamped": which protocols fit."""
+        """Which protocols fit: "discrete", "continuous", "network", "overdamped", "constrained"."""
         return self.model.family or systems.FAMILY.get(self.model.kind, "discrete")
 
     @property

@@ -126,9 +126,11 @@ def add_theories(group: Group, theories: list[TheoryOfUnit]) -> None:
             V = -np.log(density.mean(axis=1))
         V[~np.isfinite(V)] = np.nan
         distance = (V - group["potential"])[known & np.isfinite(V)]
+        rms, worst = math.nan, math.nan
+        if len(distance):
+            rms, worst = math.sqrt(float(np.mean(distance**2))), float(np.max(np.abs(distance)))
         rows.append([V, np.interp(phi, found.Phi, found.second), found.barrier, found.well,
-                     found.droplets, math.sqrt(float(np.mean(distance**2))),
-                     float(np.max(np.abs(distance)))])
+                     found.droplets, rms, worst])
         group.attributes[f"phase_{found.name}"] = found.phase
     columns = [np.array(column, float) for column in zip(*rows)]
     group.add("theory", np.array([t.name for t in theories]), "theory", "1", "which theory")

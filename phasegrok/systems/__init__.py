@@ -4,7 +4,7 @@
 ``module:class`` and imported when a card asks for it.  ``FAMILY`` says which protocols fit: a
 "discrete" system has single-site moves, a "continuous" one a
 Gaussian latent and a gradient, a "network" a loss and a gradient, an "overdamped" system
-a force.
+a force, a "constrained" one a region in which all states weigh the same.
 """
 
 import importlib
@@ -23,6 +23,7 @@ KINDS = {
     "p-spin": "phasegrok.systems.fully_connected:ThreeSpinParameters",
     "east": "phasegrok.systems.east:Parameters",
     "ising-perceptron": "phasegrok.systems.perceptron:Parameters",
+    "spherical-perceptron": "phasegrok.systems.spherical_perceptron:Parameters",
     "two-layer-cubic": "phasegrok.systems.two_layer:Parameters",
     "two-layer-modular": "phasegrok.systems.two_layer_modular:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
@@ -43,6 +44,7 @@ FAMILY = {
     "p-spin": "discrete",
     "east": "discrete",
     "ising-perceptron": "discrete",
+    "spherical-perceptron": "constrained",
     "two-layer-cubic": "continuous",
     "two-layer-modular": "continuous",
     "modular-transformer": "network",

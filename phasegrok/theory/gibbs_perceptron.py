@@ -106,6 +106,29 @@ def ising_spinodal() -> Point:
     return ising(ising_spinodal_field())
 
 
+def ising_at(alpha: float) -> Point | None:
+    """The poorly generalising state of Ising weights at alpha; None beyond its spinodal."""
+    top = ising_spinodal_field()
+    if not 0.0 < alpha < ising(top).alpha:
+        return None
+    return ising(float(optimize.brentq(lambda r: ising(r).alpha - alpha, 1e-9, top, xtol=1e-12)))
+
+
+def spherical_at(alpha: float) -> Point:
+    """Spherical weights at alpha.
+
+    Raises
+    ------
+    ValueError
+        If alpha is not positive, or so large that 1 - R is below 1e-9.
+    """
+    if not 0.0 < alpha < spherical(1.0 - 1e-9).alpha:
+        raise ValueError(f"alpha = {alpha:g} is out of range")
+    found = optimize.brentq(lambda x: spherical(1.0 - math.exp(x)).alpha - alpha,
+                            math.log(1e-9), -1e-12, xtol=1e-13)
+    return spherical(1.0 - math.exp(float(found)))
+
+
 # --- Ising weights at T > 0 -----------------------------------------------------------------------
 
 
