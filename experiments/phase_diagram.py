@@ -9,7 +9,9 @@ Draws the plane with exact lines where they are known: Ising (T, h), Blume-Capel
 
 On a continuous card (two-layer-cubic), the phases of neurons in the noise sigma^2 and one more
 parameter: Langevin chains at points, lines of theory over them (Rubin, Seroussi and Ringel, arXiv
-2310.03789, fig. 1).
+2310.03789, fig. 1).  On ising-perceptron, alpha = P/N and T at which good and poor students
+coexist, over samples, with the replica-symmetric lines (Seung, Sompolinsky and Tishby, Phys. Rev. A
+45 (1992) 6056).
 """
 
 from dataclasses import dataclass
@@ -54,10 +56,23 @@ def neurons(job: Job) -> None:
     job.finish(neuron_diagram.groups(job.card, runs))
 
 
+def perceptron(job: Job) -> None:
+    """Landscapes of many samples of the Ising perceptron at several alpha = P/N."""
+    from phasegrok.protocols import learning_curve
+    from phasegrok.scan import Point, map_points
+
+    points = [Point(*point) for point in learning_curve.points(job.card)]
+    found = learning_curve.groups(job.card, map_points(job, learning_curve.measure, points), [])
+    job.finish({"perceptron_phases": found["learning_curve"], "theory": found["theory"]})
+
+
 def run(job: Job) -> None:
     """Scan the card's values, then refine where first-order transitions end."""
     if job.card.family == "continuous":
         neurons(job)
+        return
+    if job.card.model.kind == "ising-perceptron" and not job.card.model.phase_diagram:
+        perceptron(job)
         return
     from phasegrok.protocols import (
         phase_diagram_columns,

@@ -13,6 +13,7 @@ import numpy as np
 from phasegrok.figures import (
     finite_size,
     landscapes,
+    learning,
     networks,
     neuron_phases,
     neurons,
@@ -38,7 +39,16 @@ _LINES = {
 }
 """What is printed of each group, in this order."""
 
+_SCANS = {
+    "neuron_phases": neuron_phases.lines,
+    "learning_curve": learning.lines,
+    "perceptron_phases": learning.plane_lines,
+}
+"""What is printed of groups for which the whole file is needed."""
+
 _FIGURES = {
+    "learning_curve": learning.draw,
+    "perceptron_phases": learning.plane,
     "neuron_phases": neuron_phases.draw,
     "chains": neurons.draw,
     "finite_size": finite_size.draw,
@@ -64,8 +74,7 @@ def summary(run: RunFile, path: Path) -> str:
         shown.remove("thermodynamics")
     lines = _LINES | ({"effective_potential": neurons.potential_lines} if "chains" in run else {})
     parts += [lines[name](run[name]) for name in shown]
-    if "neuron_phases" in run:
-        parts.append(neuron_phases.lines(run))
+    parts += [text(run) for name, text in _SCANS.items() if name in run]
     if "finite_size" in run:
         parts.append(finite_size.lines(run))
     if "relaxation" in run:

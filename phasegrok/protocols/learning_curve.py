@@ -1,0 +1,361 @@
+"""Learning curves of perceptrons: landscapes or version spaces of many samples, beside theory."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from phasegrok.cards import Card, InputError, LearningCurve
+from phasegrok.protocols import _known_kind, relaxation, wang_landau
+from phasegrok.runfile import Group
+
+_BETWEEN = 0.85  # overlap between the poor state and the good one
+_COLDEST, _HOTTEST = 0.02, 20.0  # between these a coexistence is looked for
+_STARTS = {"random": None, "teacher": 1.0}
+_BOOTSTRAPS = 400
+
+
+def settings(card: Card) -> LearningCurve:
+    """The card's [learning_curve].
+
+    Raises
+    ------
+    InputError
+        If it has none, or is no perceptron.
+    """
+    if card.model.learning_curve is None:
+        raise InputError(f"{card.name}: a learning curve needs [learning_curve] on the card")
+    if _known_kind(card) not in ("ising-perceptron", "spherical-perceptron"):
+        raise InputError(f"{card.name}: a learning curve is that of a perceptron")
+    return card.model.learning_curve
+
+
+def is_ising(card: Card) -> bool:
+    """Whether the weights are +-1."""
+    return _known_kind(card) == "ising-perceptron"
+
+
+def _point(card: Card, size: int, alpha: float, **more) -> Card:
+    changes = {"parameters.N": size, "parameters.P": max(1, round(alpha * size))}
+    return card.changed(changes | {key.replace("__", "."): v for key, v in more.items()})
+
+
+def points(card: Card) -> list[tuple[str, Card]]:
+    """Name and card of every size and alpha, the samples of which are one point."""
+    s = settings(card)
+    return [(f"N={size},alpha={alpha:g}", _point(card, size, alpha))
+            for size in s.sizes for alpha in s.alphas]
+
+
+def quenches(card: Card) -> list[tuple[str, Card]]:
+    """Name and card of the quenches at the large size, from both starts."""
+    s = settings(card)
+    if not s.large or not is_ising(card):
+        return []
+    result = []
+    for alpha in s.alphas:
+        for name, start in _STARTS.items():
+            more: dict[str, Any] = {"relaxation__temperature": s.temperature,
+                                    "relaxation__sweeps": s.quench_sweeps,
+                                    "relaxation__replicas": 4}
+            if start is not None:
+                more["relaxation__start"] = start
+            result.append((f"N={s.large},alpha={alpha:g},{name}",
+                           _point(card, s.large, alpha, **more)))
+    return result
+
+
+def measure(job) -> None:
+    """All samples of one size and alpha."""
+    s = job.card.model.learning_curve
+    if is_ising(job.card):
+        protocol: Any = Landscapes(job.card, s.samples, s.sweeps, s.walkers)
+    else:
+        from phasegrok.dynamics.version_space import VersionSpace
+
+        systems = tuple(job.card.build(arrays) for arrays in job.card.samples(s.samples))
+        protocol = VersionSpace(systems, s.sweeps)
+    job.finish(protocol.result(job.drive(protocol, job.path.stem)))
+
+
+def measure_quench(job) -> None:
+    """One alpha and start at the large size."""
+    protocol = relaxation(job.card, samples=job.card.model.learning_curve.large_samples)
+    job.finish(protocol.result(job.drive(protocol, job.path.stem)))
+
+
+# --- landscapes -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class LandscapesState:
+    """What is known of each sample."""
+
+    log_g: np.ndarray  # (S, P + 1, N + 1), of (E, R ascending)
+    complete: np.ndarray  # (S,)
+    seed: int
+    samples: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Landscapes:
+    """Protocol: ln g(E, R) of samples of the Ising perceptron, one after the other.
+
+    Parameters
+    ----------
+    card : Card
+        Of one size and alpha.
+    samples, sweeps, walkers : int
+        Samples, and sweeps and number of walkers for each.
+    """
+
+    card: Card
+    samples: int
+    sweeps: int
+    walkers: int
+    unit: str = dataclasses.field(default="samples", init=False)
+
+    def total(self) -> int:
+        """Samples."""
+        return self.samples
+
+    def done(self, state: LandscapesState) -> int:
+        """Samples that are finished."""
+        return state.samples
+
+    def memory(self) -> int:
+        """Bytes of the state, and as much again for its checkpoint."""
+        p = self.card.parameters
+        return 16 * self.samples * (p.N + 1) * (p.P + 1)
+
+    def init(self, seed: int) -> LandscapesState:
+        """Nothing known."""
+        p = self.card.parameters
+        return LandscapesState(np.full((self.samples, p.P + 1, p.N + 1), -np.inf),
+                               np.zeros(self.samples, bool), seed, 0)
+
+    def restore(self, saved: dict[str, Any]) -> LandscapesState:
+        """The state of a checkpoint."""
+        return LandscapesState(**saved)
+
+    def advance(self, state: LandscapesState, n: int) -> None:
+        """Sample the landscape of ``n`` more samples."""
+        drawn = self.card.samples(self.samples)
+        for k in range(state.samples, min(self.samples, state.samples + n)):
+            sampler = wang_landau(dataclasses.replace(self.card, arrays=drawn[k]), self.sweeps,
+                                  self.walkers, joint=True)
+            inner = sampler.init(state.seed + k)
+            while sampler.done(inner) < sampler.total():
+                sampler.advance(inner, sampler.total())
+            density = sampler.result(inner)["density_of_states"]
+            log_g = np.nan_to_num(density["log_g"], nan=-np.inf)
+            energy = np.rint(density["energy"]).astype(int)
+            state.log_g[k][energy] = log_g
+            state.complete[k] = bool(density.attributes["complete"])
+            state.samples = k + 1
+
+    def status(self, state: LandscapesState) -> str:
+        """How many landscapes are complete."""
+        return f"{int(state.complete.sum())} of {state.samples} landscapes complete"
+
+    def result(self, state: LandscapesState) -> dict[str, Group]:
+        """Group ``landscapes``: ln g, Gibbs averages at T = 0, coexistence, of each sample."""
+        n, N = state.samples, self.card.parameters.N
+        if n < 2:
+            return {}
+        group = Group()
+        R = 1.0 - 2.0 * np.arange(N, -1, -1) / N
+        log_g = state.log_g[:n]
+        group.add("sample", np.arange(n), "sample", "1", "teacher and patterns")
+        group.add("energy", np.arange(log_g.shape[1]), "energy", "1", "misclassified patterns")
+        group.add("order_parameter", R, "order_parameter", "1", "R")
+        group.add("log_g", log_g, ("sample", "energy", "order_parameter"), "nat",
+                  "ln of the number of students, -inf where none was seen")
+        group.add("complete", state.complete[:n], "sample", "1", "whether ln g is to be believed")
+        for name, (values, unit, text) in gibbs(log_g, R).items():
+            group.add(name, values, "sample", unit, text)
+        return {"landscapes": group}
+
+
+def gibbs(log_g_seo: np.ndarray, R: np.ndarray) -> dict[str, tuple[np.ndarray, str, str]]:
+    """Gibbs averages at T = 0 and the temperature of coexistence, of every sample.
+
+    Coexistence is where students with R > 0.85 and the others weigh the same; NaN where there is no
+    such T between 0.02 and 20.
+
+    Parameters
+    ----------
+    log_g_seo : ndarray, shape (S, P + 1, N + 1)
+        ln g(E, R).
+    R : ndarray, shape (N + 1,)
+        Overlaps.
+    """
+    right = log_g_seo[:, 0]
+    log_n = special.logsumexp(right, axis=1)
+    p = np.exp(right - log_n[:, None])
+    E = np.arange(log_g_seo.shape[1])[:, None]
+    good = R > _BETWEEN
+
+    def excess(log_T: float, log_g: np.ndarray) -> float:
+        weight = log_g - E * math.exp(-log_T)
+        return float(special.logsumexp(weight[:, good]) - special.logsumexp(weight[:, ~good]))
+
+    low, high = math.log(_COLDEST), math.log(_HOTTEST)
+    T = [math.exp(optimize.brentq(excess, low, high, args=(log_g,), xtol=1e-9))
+         if excess(low, log_g) > 0.0 > excess(high, log_g) else math.nan for log_g in log_g_seo]
+    return {
+        "entropy": (log_n / (len(R) - 1), "nat per weight", "of students without error"),
+        "overlap": (p @ R, "1", "<R> at T = 0"),
+        "error": (p @ np.arccos(np.clip(R, -1.0, 1.0)) / math.pi, "1",
+                  "generalisation error at T = 0, arccos(R)/pi"),
+        "coexistence": (np.array(T), "energy", "T at which R > 0.85 weighs as much as the rest"),
+    }
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def _mean(x: np.ndarray) -> tuple[float, float]:
+    x = np.asarray(x, float)
+    return float(x.mean()), float(x.std(ddof=1) / math.sqrt(len(x)))
+
+
+def _annealed(log_g_seo: np.ndarray, R: np.ndarray) -> list[tuple[float, float]]:
+    """Entropy and error of the mean of g over samples, at T = 0, with bootstrap errors."""
+    N = len(R) - 1
+    angle = np.arccos(np.clip(R, -1.0, 1.0)) / math.pi
+    right = np.exp(log_g_seo[:, 0])
+
+    def both(g):
+        return np.array([math.log(g.sum()) / N, (g @ angle) / g.sum()])
+
+    rng = np.random.default_rng(1)
+    again = [both(right[rng.integers(0, len(right), len(right))].mean(axis=0))
+             for _ in range(_BOOTSTRAPS)]
+    return list(zip(both(right.mean(axis=0)), np.std(again, axis=0)))
+
+
+def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:
+    """Group ``learning_curve``: means over samples against N and alpha, theory beside them.
+
+    Parameters
+    ----------
+    card : Card
+        Of the scan.
+    runs, quenched : list of RunFile
+        In the order of :func:`points` and :func:`quenches`.
+    """
+    s, ising = settings(card), is_ising(card)
+    group = Group(attributes={"weights": "Ising" if ising else "spherical", "samples": s.samples,
+                              "large": s.large if quenched else 0, "temperature": s.temperature})
+    group.add("size", np.array(s.sizes), "size", "1", "weights N")
+    alpha_sa = np.array([round(a * N) / N for N in s.sizes for a in s.alphas]).reshape(
+        len(s.sizes), -1)
+    group.add("alpha", np.array(s.alphas), "alpha", "patterns a weight", "as asked for")
+    rows = [_ising_row(run) if ising else _spherical_row(run) for run in runs]
+    dims = ("size", "alpha")
+    group.add("alpha_drawn", alpha_sa, dims, "patterns a weight", "P/N")
+    for name, (_, unit, text) in rows[0].items():
+        values = np.array([row[name][0] for row in rows]).reshape(*alpha_sa.shape, -1)
+        group.add(name, values[..., 0], dims, unit, text)
+        if values.shape[2] == 2:
+            group.add(f"{name}_err", values[..., 1], dims, unit, f"error of {text}, over samples")
+    if quenched:
+        _add_quenches(group, quenched)
+    return {"learning_curve": group, "theory": _theory(card)}
+
+
+def _ising_row(run) -> dict[str, tuple]:
+    g = run["landscapes"]
+    annealed = _annealed(g["log_g"], g["order_parameter"])
+    T = g["coexistence"]
+    found = np.isfinite(T)
+    return {
+        "error": (_mean(g["error"]), "1", "generalisation error at T = 0, typical"),
+        "overlap": (_mean(g["overlap"]), "1", "<R> at T = 0, typical"),
+        "entropy": (_mean(g["entropy"]), "nat per weight", "of students without error, typical"),
+        "annealed_error": (annealed[1], "1", "generalisation error at T = 0, annealed"),
+        "annealed_entropy": (annealed[0], "nat per weight", "at T = 0, annealed"),
+        "coexistence": (_mean(T[found]) if found.sum() > 1 else (math.nan, math.nan), "energy",
+                        "T at which R > 0.85 weighs as much as the rest, mean of the samples that "
+                        "have one"),
+        "coexisting": ((float(found.mean()),), "1", "fraction of samples that have one"),
+        "complete": ((float(np.mean(g["complete"])),), "1", "fraction of complete landscapes"),
+    }
+
+
+def _spherical_row(run) -> dict[str, tuple]:
+    g = run["version_space"]
+    z = (g["error"][:, 0] - g["error"][:, 1]) / np.hypot(*g["error_err"].T)
+    return {
+        "error": (_mean(g["error"].mean(axis=1)), "1", "generalisation error at T = 0"),
+        "overlap": (_mean(g["overlap"].mean(axis=1)), "1", "<R> at T = 0"),
+        "agreement": ((float(np.sqrt(np.nanmean(z**2))),), "1",
+                      "rms difference of the two starts, in its errors"),
+    }
+
+
+def _add_quenches(group: Group, quenched: list) -> None:
+    """Overlap at the end of quenches from both starts, and after a tenth of their length."""
+    n = len(group["alpha"])
+    group.add("start", np.array(list(_STARTS)), "start", "1", "of the quench")
+    for name, share, text in (("quench_overlap", 1.0, "<R> at the end of a quench"),
+                              ("early_overlap", 0.1, "<R> after a tenth of it")):
+        values = np.empty((n, len(_STARTS), 2))
+        for k, run in enumerate(quenched):
+            g = run["relaxation"]
+            at = int(np.searchsorted(g["time"], share * g["time"][-1]))
+            values[divmod(k, len(_STARTS))] = g["order_parameter"][at], g["order_parameter_err"][at]
+        dims = ("alpha", "start")
+        group.add(name, values[..., 0], dims, "1", text)
+        group.add(f"{name}_err", values[..., 1], dims, "1", f"error of {text}, over samples")
+
+
+def _theory(card: Card) -> Group:
+    """Curves for N -> infinity on a fine grid of alpha, transitions and spinodals."""
+    from phasegrok.theory import gibbs_perceptron, perceptron
+
+    s = settings(card)
+    group = Group()
+    alpha = np.linspace(0.02, 1.1 * max(s.alphas), 120)
+    group.add("alpha", alpha, "alpha", "patterns a weight", "grid")
+    if not is_ising(card):
+        found = [gibbs_perceptron.spherical_at(float(a)) for a in alpha]
+        group.add("error", np.array([f.error for f in found]), "alpha", "1", "N to infinity")
+        group.add("overlap", np.array([f.R for f in found]), "alpha", "1", "N to infinity")
+        return group
+    poor = [gibbs_perceptron.ising_at(float(a)) for a in alpha]
+    for name, text in (("error", "of the poor state, replica-symmetric"),
+                       ("entropy", "of the poor state, replica-symmetric"),
+                       ("R", "of the poor state, replica-symmetric")):
+        group.add("overlap" if name == "R" else name,
+                  np.array([getattr(p, name) if p else math.nan for p in poor]), "alpha",
+                  "nat per weight" if name == "entropy" else "1", text)
+    R = np.linspace(-1.0, 1.0, 20001)
+    best = np.array([perceptron.annealed_entropy(R, float(a)).max() for a in alpha])
+    group.add("annealed_entropy", best, "alpha", "nat per weight", "largest annealed entropy")
+    group.add("transition", gibbs_perceptron.ising_transition().alpha, (), "patterns a weight",
+              "first-order transition at T = 0")
+    group.add("spinodal", gibbs_perceptron.ising_spinodal().alpha, (), "patterns a weight",
+              "end of the poor state at T = 0")
+    T = np.concatenate([[0.05, 0.1, 0.2], np.arange(0.3, 2.01, 0.1)])
+    group.add("line_temperature", T, "line_temperature", "energy", "T of the lines")
+    for name, function, text in (
+            ("line_transition", gibbs_perceptron.ising_thermal_transition,
+             "alpha of the transition, replica-symmetric"),
+            ("line_spinodal", gibbs_perceptron.ising_thermal_spinodal,
+             "alpha of the spinodal, replica-symmetric"),
+            ("line_annealed", lambda t: perceptron.annealed_transition(t)[0],
+             "alpha of the transition, annealed")):
+        group.add(name, np.array([function(float(t)) for t in T]), "line_temperature",
+                  "patterns a weight", text)
+    if s.large:
+        thermal = [gibbs_perceptron.ising_thermal(float(a), s.temperature) for a in alpha]
+        group.add("thermal_overlap", np.array([t.R if t else math.nan for t in thermal]), "alpha",
+                  "1", f"R of the poor state at T = {s.temperature:g}, replica-symmetric")
+        group.add("thermal_transition",
+                  gibbs_perceptron.ising_thermal_transition(s.temperature), (),
+                  "patterns a weight", f"transition at T = {s.temperature:g}")
+    return group
