@@ -266,7 +266,7 @@ class LearningCurve(_Section):
     large: int = Field(0, ge=0, description="N of the quenches from a random start and from the "
                        "teacher; 0: none")
     large_samples: int = Field(16, ge=2, description="samples of these")
-    temperature: float = Field(0.5, gt=0.0, description="T of the quenches")
+    quench_temperature: float = Field(0.5, gt=0.0, description="T of the quenches")
     quench_sweeps: int = Field(4096, ge=8, description="sweeps of the quenches")
 
     @field_validator("alphas", "sizes")

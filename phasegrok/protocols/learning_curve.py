@@ -57,7 +57,7 @@ def quenches(card: Card) -> list[tuple[str, Card]]:
     result = []
     for alpha in s.alphas:
         for name, start in _STARTS.items():
-            more: dict[str, Any] = {"relaxation__temperature": s.temperature,
+            more: dict[str, Any] = {"relaxation__temperature": s.quench_temperature,
                                     "relaxation__sweeps": s.quench_sweeps,
                                     "relaxation__replicas": 4}
             if start is not None:
@@ -249,7 +249,8 @@ def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:
     """
     s, ising = settings(card), is_ising(card)
     group = Group(attributes={"weights": "Ising" if ising else "spherical", "samples": s.samples,
-                              "large": s.large if quenched else 0, "temperature": s.temperature})
+                              "large": s.large if quenched else 0,
+                              "temperature": s.quench_temperature})
     group.add("size", np.array(s.sizes), "size", "1", "weights N")
     alpha_sa = np.array([round(a * N) / N for N in s.sizes for a in s.alphas]).reshape(
         len(s.sizes), -1)
@@ -352,10 +353,10 @@ def _theory(card: Card) -> Group:
         group.add(name, np.array([function(float(t)) for t in T]), "line_temperature",
                   "patterns a weight", text)
     if s.large:
-        thermal = [gibbs_perceptron.ising_thermal(float(a), s.temperature) for a in alpha]
+        thermal = [gibbs_perceptron.ising_thermal(float(a), s.quench_temperature) for a in alpha]
         group.add("thermal_overlap", np.array([t.R if t else math.nan for t in thermal]), "alpha",
-                  "1", f"R of the poor state at T = {s.temperature:g}, replica-symmetric")
+                  "1", f"R of the poor state at T = {s.quench_temperature:g}, replica-symmetric")
         group.add("thermal_transition",
-                  gibbs_perceptron.ising_thermal_transition(s.temperature), (),
-                  "patterns a weight", f"transition at T = {s.temperature:g}")
+                  gibbs_perceptron.ising_thermal_transition(s.quench_temperature), (),
+                  "patterns a weight", f"transition at T = {s.quench_temperature:g}")
     return group
