@@ -254,6 +254,28 @@ class NeuronDiagram(_Section):
         return values
 
 
+class Nucleation(_Section):
+    """Settings of first passages against size: clones, and chains below a wall, with [langevin]."""
+
+    sizes: list[int] = Field(min_length=1, description="input dimensions d, ascending; sigma_a2 "
+                             "grows in proportion, so that the drive u of a neuron stays")
+    wall: float = Field(gt=0.0, description="order parameter that no unit reaches in the "
+                        "preparation and in the chains that measure the barrier: beyond its top")
+    threshold: float = Field(gt=0.0, description="order parameter of a unit that is the event")
+    clones: int = Field(64, ge=2, le=2**16, description="clones of one state, at each size")
+    limit: int = Field(ge=1, description="steps after which a clone is censored")
+    preparation: int = Field(1000, ge=0, description="steps of the state that is cloned")
+    steps: int = Field(ge=1, description="steps of each chain below the wall")
+    equilibration: int = Field(ge=0, description="steps of these that are not measured")
+
+    @field_validator("sizes")
+    @classmethod
+    def _ascend(cls, values: list[int]) -> list[int]:
+        if sorted(set(values)) != values:
+            raise ValueError("give each once, ascending")
+        return values
+
+
 class LearningCurve(_Section):
     """Settings of the learning curve of a perceptron, over samples of teacher and patterns."""
 
@@ -342,6 +364,7 @@ class CardModel(_Section):
     relaxation: Relaxation | None = None
     langevin: Langevin | None = None
     neuron_diagram: NeuronDiagram | None = None
+    nucleation: Nucleation | None = None
     learning_curve: LearningCurve | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
@@ -360,6 +383,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "relaxation": Relaxation,
     "langevin": Langevin,
     "neuron_diagram": NeuronDiagram,
+    "nucleation": Nucleation,
     "learning_curve": LearningCurve,
     "training": Training,
     "waiting_times": WaitingTimes,

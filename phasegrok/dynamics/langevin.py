@@ -19,6 +19,9 @@ temperature is that which the system states.  With :math:`\eta` standard normal 
     kick by E/T, the exact rotation of (xi, v) by the angle h, half a kick; accepted with
     probability :math:`\min(1, e^{-\Delta(U + v^2/2)})`, and v is reversed where it is not.  No
     error of the step at all.
+
+With a wall, ghmc samples the same law restricted to states in which |order parameter| of every unit
+lies below it: steps beyond are rejected.
 """
 
 import dataclasses
@@ -36,6 +39,7 @@ INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")
 _EULER, _LEIMKUHLER, _BAOAB, _GHMC = range(4)
 _PER_BLOCK = 64  # records of which one histogram is kept
 _BINS = 256
+_DRAWS = 1000
 _VIRIAL, _KINETIC, _ACCEPTED, _STEPS = range(4)  # of State.checks
 
 
@@ -72,7 +76,18 @@ def _baoab(system, xi, v, slope, fresh, rng, h, friction, work):
 
 
 @kernel
-def _ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, friction, work):
+def largest_order(system, xi, work, order):
+    """Largest |order parameter| of a unit."""
+    units(system, xi, work, order)
+    most = 0.0
+    for k in range(order.shape[0]):
+        most = max(most, abs(order[k, 0]))
+    return most
+
+
+@kernel
+def ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, friction, wall, work,
+         order):
     """One step; returns E/T at its end and whether it was accepted."""
     fill_normal(rng, fresh)
     keep = math.exp(-friction * h)
@@ -94,7 +109,8 @@ def _ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, fricti
         v[k] -= 0.5 * h * slope[k]
         after += v[k] * v[k] + xi[k] * xi[k]
     change = proposed - energy + 0.5 * (after - before)
-    if change <= 0.0 or uniform(rng) < math.exp(-change):
+    accepted = change <= 0.0 or uniform(rng) < math.exp(-change)
+    if accepted and (wall == math.inf or largest_order(system, xi, work, order) < wall):
         return proposed, True
     for k in range(xi.shape[0]):
         xi[k], slope[k], v[k] = old_xi[k], old_slope[k], fresh[k]
@@ -120,7 +136,7 @@ def _record(system, xi, v, slope, work, order, series, counts, sums, largest, ch
 
 
 @kernel
-def _advance(system, scheme, h, friction, largest, every, equilibration, step, n_steps, xi, v,
+def _advance(system, scheme, h, friction, wall, largest, every, equilibration, step, n_steps, xi, v,
              noise, rng, series, counts, sums, checks, work, room, order):
     """Advance one chain by ``n_steps``; returns the step at which it broke off, or -1."""
     slope, fresh, old_xi, old_slope = room[0], room[1], room[2], room[3]
@@ -129,8 +145,8 @@ def _advance(system, scheme, h, friction, largest, every, equilibration, step, n
         if scheme == _BAOAB:
             energy = _baoab(system, xi, v, slope, fresh, rng, h, friction, work)
         elif scheme == _GHMC:
-            energy, accepted = _ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng,
-                                     h, friction, work)
+            energy, accepted = ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h,
+                                    friction, wall, work, order)
             checks[_ACCEPTED] += accepted
         else:
             _overdamped(scheme, xi, slope, noise, fresh, rng, h)
@@ -144,6 +160,24 @@ def _advance(system, scheme, h, friction, largest, every, equilibration, step, n
             _record(system, xi, v, slope, work, order, series[k], counts[k // _PER_BLOCK],
                     sums[k // _PER_BLOCK], largest, checks)
     return -1
+
+
+def prior_below(system, wall: float, rng: np.ndarray) -> np.ndarray:
+    """A draw of the latent from the prior in which no unit reaches ``wall``.
+
+    Raises
+    ------
+    ValueError
+        If there is none among a thousand draws.
+    """
+    xi, work = np.empty(system.n_coordinates), np.empty(system.work_size)
+    order = np.empty((system.n_units, 2))
+    for _ in range(_DRAWS):
+        fill_normal(rng, xi)
+        if largest_order(system, xi, work, order) < wall:
+            return xi
+    raise ValueError(f"the prior has units beyond the wall {wall:g} in each of {_DRAWS} draws: "
+                     "take a wall farther out")
 
 
 @dataclasses.dataclass
@@ -187,6 +221,9 @@ class Langevin:
         Order parameter at which the second half of the chains begins.
     largest : float
         Upper end of the histogram of |Phi|.
+    wall : float
+        Of ghmc: |order parameter| that no unit reaches.  All chains then begin at draws from the
+        prior below it.
     """
 
     system: Any
@@ -199,6 +236,7 @@ class Langevin:
     every: int
     aligned: float
     largest: float
+    wall: float = math.inf
     unit: str = dataclasses.field(default="steps", init=False)
 
     def total(self) -> int:
@@ -226,7 +264,9 @@ class Langevin:
         for k in range(r):
             for row in (xi[k], v[k], noise[k]):
                 fill_normal(rng[k], row)
-            if k >= (r + 1) // 2:
+            if math.isfinite(self.wall):
+                xi[k] = prior_below(self.system, self.wall, rng[k])
+            elif k >= (r + 1) // 2:
                 draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
                 xi[k] = self.system.aligned(self.aligned, draw)
         return self._grown({"xi": xi, "v": v, "noise": noise, "rng": rng, "steps": 0,
@@ -264,9 +304,9 @@ class Langevin:
             for k in groups[g]:
                 state.broken[k] = _advance(
                     self.system, INTEGRATORS.index(self.integrator), self.step, self.friction,
-                    self.largest, self.every, self.equilibration, state.steps, n, state.xi[k],
-                    state.v[k], state.noise[k], state.rng[k], state.series[k], state.counts[k],
-                    state.sums[k], state.checks[k], work, room, order)
+                    self.wall, self.largest, self.every, self.equilibration, state.steps, n,
+                    state.xi[k], state.v[k], state.noise[k], state.rng[k], state.series[k],
+                    state.counts[k], state.sums[k], state.checks[k], work, room, order)
 
         with single_threaded_blas():
             over_threads(run, len(groups))
@@ -294,6 +334,9 @@ class Langevin:
                       "every": self.every, "aligned_start": self.aligned,
                       "steps": state.steps, "broken_chains": int(np.sum(~whole))}
         begun = np.arange(self.chains) >= (self.chains + 1) // 2
+        if math.isfinite(self.wall):
+            attributes["wall"] = self.wall
+            begun[:] = False
         records = max(0, state.steps - self.equilibration) // self.every
         if not whole.any() or records < _PER_BLOCK:
             return {}

@@ -17,6 +17,7 @@ from phasegrok.figures import (
     networks,
     neuron_phases,
     neurons,
+    nucleation,
     phase_diagram,
     replicas,
     verdicts,
@@ -43,6 +44,7 @@ _SCANS = {
     "neuron_phases": neuron_phases.lines,
     "learning_curve": learning.lines,
     "perceptron_phases": learning.plane_lines,
+    "nucleation": nucleation.lines,
 }
 """What is printed of groups for which the whole file is needed."""
 
@@ -50,6 +52,7 @@ _FIGURES = {
     "learning_curve": learning.draw,
     "perceptron_phases": learning.plane,
     "neuron_phases": neuron_phases.draw,
+    "nucleation": nucleation.draw,
     "chains": neurons.draw,
     "finite_size": finite_size.draw,
     "effective_potential": landscapes.draw_potential,

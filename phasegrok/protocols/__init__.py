@@ -372,8 +372,18 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
 
     groups = protocol.result(state)
     group = groups["waiting_times"]
-    waits = analyse(group, _interval(card))
-    unit = protocol.unit
+    add_waiting_statistics(group, analyse(group, _interval(card)), protocol.unit)
+    group.attributes["time_unit"] = protocol.unit
+    size = getattr(protocol.system, "n_sites", None)
+    temperature = group.attributes["temperature"]
+    exact = exact_values(_known_kind(card), card.parameters, *_event_of(card), temperature, size)
+    for name, value in exact.items():
+        group.attributes[f"exact_{name}"] = value
+    return groups
+
+
+def add_waiting_statistics(group: Group, waits, unit: str) -> None:
+    """Mean, spread and shifted-exponential law of the times of a group, each with its error."""
     texts = {"tau": (unit, "mean waiting time"), "cv": ("1", "standard deviation / mean"),
              "lag": (unit, "lag of the shifted exponential"),
              "scale": (unit, "scale of the shifted exponential"),
@@ -385,13 +395,6 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
                   f"standard error of {name}: {how}")
     group.add("p_value", waits.p_value, (), "1",
               "goodness of the shifted exponential: parametric bootstrap of the KS distance")
-    group.attributes["time_unit"] = unit
-    size = getattr(protocol.system, "n_sites", None)
-    temperature = group.attributes["temperature"]
-    exact = exact_values(_known_kind(card), card.parameters, *_event_of(card), temperature, size)
-    for name, value in exact.items():
-        group.attributes[f"exact_{name}"] = value
-    return groups
 
 
 # --- the comparison of accounts -------------------------------------------------------------------

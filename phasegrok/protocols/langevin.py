@@ -72,11 +72,18 @@ class TheoryOfUnit:
     residuals: dict[str, tuple[float, str]]
 
 
-def _cubic(p) -> list[TheoryOfUnit]:
-    from phasegrok.theory.adaptive_kernel import THEORIES, Model, solve
+def cubic_model(p, kappa: float):
+    """Model of the adaptive-kernel theory for the parameters of a two-layer-cubic card."""
+    from phasegrok.theory.adaptive_kernel import Model
 
     n = p.n if p.inputs == "drawn" else math.inf
-    model = Model(p.d, p.N, p.sigma2 / p.n, p.epsilon, p.sigma_a2, p.sigma_w2, n)
+    return Model(p.d, p.N, kappa, p.epsilon, p.sigma_a2, p.sigma_w2, n)
+
+
+def _cubic(p) -> list[TheoryOfUnit]:
+    from phasegrok.theory.adaptive_kernel import THEORIES, solve
+
+    model = cubic_model(p, p.sigma2 / p.n)
     result = []
     for name in THEORIES:
         try:

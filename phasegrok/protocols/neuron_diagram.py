@@ -9,7 +9,7 @@ import numpy as np
 from phasegrok.cards import Card, InputError, NeuronDiagram
 from phasegrok.progress import Progress
 from phasegrok.protocols import _known_kind
-from phasegrok.protocols.langevin import langevin, langevin_groups
+from phasegrok.protocols.langevin import cubic_model, langevin, langevin_groups
 from phasegrok.runfile import Group
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", "not equilibrated")
@@ -91,24 +91,17 @@ class Theory:
     lines: Callable
 
 
-def _cubic_model(p, kappa: float):
-    from phasegrok.theory.adaptive_kernel import Model
-
-    n = p.n if p.inputs == "drawn" else math.inf
-    return Model(p.d, p.N, kappa, p.epsilon, p.sigma_a2, p.sigma_w2, n)
-
-
 def _cubic_at(p) -> tuple[str, float, float]:
     from phasegrok.theory.adaptive_kernel import solve
 
-    found = solve(_cubic_model(p, p.sigma2 / p.n), _THEORY)
+    found = solve(cubic_model(p, p.sigma2 / p.n), _THEORY)
     return found.phase, p.N * found.droplet, found.barrier
 
 
 def _cubic_lines(p, highest: float, decades: float) -> dict[str, tuple[float, str]]:
     from phasegrok.theory.adaptive_kernel import limit_lines, transition_lines
 
-    found = transition_lines(_cubic_model(p, highest / p.n), _THEORY, decades, 6, _TOLERANCE)
+    found = transition_lines(cubic_model(p, highest / p.n), _THEORY, decades, 6, _TOLERANCE)
     result = {name: (p.n * value, text)
               for (name, value), text in zip(found._asdict().items(), _TEXTS)}
     strength = p.sigma_a2 * p.N / p.d

@@ -1,5 +1,8 @@
 """Effective potential of one unit (neuron) from histograms of chains, and how far they agree."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from phasegrok.runfile import Group
@@ -174,6 +177,63 @@ def found_wells(counts_jb: np.ndarray, largest: float, n_units: int) -> dict[str
         unit, text = texts[name.removesuffix("_err")]
         rows[name] = (value, unit, f"error of {text}, jackknife" if name.endswith("_err") else text)
     return rows
+
+
+class Top(NamedTuple):
+    """Top of the barrier from the centre: where, how high (nat), and the density P(Phi) there."""
+
+    at: float
+    barrier: float
+    barrier_err: float
+    density: float
+    density_err: float
+
+
+def top_below(counts_rb: np.ndarray, largest: float, wall: float) -> Top:
+    """Top of -ln P(Phi) between the centre and a wall, from histograms of chains kept below it.
+
+    The top is the vertex of a parabola through the bins within a sixth of the wall of the highest,
+    the centre the mean over the first bins; P is normalised on the real axis.  Errors are those of
+    the jackknife over stretches of the chains.  NaN where the potential has no top below the wall.
+
+    Parameters
+    ----------
+    counts_rb : ndarray, shape (R, B, bins + 1)
+        Histograms of |Phi|, as :func:`potential_group` has them.
+    largest : float
+        Upper end of the histogram.
+    wall : float
+        |Phi| that no unit reaches.
+    """
+    counts_j = _stretches(counts_rb)
+    width = largest / (counts_rb.shape[2] - 1)
+    inside = int(wall / width)
+    phi = (np.arange(inside) + 0.5) * width
+    total = counts_j.sum(axis=0)[:inside]
+    coarse = total[: inside // _COARSE * _COARSE].reshape(-1, _COARSE).sum(axis=1)
+    lowest = int(np.argmin(coarse))
+    nothing = Top(*[float("nan")] * 5)
+    if lowest in (0, len(coarse) - 1) or coarse[lowest] < _FEWEST:
+        return nothing
+    centre = (lowest + 0.5) * _COARSE * width
+    near = (np.abs(phi - centre) < wall / 6.0) & (total > 0)
+    first = phi < wall / 20.0
+
+    def fit(counts: np.ndarray) -> np.ndarray:
+        density = counts[:inside] / (2.0 * width * counts.sum())
+        V = -np.log(np.maximum(density[near], 1e-300))
+        a, b, c = np.polyfit(phi[near] - centre, V, 2, w=np.sqrt(total[near]))
+        at = centre - 0.5 * b / a
+        top = c - 0.25 * b * b / a
+        return np.array([a, at, top + math.log(density[first].mean()), top])
+
+    found = fit(counts_j.sum(axis=0))
+    if not (found[0] < 0.0 and abs(found[1] - centre) < wall / 6.0):
+        return nothing
+    errors = jackknife_error(np.array([fit(counts_j.sum(axis=0) - row) for row in counts_j]))
+    density = math.exp(-found[3])
+    return Top(float(found[1]), float(found[2]), float(errors[2]), density,
+               density * float(errors[3]))
 
 
 def equilibrated(group: Group) -> bool:

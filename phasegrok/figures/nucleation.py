@@ -1,0 +1,84 @@
+"""Table and figure of the nucleation of neurons against the input dimension."""
+
+import numpy as np
+
+from phasegrok.figures.common import COLOURS, GREY, both, pair, table, title
+from phasegrok.runfile import Group, RunFile
+
+
+def lines(run: RunFile) -> str:
+    """Barriers and waiting times at every d, and the slopes."""
+    g = run["nucleation"]
+    rows = []
+    for k, d in enumerate(g["size"]):
+        row = [f"{d}", f"{g['top'][k]:.3f}"]
+        row += [pair(g[n][k], g[f"{n}_err"][k]) for n in ("barrier",)]
+        row += [_number(g["barrier_theory"][k])]
+        row += [pair(g[n][k], g[f"{n}_err"][k]) for n in ("tau", "cv", "lag", "memoryless")]
+        row += [f"{g['p_value'][k]:.2g}", f"{g['censored'][k]:.2f}", _number(g["bound"][k]),
+                pair(g["transmission"][k], g["transmission_err"][k])]
+        rows.append(row)
+    text = table(["d", "top", "barrier (nat)", "theory", "tau", "CV", "lag", "memoryless",
+                  "exponential p", "censored", "TST", "transmission"], rows)
+    return (f"{text}\n"
+            f"slope of ln tau against the barrier {both(g, 'slope')} (1: Arrhenius), against that "
+            f"of theory {both(g, 'slope_theory')}\n"
+            f"slope against d: of ln tau {both(g, 'slope_size')}, of the barrier "
+            f"{both(g, 'slope_barrier_size')} nat")
+
+
+def _number(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.3g}"
+
+
+def draw(run: RunFile):
+    """Barrier against d, waiting time against the barrier, share still waiting."""
+    import matplotlib.pyplot as plt
+
+    g = run["nucleation"]
+    figure, axes = plt.subplots(1, 3, figsize=(9.2, 2.9))
+    axes[0].errorbar(g["size"], g["barrier"], g["barrier_err"], fmt="o", color=COLOURS[0],
+                     markersize=4, label="chains below the wall")
+    axes[0].plot(g["size"], g["barrier_theory"], color="k", linewidth=1.0,
+                 label="cavity theory, others unspecialised")
+    axes[0].set(xlabel="input dimension $d$", ylabel="barrier of a neuron (nat)", ylim=(0, None))
+    axes[0].legend(fontsize=6.5)
+    _arrhenius(axes[1], g)
+    for k, d in enumerate(g["size"]):
+        x, share = _law(g, k)
+        axes[2].plot(x, share, color=COLOURS[k % len(COLOURS)], linewidth=1.0,
+                     drawstyle="steps-post", label=f"d = {d}")
+    t = np.linspace(0.0, 5.0, 50)
+    axes[2].plot(t, np.exp(-t), color="k", linestyle="--", linewidth=0.9, label=r"$e^{-x}$")
+    axes[2].set(xlabel=r"$x = (t - \mathrm{lag})/(\tau - \mathrm{lag})$",
+                ylabel="share still waiting", yscale="log", xlim=(-0.3, 5), ylim=(8e-3, 1.2))
+    axes[2].legend(fontsize=6, ncol=2)
+    title(figure, run, without=("d", "sigma_a2", "disorder_seed"),
+          more=f"{g.attributes['clones']} clones of one network at each d")
+    return figure
+
+
+def _arrhenius(axis, g: Group) -> None:
+    known = np.isfinite(g["barrier"]) & np.isfinite(g["tau"])
+    axis.errorbar(g["barrier"][known], g["tau"][known], g["tau_err"][known],
+                  g["barrier_err"][known], fmt="o", color=COLOURS[0], markersize=4,
+                  label="first passages")
+    axis.plot(g["barrier"][known], g["bound"][known], color=GREY, marker=".", linewidth=0.9,
+              label=r"transition-state theory, from $P(\Phi)$")
+    if np.isfinite(g["slope"]):
+        x = np.array([g["barrier"][known].min(), g["barrier"][known].max()])
+        axis.plot(x, np.exp(float(g["slope_intercept"]) + float(g["slope"]) * x), color="k",
+                  linewidth=0.9, label=f"slope {both(g, 'slope')}")
+    axis.set(xlabel="barrier, measured (nat)", ylabel=r"$\tau$ (the prior relaxes in 1)",
+             yscale="log")
+    axis.legend(fontsize=6.5)
+
+
+def _law(g: Group, k: int):
+    """Share of clones still waiting against scaled time, at one d."""
+    time = np.sort(g["time"][k])
+    seen = len(time) - round(float(g["censored"][k]) * len(time))
+    lag, tau = float(g["lag"][k]), float(g["tau"][k])
+    x = (time - lag) / (tau - lag)
+    share = 1.0 - np.arange(1, len(time) + 1) / len(time)
+    return x[:seen], np.where(share > 0.0, share, np.nan)[:seen]
