@@ -201,7 +201,7 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Langevin:
-    """Protocol: independent chains, the first half begun from the prior, the rest aligned.
+    """Protocol: independent chains, the first half begun from the prior, the rest aligned or not.
 
     Parameters
     ----------
@@ -217,13 +217,12 @@ class Langevin:
         Independent chains.
     steps, equilibration, every : int
         Steps in total, those of them that are not measured, and those between records.
-    aligned : float
-        Order parameter at which the second half of the chains begins.
+    aligned : float or None
+        Order parameter at which the second half of the chains begins; None: all from the prior.
     largest : float
         Upper end of the histogram of |Phi|.
     wall : float
-        Of ghmc: |order parameter| that no unit reaches.  All chains then begin at draws from the
-        prior below it.
+        Of ghmc: |order parameter| that no unit reaches, in draws from the prior neither.
     """
 
     system: Any
@@ -234,7 +233,7 @@ class Langevin:
     steps: int
     equilibration: int
     every: int
-    aligned: float
+    aligned: float | None
     largest: float
     wall: float = math.inf
     unit: str = dataclasses.field(default="steps", init=False)
@@ -266,7 +265,7 @@ class Langevin:
                 fill_normal(rng[k], row)
             if math.isfinite(self.wall):
                 xi[k] = prior_below(self.system, self.wall, rng[k])
-            elif k >= (r + 1) // 2:
+            if self.aligned is not None and k >= (r + 1) // 2:
                 draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
                 xi[k] = self.system.aligned(self.aligned, draw)
         return self._grown({"xi": xi, "v": v, "noise": noise, "rng": rng, "steps": 0,
@@ -331,12 +330,14 @@ class Langevin:
         whole = state.broken < 0
         attributes = {"integrator": self.integrator, "step": self.step, "friction": self.friction,
                       "chains": self.chains, "equilibration": self.equilibration,
-                      "every": self.every, "aligned_start": self.aligned,
+                      "every": self.every,
+                      "aligned_start": math.nan if self.aligned is None else self.aligned,
                       "steps": state.steps, "broken_chains": int(np.sum(~whole))}
         begun = np.arange(self.chains) >= (self.chains + 1) // 2
+        if self.aligned is None:
+            begun[:] = False
         if math.isfinite(self.wall):
             attributes["wall"] = self.wall
-            begun[:] = False
         records = max(0, state.steps - self.equilibration) // self.every
         if not whole.any() or records < _PER_BLOCK:
             return {}

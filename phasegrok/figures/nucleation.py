@@ -40,7 +40,7 @@ def draw(run: RunFile):
     axes[0].errorbar(g["size"], g["barrier"], g["barrier_err"], fmt="o", color=COLOURS[0],
                      markersize=4, label="chains below the wall")
     axes[0].plot(g["size"], g["barrier_theory"], color="k", linewidth=1.0,
-                 label="cavity theory, others unspecialised")
+                 label="cavity theory, all below the wall")
     axes[0].set(xlabel="input dimension $d$", ylabel="barrier of a neuron (nat)", ylim=(0, None))
     axes[0].legend(fontsize=6.5)
     _arrhenius(axes[1], g)

@@ -45,7 +45,7 @@ def measure_chains(job) -> None:
 
     s, how = settings(job.card), job.card.model.langevin
     protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, how.chains,
-                        s.steps, s.equilibration, how.every, how.aligned, how.largest, s.wall)
+                        s.steps, s.equilibration, how.every, None, how.largest, s.wall)
     state = job.drive(protocol, job.path.stem)
     groups = protocol.result(state)
     if "effective_potential" not in groups:
@@ -127,9 +127,9 @@ def groups(card: Card, chains: list, clones: list) -> dict[str, Group]:
     group.add("transmission_err",
               bound_k / tau_k * np.hypot(tau_err_k / tau_k, density_err_k / density_k), "size",
               "1", "its error")
-    theory_k = np.array([_theory(point) for _, point in points(card, "chains")])
+    theory_k = np.array([_theory(point, s.wall) for _, point in points(card, "chains")])
     group.add("barrier_theory", theory_k, "size", "nat",
-              "cavity theory, the others unspecialised")
+              "cavity theory of a network below the wall")
     log_err_k = tau_err_k / tau_k
     for name, x_k, x_err_k, text in (
             ("slope", barrier_k, barrier_err_k, "d ln tau / d barrier, barrier as measured"),
@@ -154,13 +154,13 @@ def _column(group: Group, found: list[Group], name: str, key: str):
     return columns
 
 
-def _theory(point: Card) -> float:
-    """Barrier of cavity theory while no neuron has specialised; NaN where it has none."""
+def _theory(point: Card, wall: float) -> float:
+    """Barrier of cavity theory while all neurons are below the wall; NaN where it has none."""
     from phasegrok.theory.adaptive_kernel import solve
 
     p = point.parameters
     try:
-        return solve(cubic_model(p, p.sigma2 / p.n), "cavity", centre_only=True).barrier
+        return solve(cubic_model(p, p.sigma2 / p.n), "cavity", wall=wall).barrier
     except ArithmeticError:  # the centre is no well, or the equations do not converge
         return math.nan
 

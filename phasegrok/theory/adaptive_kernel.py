@@ -300,7 +300,7 @@ def _field(model: Model, kappa, log_prior, h, response, n_others, beta) -> tuple
 
 
 def solve(model: Model, theory: str = "cavity", modes: int = 0,
-          centre_only: bool = False) -> Solution:
+          wall: float = math.inf) -> Solution:
     r"""Self-consistent field and the density of a neuron.
 
     ``cavity``: with the N - 1 others held at their saddle, Gaussian fluctuations of the field give
@@ -318,9 +318,9 @@ def solve(model: Model, theory: str = "cavity", modes: int = 0,
         Which action.
     modes : int
         Odd Hermite polynomials that are kept, 2 to 4; 0: those of the theory, 2, 2 and 4.
-    centre_only : bool
-        The metastable network in which no neuron has specialised: the field is that of neurons
-        inward of the top, the potential is given everywhere.
+    wall : float
+        The network is kept to |Phi| < wall for every neuron, as before any has specialised; the
+        potential of one neuron beside these is given everywhere.
 
     Raises
     ------
@@ -340,15 +340,11 @@ def solve(model: Model, theory: str = "cavity", modes: int = 0,
     n_others = model.N - 1 if cavity else model.N
     response = np.ones_like(h[0])
     kappa, beta = model.kappa, model.target[:len(h)] / model.kappa / (1.0 + model.u)
-    cut = 3.0 * math.sqrt(model.sigma_w2 / model.d) if centre_only else math.inf
+    inward = np.where(Phi[:, None] < wall, log_prior, -np.inf)
     for _ in range(_ROUNDS):
-        inward = np.where(Phi[:, None] <= cut, log_prior, -np.inf)
         beta, log_p, hessian = _field(model, kappa, inward, h, response, n_others, beta)
         w = np.exp(log_p)
-        old = kappa, response, cut
-        if centre_only:
-            log_p = _weights(model, log_prior, h, response, beta)
-            cut = _top(Phi, log_p)
+        old = kappa, response
         m = np.tensordot(beta, h, 1)
         gain = model.sigma_a2 / model.N
         linear = np.sum(w * rest.linear) * model.sigma_a2 / (model.d - 1)
@@ -360,31 +356,16 @@ def solve(model: Model, theory: str = "cavity", modes: int = 0,
             response = 1.0 + gain * (seen + rest.linear / (kappa + linear + moved)
                                      + rest.other / kappa)
         change = max(abs(kappa / old[0] - 1.0), float(np.max(np.abs(response / old[1] - 1.0))))
-        if change < 1e-9 and cut == old[2]:
+        if change < 1e-9:
             break
         kappa, response = 0.5 * (kappa + old[0]), 0.5 * (response + old[1])
     else:
         raise ArithmeticError("the response did not converge; take a larger kappa")
+    if math.isfinite(wall):
+        m = np.tensordot(beta, h, 1)
+        log_p = log_prior - 0.5 * np.log(response) + 0.5 * gain * m * m / response
+        log_p -= special.logsumexp(log_p[Phi < wall])
     return _solution(model, kappa, beta, Phi, s, log_p)
-
-
-def _weights(model: Model, log_prior, h, response, beta) -> np.ndarray:
-    """ln of the weights of a neuron on the whole grid at the field beta, normalised."""
-    m = np.tensordot(beta, h, 1)
-    log_w = (log_prior - 0.5 * np.log(response)
-             + 0.5 * model.sigma_a2 / model.N * m * m / response)
-    return log_w - special.logsumexp(log_w)
-
-
-def _top(Phi, log_p) -> float:
-    """Phi of the top between the centre and the outer well; infinite where there is none."""
-    potential = -special.logsumexp(log_p, axis=1)
-    potential[1:] += math.log(2.0)  # both signs of Phi
-    if potential[0] >= potential[1]:
-        raise ArithmeticError("the unspecialised network is not metastable: its centre is no well; "
-                              "take a larger kappa")
-    top = wells_of(Phi, potential)[3]
-    return top if math.isfinite(top) else math.inf
 
 
 def _effective_kappa(model: Model, linear: float, other: float) -> float:

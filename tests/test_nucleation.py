@@ -1,0 +1,207 @@
+"""First passages of continuous systems, chains below a wall, and their barriers."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from phasegrok import runfile
+from phasegrok.cards import InputError, load
+from phasegrok.dynamics.escape import Escape
+from phasegrok.dynamics.langevin import Langevin
+from phasegrok.protocols import nucleation
+from phasegrok.systems.continuous import behaviour
+from phasegrok.theory import adaptive_kernel as ak
+from phasegrok.thermodynamics.unit_potential import top_below
+
+
+class Free(NamedTuple):
+    """No energy beyond the prior; every coordinate is a unit."""
+
+    n: int
+
+    @property
+    def n_coordinates(self):
+        return self.n
+
+    @property
+    def n_units(self):
+        return self.n
+
+    @property
+    def work_size(self):
+        return 1
+
+    @property
+    def series_names(self):
+        return ("square",)
+
+    @property
+    def unit_name(self):
+        return "none"
+
+    def aligned(self, phi, rng):
+        return rng.standard_normal(self.n)
+
+
+@behaviour(Free)
+def gradient(system, xi, work, out):
+    for k in range(out.shape[0]):
+        out[k] = 0.0
+    return 0.0
+
+
+@behaviour(Free)
+def observe(system, xi, work, series):
+    series[0] = xi[0] ** 2
+
+
+@behaviour(Free)
+def units(system, xi, work, order):
+    for k in range(xi.shape[0]):
+        order[k, 0] = xi[k]
+        order[k, 1] = 0.0
+
+
+QUARTER = 0.5 * math.pi  # a rotation by which turns a fresh velocity into the next latent
+
+
+def driven(protocol, block=10_000):
+    state = protocol.init(1)
+    while protocol.done(state) < protocol.total():
+        protocol.advance(state, block)
+    return state
+
+
+def test_waiting_times_are_geometric_where_every_step_is_a_new_draw():
+    protocol = Escape(Free(3), QUARTER, 100.0, 1.0, 2.2, 4000, 2000, 10)
+    state = driven(protocol)
+    assert state.crossed.all()
+    p = 1.0 - (1.0 - 2.0 * stats.norm.sf(2.2)) ** 3
+    z = (state.steps.mean() - 1.0 / p) / (math.sqrt(1.0 - p) / p / math.sqrt(4000))
+    assert abs(z) < 3.5  # an error of 3 % is 1.9 sigma of this number, and the next test has more
+    share = np.mean(state.steps > 20)
+    expected = (1.0 - p) ** 20
+    assert abs(share - expected) < 3.5 * math.sqrt(expected * (1.0 - expected) / 4000)
+
+
+def test_mean_waiting_time_to_one_percent():
+    state = driven(Escape(Free(1), QUARTER, 100.0, 0.5, 1.0, 30_000, 200, 3))
+    p = 2.0 * stats.norm.sf(1.0)
+    assert abs(state.steps.mean() - 1.0 / p) < 3.5 * math.sqrt(1.0 - p) / p / math.sqrt(30_000)
+
+
+def test_waits_do_not_depend_on_how_work_is_cut():
+    protocol = Escape(Free(2), 0.3, 1.0, 1.5, 2.5, 20, 5000, 50)
+    whole, cut = driven(protocol), driven(protocol, 7)
+    np.testing.assert_array_equal(whole.steps, cut.steps)
+    np.testing.assert_array_equal(whole.xi, cut.xi)
+
+
+def test_clones_are_censored_at_the_limit():
+    protocol = Escape(Free(1), 0.3, 1.0, 1.0, 9.0, 4, 100, 5)
+    group = protocol.result(driven(protocol))["waiting_times"]
+    assert group["censored"].all()
+    np.testing.assert_allclose(group["time"], 30.0)
+
+
+def test_chains_below_a_wall_have_the_truncated_law():
+    protocol = Langevin(Free(1), "ghmc", 0.7, 1.0, 4, 60_000, 100, 1, None, 2.5, 1.2)
+    groups = protocol.result(driven(protocol))
+    exact = stats.truncnorm(-1.2, 1.2).var()
+    chains = groups["chains"]
+    assert float(chains["square_err"]) < 0.01 * exact
+    assert abs(float(chains["square"]) - exact) < 3.5 * float(chains["square_err"])
+    assert chains.attributes["wall"] == 1.2
+    outside = groups["effective_potential"]["order_parameter"] > 1.2
+    assert np.isnan(groups["effective_potential"]["potential"][outside]).all()
+
+
+def test_a_wall_inside_the_prior_is_refused():
+    with pytest.raises(ValueError, match="take a wall farther out"):
+        Langevin(Free(50), "ghmc", 0.3, 1.0, 1, 10, 0, 1, None, 2.5, 0.01).init(1)
+
+
+def test_top_of_a_known_barrier():
+    rng = np.random.default_rng(1)
+    edges = np.linspace(0.0, 1.5, 257)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    # a parabola with its top at 0.5, 3 nats over the centre, up to a wall at 0.6
+    V = 3.0 * (1.0 - (middle - 0.5) ** 2 / 0.25)
+    p = np.where(middle < 0.6, np.exp(-V), 0.0)
+    p /= p.sum()
+    counts = np.zeros((8, 16, 257))
+    counts[:, :, :256] = rng.poisson(2000 * p, (8, 16, 256))
+    found = top_below(counts, 1.5, 0.6)
+    first = middle < 0.03
+    exact = 3.0 + math.log(np.mean(np.exp(-V[first])))
+    assert 0.0 < found.barrier_err < 0.03
+    assert abs(found.barrier - exact) < 3.5 * found.barrier_err
+    assert found.at == pytest.approx(0.5, abs=0.02)
+    density = math.exp(-3.0) / (2.0 * np.sum(np.exp(-V[middle < 0.6])) * (edges[1] - edges[0]))
+    assert abs(found.density - density) < 3.5 * found.density_err
+
+
+def test_no_top_below_the_wall():
+    counts = np.zeros((4, 8, 257))
+    counts[:, :, :100] = np.exp(-np.linspace(0.0, 5.0, 100)) * 1000
+    assert math.isnan(top_below(counts, 1.5, 0.58).barrier)
+
+
+def test_transition_state_theory_is_the_formula_of_rice():
+    # upward crossings of |xi| = 2 by a stationary Gaussian process of unit speed
+    rice = 2.0 * math.exp(-2.0) / (2.0 * math.pi)
+    density = stats.norm.pdf(2.0) / 0.3
+    assert nucleation.transition_state_time(density, 0.3, 1) == pytest.approx(1.0 / rice)
+
+
+def test_a_wall_that_no_neuron_sees_changes_nothing():
+    model = ak.Model(20, 60, 7e-3, -1.0, 1.0)
+    free, far = ak.solve(model), ak.solve(model, wall=50.0)
+    np.testing.assert_allclose(far.potential, free.potential, atol=1e-9)
+    assert far.b == pytest.approx(free.b, abs=1e-12)
+
+
+def test_settings_that_make_no_first_passage_are_refused():
+    for changes, text in (({"langevin.integrator": "baoab"}, "ghmc"),
+                          ({"nucleation.wall": 0.8}, "below the threshold")):
+        with pytest.raises(InputError, match=text):
+            nucleation.settings(load("two-layer-cubic-nucleation", changes))
+    with pytest.raises(InputError, match="two-layer-cubic"):
+        nucleation.settings(load("two-layer-modular"))
+
+
+def test_drive_of_a_neuron_is_the_same_at_every_d():
+    card = load("two-layer-cubic-nucleation")
+    drives = []
+    for _, point in nucleation.points(card, "chains"):
+        p = point.parameters
+        drives.append(p.sigma_a2 / ((p.sigma2 / p.n) ** 2 * p.d * p.N))
+    np.testing.assert_allclose(drives, drives[0])
+
+
+@pytest.mark.slow
+def test_barriers_of_chains_are_those_of_theory(tmp_path, call):
+    path = tmp_path / "scan"
+    call("nucleation", "--set", "nucleation.sizes=[20,30,40]", "--set",
+               "nucleation.clones=64", "--set", "nucleation.steps=20000", "--out", path)
+    g = runfile.read(path / "scan.h5")["nucleation"]
+    # the theory is of leading order in 1/N beyond the cavity: 0.1 nat
+    assert np.all(np.abs(g["barrier"] - g["barrier_theory"]) < 0.1 + 3.0 * g["barrier_err"])
+    assert abs(float(g["slope"]) - 1.0) < 3.0 * float(g["slope_err"])
+    assert np.all(g["bound"] < g["tau"] + 3.0 * g["tau_err"])
+
+
+def test_nucleation_from_the_command_line(tmp_path, call):
+    path = tmp_path / "scan"
+    done = call("nucleation", "--quick", "--set", "nucleation.sizes=[16,20,24]", "--set", "N=20",
+                "--set", "nucleation.steps=1500", "--set", "langevin.chains=4", "--out", path)
+    assert done.code == 0
+    run = runfile.read(path / "scan.h5")
+    g = run["nucleation"]
+    assert g["tau"].shape == (3,) and np.all(g["tau"] > 0.0) and np.all(g["tau_err"] > 0.0)
+    for name in ("barrier", "tau", "cv", "lag", "memoryless", "transmission", "slope"):
+        assert f"{name}_err" in g
+    assert (path / "scan.png").exists()
