@@ -1,9 +1,6 @@
 """Ridge regression as a sampled system: gradients, and chains against the laws known exactly."""
 
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,6 @@ from phasegrok.systems import continuous
 from phasegrok.systems.ridge import Parameters
 from phasegrok.theory import numbers, ridge
 
-SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "effective_potential.py"
 SMALL = {"d": 6, "n": 9, "sigma2": 0.4, "noise": 0.3, "sigma_w2": 1.7}
 
 
@@ -142,7 +138,7 @@ def test_numbers_are_those_of_the_card():
 
 @pytest.mark.parametrize("integrator, h", list(zip(INTEGRATORS, (0.04, 0.06, 0.3, 0.2))))
 def test_chains_have_the_exact_law_at_their_step(integrator, h):
-    """Losses, mean and variance of Phi on the card's system; errors below 1 % of each."""
+    """Losses, mean and variance of Phi on the card's system; four errors are below 3 % of each."""
     card = cards.load("ridge")
     system = card.build()
     protocol = Langevin(system, integrator, h, 1.0, 16, 50_000, 1_000, 5, 0.9, 1.5)
@@ -158,8 +154,11 @@ def test_chains_have_the_exact_law_at_their_step(integrator, h):
               "Phi": (overlap, m), "variance": ((overlap - m) ** 2, v)}
     for series, value in wanted.values():
         found = mean_with_error(series)
-        assert found.error < 0.01 * value
+        assert 4.0 * found.error < 0.03 * value
         assert abs(found.value - value) < 4.0 * found.error
+    if integrator == "ghmc":
+        accepted = protocol.result(state)["chains"].attributes["accepted"]
+        assert 0.8 < accepted < 0.95  # a wrong rule would show
     if integrator == "euler-maruyama":  # far from the posterior: the test sees the step
         assert v > 1.1 * exact.covariance[0, 0]
 
@@ -185,20 +184,20 @@ def test_potential_is_the_exact_one_where_both_signs_meet():
 
 
 def test_a_step_beyond_the_limit_is_said():
-    card = cards.load("ridge", {"integrator": "baoab"}, quick=True)
+    """The limit is 0.1016: four chains of a few hundred steps are still finite just beyond it."""
+    card = cards.load("ridge", {"integrator": "euler-maruyama", "langevin.step": 0.102,
+                                "steps": 600, "equilibration": 0, "chains": 4, "every": 1})
+    protocol = langevin(card)
+    state = protocol.init(1)
+    protocol.advance(state, protocol.steps)
     with pytest.raises(cards.InputError, match="beyond the limit of stability"):
-        from phasegrok.protocols.langevin import _ridge
-
-        _ridge(card.parameters, Langevin(card.build(), "baoab", 0.46, 1.0, 2, 600, 0, 1, 0.9, 1.5))
+        langevin_groups(card, protocol, state)
 
 
-def test_the_command_prints_the_exact_losses(tmp_path):
+def test_the_command_prints_the_exact_losses(call, tmp_path):
     out = tmp_path / "ridge.h5"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "ridge", "--quick",
-         "--out", str(out)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "exact   Gaussian  0.2217      0.5712" in done.stdout
-    group = runfile.read(out)["effective_potential"]
-    assert group["distance_rms"][0] < 0.1
+    done = call("effective_potential", "ridge", "--quick", "--out", out)
+    assert done.code == 0, done.err
+    assert "exact   Gaussian  0.2217      0.5712" in done.out
+    assert runfile.read(out)["effective_potential"]["distance_rms"][0] < 0.1
     assert out.with_suffix(".png").exists()

@@ -2,9 +2,6 @@
 
 import itertools
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,6 @@ from phasegrok.systems import continuous
 from phasegrok.systems.tanh_mlp import Parameters, default_width, outputs
 from phasegrok.theory import ridge
 
-SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "effective_potential.py"
 SHAPES = [[3, 2], [3, 7, 2], [5, 100, 100, 5], [2, 6, 3, 5, 1]]
 
 
@@ -157,7 +153,7 @@ def test_network_without_hidden_layer_is_ridge_regression(integrator, h):
             law = ridge.at_step(law, h, integrator)
         wanted.append(ridge.expected_loss(law, X, y))
     found = mean_with_error(state.series[:, :, 0])
-    assert found.error < 0.01 * found.value
+    assert 4.0 * found.error < 0.03 * found.value
     assert abs(found.value - np.mean(wanted)) < 4.0 * found.error
 
 
@@ -170,15 +166,12 @@ def test_what_cannot_be_is_refused():
         built([3, 2]).aligned(1.1, np.random.default_rng(1))
 
 
-def test_the_command_runs_the_card(tmp_path):
+def test_the_command_runs_the_card(call, tmp_path):
     out = tmp_path / "tanh.h5"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT),
-         "tanh-teacher-student", "--quick", "--set", "layers=[5,20,20,5]",
-         "--sweeps", "12000", "--out", str(out)],
-        capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "weight norm" in done.stdout and "of a neuron" not in done.stdout
+    done = call("effective_potential", "tanh-teacher-student", "--quick", "--set",
+                "layers=[5,20,20,5]", "--sweeps", 12000, "--out", out)
+    assert done.code == 0, done.err
+    assert "weight norm" in done.out and "of a neuron" not in done.out
     chains = runfile.read(out)["chains"]
     assert chains.attributes["kinetic_temperature"] == pytest.approx(1.0, abs=0.015)
     assert 0.0 < float(chains["train_loss"]) < float(chains["test_loss"]) < 0.1
