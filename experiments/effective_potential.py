@@ -7,6 +7,7 @@ several temperatures, and barrier and wells against temperature.
 
 On a continuous card (two-layer-cubic), Langevin chains give -ln P(Phi) of a neuron at the card's
 temperature; it is drawn beside the theories (Rubin, Seroussi and Ringel, arXiv 2310.03789, fig. 2).
+On ridge and tanh-teacher-student it is that of the whole model.
 """
 
 from dataclasses import dataclass

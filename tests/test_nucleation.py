@@ -1,7 +1,6 @@
 """First passages of continuous systems, chains below a wall, and their barriers."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,57 +11,13 @@ from phasegrok.cards import InputError, load
 from phasegrok.dynamics.escape import Escape
 from phasegrok.dynamics.langevin import Langevin
 from phasegrok.protocols import nucleation
-from phasegrok.systems.continuous import behaviour
+from phasegrok.systems.testsystems import Gaussian
 from phasegrok.theory import adaptive_kernel as ak
 from phasegrok.thermodynamics.unit_potential import top_below
 
 
-class Free(NamedTuple):
-    """No energy beyond the prior; every coordinate is a unit."""
-
-    n: int
-
-    @property
-    def n_coordinates(self):
-        return self.n
-
-    @property
-    def n_units(self):
-        return self.n
-
-    @property
-    def work_size(self):
-        return 1
-
-    @property
-    def series_names(self):
-        return ("square",)
-
-    @property
-    def unit_name(self):
-        return "none"
-
-    def aligned(self, phi, rng):
-        return rng.standard_normal(self.n)
-
-
-@behaviour(Free)
-def gradient(system, xi, work, out):
-    for k in range(out.shape[0]):
-        out[k] = 0.0
-    return 0.0
-
-
-@behaviour(Free)
-def observe(system, xi, work, series):
-    series[0] = xi[0] ** 2
-
-
-@behaviour(Free)
-def units(system, xi, work, order):
-    for k in range(xi.shape[0]):
-        order[k, 0] = xi[k]
-        order[k, 1] = 0.0
+def free(n):
+    return Gaussian(np.zeros(n))
 
 
 QUARTER = 0.5 * math.pi  # a rotation by which turns a fresh velocity into the next latent
@@ -76,7 +31,7 @@ def driven(protocol, block=10_000):
 
 
 def test_waiting_times_are_geometric_where_every_step_is_a_new_draw():
-    protocol = Escape(Free(3), QUARTER, 100.0, 1.0, 2.2, 4000, 2000, 10)
+    protocol = Escape(free(3), QUARTER, 100.0, 1.0, 2.2, 4000, 2000, 10)
     state = driven(protocol)
     assert state.crossed.all()
     p = 1.0 - (1.0 - 2.0 * stats.norm.sf(2.2)) ** 3
@@ -88,32 +43,33 @@ def test_waiting_times_are_geometric_where_every_step_is_a_new_draw():
 
 
 def test_mean_waiting_time_to_one_percent():
-    state = driven(Escape(Free(1), QUARTER, 100.0, 0.5, 1.0, 30_000, 200, 3))
+    state = driven(Escape(free(1), QUARTER, 100.0, 0.5, 1.0, 30_000, 200, 3))
     p = 2.0 * stats.norm.sf(1.0)
     assert abs(state.steps.mean() - 1.0 / p) < 3.5 * math.sqrt(1.0 - p) / p / math.sqrt(30_000)
 
 
 def test_waits_do_not_depend_on_how_work_is_cut():
-    protocol = Escape(Free(2), 0.3, 1.0, 1.5, 2.5, 20, 5000, 50)
+    protocol = Escape(free(2), 0.3, 1.0, 1.5, 2.5, 20, 5000, 50)
     whole, cut = driven(protocol), driven(protocol, 7)
     np.testing.assert_array_equal(whole.steps, cut.steps)
     np.testing.assert_array_equal(whole.xi, cut.xi)
 
 
 def test_clones_are_censored_at_the_limit():
-    protocol = Escape(Free(1), 0.3, 1.0, 1.0, 9.0, 4, 100, 5)
+    protocol = Escape(free(1), 0.3, 1.0, 1.0, 9.0, 4, 100, 5)
     group = protocol.result(driven(protocol))["waiting_times"]
     assert group["censored"].all()
     np.testing.assert_allclose(group["time"], 30.0)
 
 
 def test_chains_below_a_wall_have_the_truncated_law():
-    protocol = Langevin(Free(1), "ghmc", 0.7, 1.0, 4, 60_000, 100, 1, None, 2.5, 1.2)
+    protocol = Langevin(Gaussian(np.ones(1)), "ghmc", 0.7, 1.0, 4, 60_000, 100, 1, None, 2.5, 1.2)
     groups = protocol.result(driven(protocol))
-    exact = stats.truncnorm(-1.2, 1.2).var()
+    edge = 1.2 * math.sqrt(2.0)
+    exact = 0.25 * stats.truncnorm(-edge, edge).var()  # energy xi^2/2 of variance 1/2
     chains = groups["chains"]
-    assert float(chains["square_err"]) < 0.01 * exact
-    assert abs(float(chains["square"]) - exact) < 3.5 * float(chains["square_err"])
+    assert float(chains["energy_err"]) < 0.01 * exact
+    assert abs(float(chains["energy"]) - exact) < 3.5 * float(chains["energy_err"])
     assert chains.attributes["wall"] == 1.2
     outside = groups["effective_potential"]["order_parameter"] > 1.2
     assert np.isnan(groups["effective_potential"]["potential"][outside]).all()
@@ -121,7 +77,7 @@ def test_chains_below_a_wall_have_the_truncated_law():
 
 def test_a_wall_inside_the_prior_is_refused():
     with pytest.raises(ValueError, match="take a wall farther out"):
-        Langevin(Free(50), "ghmc", 0.3, 1.0, 1, 10, 0, 1, None, 2.5, 0.01).init(1)
+        Langevin(free(50), "ghmc", 0.3, 1.0, 1, 10, 0, 1, None, 2.5, 0.01).init(1)
 
 
 def test_top_of_a_known_barrier():

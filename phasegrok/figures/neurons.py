@@ -5,10 +5,10 @@ import numpy as np
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
-_TEXTS = {"mean-field": "mean field",
+_TEXTS = {"mean-field": "mean field", "exact": "exact", "finite-step": "exact at this step",
           "frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
           "cavity": "2-D, own response, four modes"}
-_PLAIN = {"mean-field": "mean field",
+_PLAIN = {"mean-field": "mean field", "exact": "exact", "finite-step": "exact at this step",
           "frozen": "1-D, as published", "joint": "2-D (Phi, s)",
           "cavity": "2-D, own response, four modes"}
 
@@ -32,10 +32,14 @@ def chain_lines(group: Group) -> str:
     return head + "\n" + table(["observable", "mean", "steps of memory", "R-hat"], rows)
 
 
+def _of(group: Group) -> str:
+    return " of a neuron" if group.attributes["per"] == "neuron" else ""
+
+
 def potential_lines(group: Group) -> str:
     """Agreement of the starts, and each theory against the simulation."""
     a = group.attributes
-    lines = [f"potential of a neuron: {a['convergence']}"]
+    lines = [f"potential{_of(group)}: {a['convergence']}"]
     if np.isfinite(group["barrier"]):
         lines.append(f"{a['phase']}: barrier from the centre {both(group, 'barrier')} nat, outer "
                      f"well at {group['well']:.2f}, N p = {both(group, 'droplets')}")
@@ -44,14 +48,14 @@ def potential_lines(group: Group) -> str:
                                           f"no well in the centre, one at {group['well']:.2f}"))
     if "theory" in group:
         residuals = [str(name) for name in a["residuals"]]
-        shown = [(name, 4) for name in residuals] + [
-            ("barrier_theory", 2), ("droplets_theory", 2), ("distance_rms", 3),
-            ("distance_largest", 3)]
+        wells = [("barrier_theory", 2), ("droplets_theory", 2)] if a["per"] == "neuron" else []
+        shown = [(name, 4) for name in residuals] + wells + [
+            ("distance_rms", 3), ("distance_largest", 3)]
         rows = [[_PLAIN[str(name)], str(a[f"phase_{name}"])]
                 + [f"{group[key][k]:.{digits}f}" for key, digits in shown]
                 for k, name in enumerate(group["theory"])]
-        lines.append(table(["theory", "phase", *residuals, "barrier", "N p", "rms off (nat)",
-                            "largest"], rows))
+        lines.append(table(["theory", "phase", *(name.replace("_", " ") for name in residuals),
+                            *["barrier", "N p"][: len(wells)], "rms off (nat)", "largest"], rows))
     return "\n".join(lines)
 
 
@@ -76,18 +80,25 @@ def draw(run: RunFile):
         axes[0].plot(phi, row, color=COLOURS[k], linewidth=1.1, label=_TEXTS[str(name)])
         axes[1].plot(phi[known], (row - V)[known], color=COLOURS[k], linewidth=1.1)
         axes[2].plot(phi, group[f"{unit}_theory"][k], color=COLOURS[k], linewidth=1.1)
-    right = float(phi[known][-1]) * 1.05
+    neurons = group.attributes["per"] == "neuron"  # a whole system may stay far from 0
+    first = 0.0 if neurons else float(phi[known][0])
+    margin = 0.05 * (float(phi[known][-1]) - first)
+    left, right = first if neurons else first - margin, float(phi[known][-1]) + margin
     top = float(np.nanmax(V)) + 1.0
-    axes[0].set(xlabel=r"$|\Phi|$", ylabel=r"$-\ln P(\Phi)$ of a neuron (nat)", xlim=(0, right),
-                ylim=(float(np.nanmin(V)) - 0.5, top))
+    axes[0].set(xlabel=r"$|\Phi|$", ylabel=rf"$-\ln P(\Phi)${_of(group)} (nat)",
+                xlim=(left, right), ylim=(float(np.nanmin(V)) - 0.5, top))
     axes[0].legend(loc="upper left")
-    axes[1].fill_between(phi[known], -error[known], error[known], color=GREY, alpha=0.4,
-                         linewidth=0)
-    axes[1].axhline(0.0, color=GREY, linewidth=0.8)
-    axes[1].set(xlabel=r"$|\Phi|$", ylabel="theory - Langevin (nat)", xlim=(0, right),
-                ylim=(-1.5, 1.5))
-    second = {"s_mean": r"$|w_\perp|^2$", "Psi_mean": r"$\Psi$"}.get(unit, unit)
-    axes[2].set(xlabel=r"$|\Phi|$", ylabel=rf"mean {second} of the neurons at $\Phi$",
-                xlim=(0, right), ylim=(0, None))
+    if not theories:
+        empty(axes[1], "no theory of this system")
+    else:
+        axes[1].fill_between(phi[known], -error[known], error[known], color=GREY, alpha=0.4,
+                             linewidth=0)
+        axes[1].axhline(0.0, color=GREY, linewidth=0.8)
+        axes[1].set(xlabel=r"$|\Phi|$", ylabel="theory - Langevin (nat)", xlim=(left, right),
+                    ylim=(-1.5, 1.5))
+    second = {"s_mean": r"$|w_\perp|^2$", "Psi_mean": r"$\Psi$"}.get(
+        unit, unit.removesuffix("_mean").replace("_", " "))
+    axes[2].set(xlabel=r"$|\Phi|$", ylabel=rf"mean {second}{_of(group)} at $\Phi$",
+                xlim=(left, right), ylim=(0 if neurons else None, None))
     title(figure, run)
     return figure

@@ -47,9 +47,10 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
     if "effective_potential" not in groups:
         raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
                          f"--set langevin.step={protocol.step / 2.0:g}")
-    theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular}.get(_known_kind(card))
+    theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular,
+                "ridge": _ridge}.get(_known_kind(card))
     if theories is not None:
-        add_theories(groups["effective_potential"], theories(card.parameters))
+        add_theories(groups["effective_potential"], theories(card.parameters, protocol))
     return groups
 
 
@@ -80,7 +81,7 @@ def cubic_model(p, kappa: float):
     return Model(p.d, p.N, kappa, p.epsilon, p.sigma_a2, p.sigma_w2, n)
 
 
-def _cubic(p) -> list[TheoryOfUnit]:
+def _cubic(p, protocol) -> list[TheoryOfUnit]:
     from phasegrok.theory.adaptive_kernel import THEORIES, solve
 
     model = cubic_model(p, p.sigma2 / p.n)
@@ -97,7 +98,7 @@ def _cubic(p) -> list[TheoryOfUnit]:
     return result
 
 
-def _modular(p) -> list[TheoryOfUnit]:
+def _modular(p, protocol) -> list[TheoryOfUnit]:
     from phasegrok.theory.modular_addition import Model, solve
 
     if p.train_fraction < 1.0:
@@ -111,6 +112,27 @@ def _modular(p) -> list[TheoryOfUnit]:
         "mean-field", found.phase, found.Phi, found.potential + math.log(2.0), found.Psi_mean,
         found.barrier, float(found.wells[-1]), model.units * found.droplet,
         {"residual": (found.residual, "y - f over y")})]
+
+
+def _ridge(p, protocol) -> list[TheoryOfUnit]:
+    """The posterior, and the law at the step of the protocol where that is another matter."""
+    from phasegrok.theory import ridge
+
+    system = protocol.system
+    laws = {"exact": ridge.posterior(system.x, system.y, p.sigma2, system.width)}
+    if protocol.integrator != "ghmc":
+        try:
+            laws["finite-step"] = ridge.at_step(laws["exact"], protocol.step, protocol.integrator,
+                                                protocol.friction)
+        except ValueError as error:
+            raise InputError(f"langevin.step: {error}") from error
+    Phi = np.linspace(0.0, protocol.largest, 8193)
+    nan = math.nan
+    return [TheoryOfUnit(
+        name, "Gaussian", Phi, *ridge.overlap_law(law, Phi), nan, nan, nan,
+        {"train_loss": (ridge.expected_loss(law, system.x, system.y), "expected train loss"),
+         "test_loss": (ridge.expected_test_loss(law, p.noise), "expected test loss")})
+        for name, law in laws.items()]
 
 
 def add_theories(group: Group, theories: list[TheoryOfUnit]) -> None:
@@ -143,7 +165,8 @@ def add_theories(group: Group, theories: list[TheoryOfUnit]) -> None:
     group.add("theory", np.array([t.name for t in theories]), "theory", "1", "which theory")
     both = ("theory", "order_parameter")
     second = next(name for name in group.variables if name.endswith("_mean"))
-    group.add("potential_theory", columns[0], both, "nat", "-ln P(Phi) of one neuron, theory")
+    group.add("potential_theory", columns[0], both, "nat",
+              f"{group.variables['potential'].long_name}, theory")
     group.add(f"{second}_theory", columns[1], both, "1",
               f"{group.variables[second].long_name}, theory")
     for name, unit, text, values in zip(

@@ -26,6 +26,8 @@ KINDS = {
     "spherical-perceptron": "phasegrok.systems.spherical_perceptron:Parameters",
     "two-layer-cubic": "phasegrok.systems.two_layer:Parameters",
     "two-layer-modular": "phasegrok.systems.two_layer_modular:Parameters",
+    "ridge": "phasegrok.systems.ridge:Parameters",
+    "tanh-teacher-student": "phasegrok.systems.tanh_mlp:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
@@ -47,6 +49,8 @@ FAMILY = {
     "spherical-perceptron": "constrained",
     "two-layer-cubic": "continuous",
     "two-layer-modular": "continuous",
+    "ridge": "continuous",
+    "tanh-teacher-student": "continuous",
     "modular-transformer": "network",
     "overdamped-1d": "overdamped",
 }

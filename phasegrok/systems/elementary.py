@@ -15,7 +15,7 @@ TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 _LOG2_E = math.log2(math.e)
 _ROUND = 6755399441055744.0  # 1.5 2^52: what is added to it is rounded, and lies in the last bits
 _HALF_WIDTH = 0.5  # p of t = 1/(1 + p u), in which erf is fitted
-_LARGEST = 26.0  # beyond, exp(-u^2) is 0
+_LARGEST = 26.0  # beyond, exp(-u^2) is 0, and tanh is 1
 _EXPONENT_OF_ONE = np.int64(1023 << 52)
 CHUNK = 256  # elements that stay in the nearest cache
 
@@ -109,3 +109,30 @@ def error_functions(u, slope, room, bits):
             rest = gauss[k] * (0.5 * (1.0 + x[k])) * p[k]
             part[k] = math.copysign(1.0 - rest, part[k])
             gauss[k] *= TWO_OVER_ROOT_PI
+
+
+@kernel
+def tanhs(x, room, bits):
+    """Replace ``x`` by tanh(x) = 1 - 2/(1 + e^2x), taken at |x|.
+
+    Parameters
+    ----------
+    x : float64 array, shape (n,)
+    room : float64 array, shape (2, CHUNK)
+    bits : int64 array, shape (CHUNK,)
+        Its memory holds the exponents.
+    """
+    powers = bits.view(np.float64)
+    for first in range(0, x.shape[0], CHUNK):
+        part = x[first : first + CHUNK]
+        n = part.shape[0]
+        rest, p = room[0], room[1]
+        for k in range(n):
+            y = 2.0 * _LOG2_E * min(abs(part[k]), _LARGEST)
+            powers[k] = y + _ROUND
+            rest[k] = y - (powers[k] - _ROUND)
+        _polynomial(_EXP2, rest, p, n)
+        for k in range(n):
+            bits[k] = (bits[k] << 52) + _EXPONENT_OF_ONE
+        for k in range(n):
+            part[k] = math.copysign(1.0 - 2.0 / (1.0 + p[k] * powers[k]), part[k])

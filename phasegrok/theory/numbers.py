@@ -69,6 +69,22 @@ def _two_layer_modular(P: int = 5, N: int = 400, sigma2: float = 0.002, sigma_a2
     return rows
 
 
+def _ridge(d: int = 20, n: int = 40, sigma2: float = 0.25, noise: float = 0.25,
+           sigma_w2: float = 1.0, seed: int = 1) -> Rows:
+    """Ridge regression on drawn patterns, those of the card of this disorder_seed."""
+    from phasegrok.theory import ridge
+
+    X, y = ridge.drawn(d, n, noise, seed)
+    found = ridge.posterior(X, y, sigma2, math.sqrt(sigma_w2 / d))
+    return [("expected train loss", ridge.expected_loss(found, X, y), "mean squared error"),
+            ("expected test loss, all inputs", ridge.expected_test_loss(found, noise),
+             "mean squared error"),
+            ("mean of Phi", float(found.mean[0]), "1"),
+            ("variance of Phi", float(found.covariance[0, 0]), "1"),
+            *((f"largest stable step, {name}", step, "1")
+              for name, step in ridge.largest_steps(found).items())]
+
+
 def _ising_perceptron(temperature: float = 0.0) -> Rows:
     """Ising perceptron, N -> infinity: annealed, and replica-symmetric at T = 0."""
     from phasegrok.theory import gibbs_perceptron, perceptron
@@ -148,6 +164,7 @@ def _spherical_p_spin(p: int = 3) -> Rows:
 NAMES: dict[str, Callable[..., Rows]] = {
     "two-layer-cubic": _two_layer_cubic,
     "two-layer-modular": _two_layer_modular,
+    "ridge": _ridge,
     "ising-perceptron": _ising_perceptron,
     "spherical-perceptron": _spherical_perceptron,
     "ising-2d": _ising_2d,

@@ -4,14 +4,14 @@ y = X theta + noise of variance sigma2, prior theta ~ N(0, width^2).  In the lat
 theta/width, U = |xi|^2/2 + |X theta - y|^2/(2 sigma2) is quadratic with curvature A = 1 + width^2
 X^T X/sigma2, and the posterior of xi is N(A^-1 b, A^-1).  An integrator of step h has a law of its
 own, with the same mean and, in the eigenbasis of A with eigenvalue a, the variances of
-:func:`stationary_variance`.
+:func:`stationary_variance`.  The teacher is the first axis of the inputs.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, optimize
 
 
 class Posterior(NamedTuple):
@@ -20,6 +20,13 @@ class Posterior(NamedTuple):
     mean: np.ndarray
     covariance: np.ndarray
     curvature: np.ndarray
+
+
+def drawn(d: int, n: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs ~ N(0, 1), (n, d), and targets x_1 + label noise of variance ``noise``, (n,)."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    X = rng.standard_normal((n, d))
+    return X, X[:, 0] + math.sqrt(noise) * rng.standard_normal(n)
 
 
 def posterior(X, y, sigma2: float, width: float) -> Posterior:
@@ -55,6 +62,64 @@ def expected_loss(found: Posterior, X, y) -> float:
     X, y = np.asarray(X, float), np.asarray(y, float)
     spread = np.einsum("ni,ij,nj->n", X, found.covariance, X)
     return float(np.mean((X @ found.mean - y) ** 2 + spread))
+
+
+def expected_test_loss(found: Posterior, noise: float) -> float:
+    """Posterior mean of the mean squared error over all inputs and label noise."""
+    off = found.mean.copy()
+    off[0] -= 1.0
+    return float(off @ off + np.trace(found.covariance) + noise)
+
+
+def overlap_law(found: Posterior, Phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Law of :math:`\Phi = \theta\cdot\theta_*` when only its size is known.
+
+    Parameters
+    ----------
+    Phi : array_like, shape (K,)
+
+    Returns
+    -------
+    tuple
+        :math:`-\ln\{[N(\Phi; m, v) + N(-\Phi; m, v)]/2\}`, a density on the real axis, and the mean
+        of :math:`|\theta_\perp|^2` at fixed :math:`|\Phi|`; both of shape (K,).
+    """
+    m, v = found.mean[0], found.covariance[0, 0]
+    slope = found.covariance[1:, 0] / v
+    rest = np.trace(found.covariance[1:, 1:]) - v * slope @ slope
+    both = np.stack([np.asarray(Phi, float), -np.asarray(Phi, float)])
+    log_p = -0.5 * (both - m) ** 2 / v - 0.5 * math.log(2.0 * math.pi * v)
+    at = found.mean[1:, None, None] + slope[:, None, None] * (both - m)
+    total = np.logaddexp(*log_p)
+    second = np.sum(np.exp(log_p - total) * np.sum(at**2, axis=0), axis=0) + rest
+    return math.log(2.0) - total, second
+
+
+def at_step(found: Posterior, h: float, integrator: str, friction: float = 1.0) -> Posterior:
+    """The law that an integrator of step ``h`` samples in place of the posterior.
+
+    Raises
+    ------
+    ValueError
+        As :func:`stationary_variance`.
+    """
+    a, basis = linalg.eigh(found.curvature)
+    width2 = float(np.trace(found.covariance @ found.curvature)) / len(a)
+    variance = width2 * stationary_variance(a, h, integrator, friction)
+    return found._replace(covariance=(basis * variance) @ basis.T)
+
+
+def largest_steps(found: Posterior) -> dict[str, float]:
+    """Steps h up to which the map of each integrator is stable.
+
+    The kick and rotation of ghmc: h (a - 1) tan(h/2) < 2, from the trace of the map.  Beyond, its
+    law stays exact, and steps are rejected.
+    """
+    a = float(linalg.eigvalsh(found.curvature)[-1])
+    ghmc = optimize.brentq(lambda h: h * (a - 1.0) * math.tan(0.5 * h) - 2.0, 0.0,
+                           math.pi * (1.0 - 1e-12))
+    return {"euler-maruyama": 2.0 / a, "leimkuhler-matthews": 2.0 / a,
+            "baoab": 2.0 / math.sqrt(a), "ghmc": float(ghmc)}
 
 
 def stationary_variance(a, h: float, integrator: str, friction: float = 1.0) -> np.ndarray:

@@ -17,7 +17,8 @@ _LONG = {
     "train_loss": "train loss", "test_loss": "test loss",
     "residual_1": "y - f on He_1", "residual_3": "y - f on He_3",
     "outer_layer": "N <a^2> / sigma_a^2", "residual": "y - f over y",
-    "test_accuracy": "test accuracy",
+    "test_accuracy": "test accuracy", "overlap": "overlap with the teacher",
+    "weight_norm": "norm of the weights over that at default initialisation",
 }
 
 
@@ -83,7 +84,7 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
     unit_name : str
         Name of the second number.
     units : int
-        Units of a network, N.
+        Units of a network, N; 1 where the order parameter is that of the whole system.
     """
     n_bins = counts_rb.shape[2] - 1
     width = largest / n_bins
@@ -98,13 +99,14 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
         mean = mean / leave[:, :n_bins]
     potential[:, few], mean[:, few] = np.nan, np.nan
     group = Group(attributes={
-        "per": "neuron", "outside": float(total[n_bins] / total.sum()),
+        "per": "neuron" if units > 1 else "system", "outside": float(total[n_bins] / total.sum()),
         "convergence": _agreement(counts_rb, aligned_r)})
     phi = (np.arange(n_bins) + 0.5) * width
-    group.add("order_parameter", phi, "order_parameter", "1", "|Phi| of a neuron")
+    of = " of one neuron" if units > 1 else ""
+    group.add("order_parameter", phi, "order_parameter", "1", f"|Phi|{of}")
     with np.errstate(invalid="ignore"):
         errors = [jackknife_error(x[1:]) for x in (potential, mean)]
-    group.add("potential", potential[0], "order_parameter", "nat", "-ln P(Phi) of one neuron")
+    group.add("potential", potential[0], "order_parameter", "nat", f"-ln P(Phi){of}")
     group.add("potential_err", errors[0], "order_parameter", "nat", "error, jackknife over chains")
     group.add(f"{unit_name}_mean", mean[0], "order_parameter", "1", f"<{unit_name}> at fixed Phi")
     group.add(f"{unit_name}_mean_err", errors[1], "order_parameter", "1", "error, jackknife")
@@ -122,7 +124,7 @@ def found_wells(counts_jb: np.ndarray, largest: float, n_units: int) -> dict[str
     In bins of four: the outer well is the deepest, in errors, of those below a top that lies inward
     of it; the centre is a well if it lies below that top.  Four errors are asked for.  Phases are
     those of theory at this size: GFL (N p < 1), GMFL-II (N (1 - p) < 1, or no well in the centre),
-    GMFL-I between.
+    GMFL-I between.  A system of one unit has no such phases.
 
     Parameters
     ----------
@@ -172,7 +174,7 @@ def found_wells(counts_jb: np.ndarray, largest: float, n_units: int) -> dict[str
                 phase = "GMFL-I"
     texts = {"barrier": ("nat", "from the centre to the top"), "well": ("1", "of the outer well"),
              "droplets": ("units", "N p, units beyond the top")}
-    rows: dict[str, tuple] = {"phase": (phase, "", "")}
+    rows: dict[str, tuple] = {"phase": (phase if n_units > 1 else "one unit", "", "")}
     for name, value in found.items():
         unit, text = texts[name.removesuffix("_err")]
         rows[name] = (value, unit, f"error of {text}, jackknife" if name.endswith("_err") else text)
