@@ -276,6 +276,24 @@ class Nucleation(_Section):
         return values
 
 
+class MemorisationGap(_Section):
+    """Settings of train and test loss at several numbers of patterns, with [langevin]."""
+
+    patterns: list[int] = Field(min_length=1, description="numbers of patterns n, ascending")
+    kappa: float = Field(gt=0.0, description="sigma2/n, the same at every n, on which alone the "
+                         "limit of the equivalent kernel depends")
+    samples: int = Field(4, ge=2, le=10_000, description="data sets at each n")
+    steps: int = Field(ge=1, description="steps of each chain, recorded from the first")
+    equilibration: int = Field(ge=0, description="steps that the averages leave out")
+
+    @field_validator("patterns")
+    @classmethod
+    def _ascend(cls, values: list[int]) -> list[int]:
+        if sorted(set(values)) != values:
+            raise ValueError("give each once, ascending")
+        return values
+
+
 class LearningCurve(_Section):
     """Settings of the learning curve of a perceptron, over samples of teacher and patterns."""
 
@@ -365,6 +383,7 @@ class CardModel(_Section):
     langevin: Langevin | None = None
     neuron_diagram: NeuronDiagram | None = None
     nucleation: Nucleation | None = None
+    memorisation_gap: MemorisationGap | None = None
     learning_curve: LearningCurve | None = None
     training: Training = Field(default_factory=Training)
     waiting_times: WaitingTimes | None = None
@@ -384,6 +403,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "langevin": Langevin,
     "neuron_diagram": NeuronDiagram,
     "nucleation": Nucleation,
+    "memorisation_gap": MemorisationGap,
     "learning_curve": LearningCurve,
     "training": Training,
     "waiting_times": WaitingTimes,

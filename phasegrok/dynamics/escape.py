@@ -78,9 +78,8 @@ class Escape:
         return self.limit
 
     def done(self, state: State) -> int:
-        """Steps made by the clones that still wait; all of them where none does."""
-        waiting = self._waiting(state)
-        return int(state.steps[waiting].min()) if len(waiting) else self.limit
+        """Steps made, those of a clone that has crossed counted as all; mean over clones."""
+        return int(np.where(state.crossed, self.limit, state.steps).sum()) // self.clones
 
     def _waiting(self, state: State) -> np.ndarray:
         return np.flatnonzero(~state.crossed & (state.steps < self.limit))

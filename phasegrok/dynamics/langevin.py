@@ -37,7 +37,7 @@ from phasegrok.systems.continuous import gradient, observe, units
 
 INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")
 _EULER, _LEIMKUHLER, _BAOAB, _GHMC = range(4)
-_PER_BLOCK = 64  # records of which one histogram is kept
+PER_BLOCK = 64  # records of which one histogram is kept
 _BINS = 256
 _DRAWS = 1000
 _VIRIAL, _KINETIC, _ACCEPTED, _STEPS = range(4)  # of State.checks
@@ -157,8 +157,8 @@ def _advance(system, scheme, h, friction, wall, largest, every, equilibration, s
             return step
         if step > equilibration and (step - equilibration) % every == 0:
             k = (step - equilibration) // every - 1
-            _record(system, xi, v, slope, work, order, series[k], counts[k // _PER_BLOCK],
-                    sums[k // _PER_BLOCK], largest, checks)
+            _record(system, xi, v, slope, work, order, series[k], counts[k // PER_BLOCK],
+                    sums[k // PER_BLOCK], largest, checks)
     return -1
 
 
@@ -251,7 +251,7 @@ class Langevin:
 
     def memory(self) -> int:
         """Bytes of the state, and as much again for its checkpoint."""
-        blocks = self._records() // _PER_BLOCK + 1
+        blocks = self._records() // PER_BLOCK + 1
         return 16 * self.chains * (3 * self.system.n_coordinates + 2 * blocks * (_BINS + 1)
                                    + self._records() * len(self.system.series_names))
 
@@ -277,7 +277,7 @@ class Langevin:
 
     def _grown(self, fields: dict[str, Any]) -> State:
         records = self._records()
-        blocks = -(-records // _PER_BLOCK)
+        blocks = -(-records // PER_BLOCK)
         r = self.chains
         room = {"series": np.full((r, records, len(self.system.series_names)), np.nan),
                 "counts": np.zeros((r, blocks, _BINS + 1)),
@@ -339,7 +339,7 @@ class Langevin:
         if math.isfinite(self.wall):
             attributes["wall"] = self.wall
         records = max(0, state.steps - self.equilibration) // self.every
-        if not whole.any() or records < _PER_BLOCK:
+        if not whole.any() or records < PER_BLOCK:
             return {}
         checks = state.checks[whole]
         attributes["configurational_temperature"] = float(
@@ -349,7 +349,7 @@ class Langevin:
                 checks[:, _KINETIC].sum() / (records * whole.sum()))
         if self.integrator == "ghmc":
             attributes["accepted"] = float(checks[:, _ACCEPTED].sum() / checks[:, _STEPS].sum())
-        blocks = records // _PER_BLOCK
+        blocks = records // PER_BLOCK
         return {
             "chains": chains_group(state.series[whole, :records], self.system.series_names,
                                    begun[whole], self.every, attributes),

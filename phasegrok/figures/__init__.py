@@ -14,6 +14,7 @@ from phasegrok.figures import (
     finite_size,
     landscapes,
     learning,
+    memorisation,
     networks,
     neuron_phases,
     neurons,
@@ -45,6 +46,7 @@ _SCANS = {
     "learning_curve": learning.lines,
     "perceptron_phases": learning.plane_lines,
     "nucleation": nucleation.lines,
+    "memorisation_gap": memorisation.lines,
 }
 """What is printed of groups for which the whole file is needed."""
 
@@ -53,6 +55,7 @@ _FIGURES = {
     "perceptron_phases": learning.plane,
     "neuron_phases": neuron_phases.draw,
     "nucleation": nucleation.draw,
+    "memorisation_gap": memorisation.draw,
     "chains": neurons.draw,
     "finite_size": finite_size.draw,
     "effective_potential": landscapes.draw_potential,

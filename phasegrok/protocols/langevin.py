@@ -73,29 +73,35 @@ class TheoryOfUnit:
     residuals: dict[str, tuple[float, str]]
 
 
-def cubic_model(p, kappa: float):
-    """Model of the adaptive-kernel theory for the parameters of a two-layer-cubic card."""
+def cubic_model(p, kappa: float, n: float = 0.0):
+    """Model of the adaptive-kernel theory for the parameters of a two-layer-cubic card.
+
+    ``n`` patterns; 0: those of the card, none of which are drawn where it has all inputs.
+    """
     from phasegrok.theory.adaptive_kernel import Model
 
-    n = p.n if p.inputs == "drawn" else math.inf
+    n = n or (p.n if p.inputs == "drawn" else math.inf)
     return Model(p.d, p.N, kappa, p.epsilon, p.sigma_a2, p.sigma_w2, n)
 
 
-def _cubic(p, protocol) -> list[TheoryOfUnit]:
-    from phasegrok.theory.adaptive_kernel import THEORIES, solve
+def cubic_theory(p, kappa: float, n: float = 0.0, name: str = "cavity") -> TheoryOfUnit:
+    """One adaptive-kernel theory of a two-layer-cubic card; ``n`` as in :func:`cubic_model`."""
+    from phasegrok.theory.adaptive_kernel import solve
 
-    model = cubic_model(p, p.sigma2 / p.n)
-    result = []
-    for name in THEORIES:
-        try:
-            found = solve(model, name)
-        except ArithmeticError as error:
-            raise InputError(f"adaptive-kernel theory ({name}): {error}") from error
-        result.append(TheoryOfUnit(
-            name, found.phase, found.Phi, found.potential, found.s_mean, found.barrier,
-            float(found.wells[-1]), p.N * found.droplet,
-            {"b": (found.b, "y - f on He_1"), "c": (found.c, "y - f on He_3")}))
-    return result
+    try:
+        found = solve(cubic_model(p, kappa, n), name)
+    except ArithmeticError as error:
+        raise InputError(f"adaptive-kernel theory ({name}): {error}") from error
+    return TheoryOfUnit(
+        name, found.phase, found.Phi, found.potential, found.s_mean, found.barrier,
+        float(found.wells[-1]), p.N * found.droplet,
+        {"b": (found.b, "y - f on He_1"), "c": (found.c, "y - f on He_3")})
+
+
+def _cubic(p, protocol) -> list[TheoryOfUnit]:
+    from phasegrok.theory.adaptive_kernel import THEORIES
+
+    return [cubic_theory(p, p.sigma2 / p.n, name=name) for name in THEORIES]
 
 
 def _modular(p, protocol) -> list[TheoryOfUnit]:
