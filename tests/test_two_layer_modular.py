@@ -192,7 +192,7 @@ def test_lines_bracket_the_phases():
 def against_theory(sigma2, N, steps, seed=1):
     from phasegrok.protocols.langevin import _modular, add_theories
 
-    p = Parameters(P=5, N=N, sigma2=sigma2, sigma_a2=5e-5 * N / 400, gamma=0.5)
+    p = Parameters(P=5, N=N, sigma2=sigma2, sigma_a2=0.02 / N, gamma=0.5)
     protocol = Langevin(p.build(p.disorder(None)), "ghmc", 0.1, 1.0, 4, steps, steps // 5, 4, 2.4,
                         5.0)
     state = protocol.init(seed)
@@ -217,10 +217,10 @@ def test_langevin_without_specialised_units_agrees_with_theory():
 
 @pytest.mark.slow
 def test_langevin_with_two_wells_approaches_theory_with_more_neurons():
-    """At fixed sigma_a^2/N the correction P^2/N falls."""
+    """The correction P^2/N falls where N, 1/sigma^2 and 1/sigma_a^2 grow together."""
     gaps = []
     for N in (100, 400):
-        groups = against_theory(0.002, N, 20_000)
+        groups = against_theory(0.8 / N, N, 20_000)
         chains, found = groups["chains"], groups["effective_potential"]
         assert found.attributes["phase"] == found.attributes["phase_mean-field"] == "GMFL-I"
         gaps.append(abs(float(chains["residual"]) - found["residual"][0]))

@@ -29,7 +29,8 @@ from scipy import optimize
 
 from phasegrok.theory.adaptive_kernel import first_change, wells_of
 
-_POINTS = 801  # of the grid of Phi, odd
+_POINTS, _FEWEST = 801, 201  # of the grid of Phi, odd
+_STEP = 0.1  # of it, times P, where these allow it
 _NATS = 45.0  # the density is integrated to this far below its maximum
 
 
@@ -122,7 +123,9 @@ def _grid(model: Model, a: float) -> np.ndarray:
     x = np.geomspace(1e-3, 1e6, 4001)
     S = 2.0 * model.P * (x - model.drive * a * a * x**2 + model.gamma * x**3 / 3.0)
     below = np.flatnonzero(S < min(0.0, S.min()) + _NATS)
-    return np.linspace(0.0, x[min(below[-1] + 1, len(x) - 1)], _POINTS)
+    largest = x[min(below[-1] + 1, len(x) - 1)]
+    half = math.ceil(0.5 * model.P * largest / _STEP)
+    return np.linspace(0.0, largest, min(max(2 * half + 1, _FEWEST), _POINTS))
 
 
 def _density(model: Model, Phi: np.ndarray, a: float) -> tuple[np.ndarray, np.ndarray]:
