@@ -90,19 +90,23 @@ def _entropies(axis, g, theory) -> None:
 
 
 def _at_overlap(axis, g, theory) -> None:
-    """s(R) of the largest size at alphas up to that which is nearest to the transition."""
+    """s(R) of the largest size at alphas up to that which is nearest to the transition.
+
+    The 1/N of the binomial, known at each R, is added to what was measured.
+    """
     alphas = theory["curve_alpha"]
     nearest = alphas[np.argmin(np.abs(alphas - float(theory["transition"])))]
     i = int(np.argmax(g["size"]))
     for colour, k in zip(COLOURS, np.flatnonzero(alphas <= nearest)):
         for name, style, lines in (("typical", "o", "-"), ("annealed", "x", "--")):
-            axis.errorbar(g["order_parameter"][i], g[name][i, k], g[f"{name}_err"][i, k], fmt=style,
-                          color=colour, markersize=2.5, linewidth=0.7)
+            axis.errorbar(g["order_parameter"][i], g[name][i, k] + g["binomial"][i],
+                          g[f"{name}_err"][i, k], fmt=style, color=colour, markersize=2.5,
+                          linewidth=0.7)
             known = theory["curve_entropy" if name == "typical" else "curve_annealed"][k]
             axis.plot(theory["curve_overlap"], known, lines, color=colour, linewidth=1.0,
                       label=rf"$\alpha$ = {alphas[k]:.3g}" if name == "typical" else None)
     axis.axhline(0.0, color=GREY, linewidth=0.6)
-    axis.set(xlabel="R", ylabel="s(R) at T = 0 (nat a weight)", xlim=(-0.5, 1.02),
+    axis.set(xlabel="R", ylabel="s(R) at T = 0, binomial to $N\\to\\infty$", xlim=(-0.5, 1.02),
              ylim=(-0.15, 0.7))
     axis.legend(fontsize=6, title=f"N = {g['size'][i]}; o: typical, RS;\nx, dashed: annealed",
                 title_fontsize=6)

@@ -323,19 +323,25 @@ def at_overlap(log_g_so: np.ndarray) -> dict[str, np.ndarray]:
 def _entropies_at_overlap(runs: list, s: LearningCurve) -> Group:
     """Group of ln g(0, R)/N against R at every size and alpha; steps of R beyond N are NaN."""
     shape = len(s.sizes), len(s.alphas), max(s.sizes) + 1
-    R = np.full((shape[0], shape[2]), math.nan)
+    R, lacking = np.full((2, shape[0], shape[2]), math.nan)
     columns: dict[str, np.ndarray] = {}
     for k, run in enumerate(runs):
         i, j = divmod(k, shape[1])
         g = run["landscapes"]
         N = len(g["order_parameter"]) - 1
         R[i, : N + 1] = g["order_parameter"]
+        d = np.arange(N + 1)
+        lacking[i, : N + 1] = (special.entr(d / N) + special.entr(1.0 - d / N)
+                               - np.log(special.comb(N, d)) / N)
         for name, values in at_overlap(g["log_g"][:, 0]).items():
             columns.setdefault(name, np.full(shape, math.nan))[i, j, : N + 1] = values
     group = Group()
     group.add("size", np.array(s.sizes), "size", "1", "weights N")
     group.add("alpha", np.array(s.alphas), "alpha", "patterns a weight", "as asked for")
+    group.add("step", np.arange(shape[2]), "step", "1", "steps of 2/N from R = -1")
     group.add("order_parameter", R, ("size", "step"), "1", "R")
+    group.add("binomial", lacking, ("size", "step"), "nat per weight",
+              "what ln of the number of all students at R lacks to its limit, N to infinity")
     dims = ("size", "alpha", "step")
     for name, text in (("typical", "median of ln g(0, R)/N over samples"),
                        ("annealed", "ln of the mean of g(0, R) over N")):
