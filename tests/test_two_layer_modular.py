@@ -204,7 +204,7 @@ def against_theory(sigma2, N, steps, seed=1):
 
 def test_langevin_without_specialised_units_agrees_with_theory():
     """Theory leaves out terms of relative order P^2/N = 6 % of what acts on a unit."""
-    groups = against_theory(0.0034, 400, 4000)
+    groups = against_theory(0.0034, 400, 3000)
     chains, found = groups["chains"], groups["effective_potential"]
     assert chains.attributes["configurational_temperature"] == pytest.approx(1.0, abs=5e-3)
     assert found.attributes["phase"] == found.attributes["phase_mean-field"] == "GFL"

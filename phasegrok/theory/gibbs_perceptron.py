@@ -24,7 +24,7 @@ import numpy as np
 from scipy import optimize, special
 
 _HOT = 100.0
-_LEAST_R, _LARGEST_R = 1e-6, 0.999  # between which the poor state at T > 0 is looked for
+_LEAST_R, _LARGEST_R = 1e-6, 0.999  # of solutions at T > 0 or at fixed R
 _LEAST_FIELD, _LARGEST_FIELD = 1e-9, 3e3  # of q_hat, between which it is looked for
 _MOST_ROUNDS = 60
 _STEEPEST = 100.0  # gamma of a tail that the grid resolves
@@ -220,7 +220,7 @@ def ising_entropy(R: float, alpha: float, temperature: float = 0.0) -> AtOverlap
     Parameters
     ----------
     R : float
-        -1 < R < 1.
+        -0.999 <= R <= 0.999; beyond, the integrals are too steep for their grid.
     alpha, temperature : float
         Patterns a weight; T >= 0.
 
@@ -234,8 +234,8 @@ def ising_entropy(R: float, alpha: float, temperature: float = 0.0) -> AtOverlap
     ValueError
         If a parameter is out of range.
     """
-    if not (-1.0 < R < 1.0 and alpha > 0.0 and temperature >= 0.0):
-        raise ValueError("-1 < R < 1, alpha > 0 and temperature >= 0 are required")
+    if not (abs(R) <= _LARGEST_R and alpha > 0.0 and temperature >= 0.0):
+        raise ValueError(f"|R| <= {_LARGEST_R:g}, alpha > 0 and temperature >= 0 are required")
     beta = 1.0 / temperature if temperature > 0.0 else math.inf
 
     def excess(q_hat: float) -> float:

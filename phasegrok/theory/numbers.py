@@ -74,6 +74,8 @@ def _ising_perceptron(temperature: float = 0.0, alpha: float = 0.0) -> Rows:
     from phasegrok.theory import gibbs_perceptron as gibbs
     from phasegrok.theory import perceptron
 
+    if alpha < 0.0:
+        raise ValueError("alpha >= 0 is required")
     annealed, R = perceptron.annealed_transition(temperature)
     rows: Rows = [("annealed: alpha of the first-order transition", annealed, "patterns a weight"),
                   ("annealed: overlap R of the poor state there", R, "1"),
