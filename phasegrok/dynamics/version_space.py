@@ -182,8 +182,9 @@ class VersionSpace:
         group.add("sample", np.arange(len(R)), "sample", "1", "teacher and patterns")
         group.add("start", np.array(["teacher", "learned"]), "start", "1", "of the chain")
         dims = ("sample", "start")
-        group.add("overlap", R.mean(axis=2), dims, "1", "<R> of Gibbs students")
-        group.add("error", error.mean(axis=2), dims, "1", "generalisation error, arccos(R)/pi")
-        group.add("error_err", np.array([[mean_with_error(x).error for x in row]
-                                         for row in error]), dims, "1", "its thermal error")
+        for name, values, text in (("overlap", R, "<R> of Gibbs students"),
+                                   ("error", error, "generalisation error, arccos(R)/pi")):
+            group.add(name, values.mean(axis=2), dims, "1", text)
+            group.add(f"{name}_err", np.array([[mean_with_error(x).error for x in row]
+                                               for row in values]), dims, "1", "its thermal error")
         return {"version_space": group}

@@ -46,12 +46,12 @@ def _number(value: float) -> str:
 
 
 def draw(run: RunFile):
-    """Learning curve; entropy; the plane of alpha and T; quenches from both starts."""
+    """Learning curve; entropies; the plane of alpha and T; quenches from both starts."""
     import matplotlib.pyplot as plt
 
     g, theory = run["learning_curve"], run["theory"]
     ising = str(g.attributes["weights"]) == "Ising"
-    panels = 1 + 2 * ising + ("quench_overlap" in g)
+    panels = 1 + 3 * ising + ("quench_overlap" in g)
     figure, axes = plt.subplots(1, panels, figsize=(0.6 + 2.75 * max(panels, 1.4), 3.0),
                                 squeeze=False)
     curve = axes[0, 0]
@@ -64,7 +64,8 @@ def draw(run: RunFile):
             curve.axvline(float(theory[name]), color=GREY, linewidth=0.8, linestyle=style,
                           label=name)
         _entropies(axes[0, 1], g, theory)
-        _plane(axes[0, 2], g, theory)
+        _at_overlap(axes[0, 2], run["entropy_at_overlap"], theory)
+        _plane(axes[0, 3], g, theory)
     curve.legend(fontsize=6.5)
     if "quench_overlap" in g:
         _quenches(axes[0, -1], g, theory)
@@ -86,6 +87,29 @@ def _entropies(axis, g, theory) -> None:
     _sizes(axis, g, "annealed_entropy", fmt="x", label=None)
     axis.set(xlabel=r"$\alpha$", ylabel="entropy at T = 0 (nat a weight)", ylim=(-0.12, None))
     axis.legend(fontsize=6, title="crosses: annealed", title_fontsize=6)
+
+
+def _at_overlap(axis, g, theory) -> None:
+    """s(R) of the largest size at alphas up to that which is nearest to the transition.
+
+    The 1/N of the binomial, known at each R, is added to what was measured.
+    """
+    alphas = theory["curve_alpha"]
+    nearest = alphas[np.argmin(np.abs(alphas - float(theory["transition"])))]
+    i = int(np.argmax(g["size"]))
+    for colour, k in zip(COLOURS, np.flatnonzero(alphas <= nearest)):
+        for name, style, lines in (("typical", "o", "-"), ("annealed", "x", "--")):
+            axis.errorbar(g["order_parameter"][i], g[name][i, k] + g["binomial"][i],
+                          g[f"{name}_err"][i, k], fmt=style, color=colour, markersize=2.5,
+                          linewidth=0.7)
+            known = theory["curve_entropy" if name == "typical" else "curve_annealed"][k]
+            axis.plot(theory["curve_overlap"], known, lines, color=colour, linewidth=1.0,
+                      label=rf"$\alpha$ = {alphas[k]:.3g}" if name == "typical" else None)
+    axis.axhline(0.0, color=GREY, linewidth=0.6)
+    axis.set(xlabel="R", ylabel="s(R) at T = 0, binomial to $N\\to\\infty$", xlim=(-0.5, 1.02),
+             ylim=(-0.15, 0.7))
+    axis.legend(fontsize=6, title=f"N = {g['size'][i]}; o: typical, RS;\nx, dashed: annealed",
+                title_fontsize=6)
 
 
 def _plane(axis, g, theory) -> None:

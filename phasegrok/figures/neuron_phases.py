@@ -121,7 +121,7 @@ def _plane(axis, run: RunFile, group: Group) -> None:
         for name in _names(found):
             limit = name.startswith("limit_")
             colour = GREY if limit else _LINE_COLOURS.get(name, "k")
-            style = {"limit_coexistence": ":", "limit_centre_spinodal": "-.", "outer_well": "--"
+            style = {"limit_coexistence": ":", "limit_side_birth": "-.", "outer_well": "--"
                      }.get(name, "-")
             if np.isfinite(found[name]).any():
                 axis.plot(found[name], found["line_value"], style, color=colour, linewidth=1.0,

@@ -10,6 +10,7 @@ from scipy import optimize, special
 from phasegrok.cards import Card, InputError, LearningCurve
 from phasegrok.protocols import _known_kind, relaxation, wang_landau
 from phasegrok.runfile import Group
+from phasegrok.scan import point_seed
 
 _BETWEEN = 0.85  # overlap between the poor state and the good one
 _COLDEST, _HOTTEST = 0.02, 20.0  # between these a coexistence is looked for
@@ -146,7 +147,7 @@ class Landscapes:
         for k in range(state.samples, min(self.samples, state.samples + n)):
             sampler = wang_landau(dataclasses.replace(self.card, arrays=drawn[k]), self.sweeps,
                                   self.walkers, joint=True)
-            inner = sampler.init(state.seed + k)
+            inner = sampler.init(point_seed(state.seed, f"sample {k}"))
             while sampler.done(inner) < sampler.total():
                 sampler.advance(inner, sampler.total())
             density = sampler.result(inner)["density_of_states"]
@@ -265,7 +266,10 @@ def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:
             group.add(f"{name}_err", values[..., 1], dims, unit, f"error of {text}, over samples")
     if quenched:
         _add_quenches(group, quenched)
-    return {"learning_curve": group, "theory": _theory(card)}
+    result = {"learning_curve": group, "theory": _theory(card)}
+    if ising:
+        result["entropy_at_overlap"] = _entropies_at_overlap(runs, s)
+    return result
 
 
 def _ising_row(run) -> dict[str, tuple]:
@@ -285,6 +289,67 @@ def _ising_row(run) -> dict[str, tuple]:
         "coexisting": ((float(found.mean()),), "1", "fraction of samples that have one"),
         "complete": ((float(np.mean(g["complete"])),), "1", "fraction of complete landscapes"),
     }
+
+
+def at_overlap(log_g_so: np.ndarray) -> dict[str, np.ndarray]:
+    """Entropy at fixed overlap and T = 0 over samples, typical and annealed, with bootstrap errors.
+
+    Typical is the median of ln g(0, R)/N, in which a sample without such a student counts as minus
+    infinity; a mean does not exist, and that of the samples that have one is too high.  NaN where
+    some bootstrap has no finite value.
+
+    Parameters
+    ----------
+    log_g_so : ndarray, shape (S, N + 1)
+        ln g(0, R) of S samples.
+    """
+    n, N = len(log_g_so), log_g_so.shape[1] - 1
+    picks = np.random.default_rng(1).integers(0, n, (_BOOTSTRAPS, n))
+    result = {"having": np.isfinite(log_g_so).mean(axis=0)}
+
+    def annealed(log_g):
+        return special.logsumexp(log_g, axis=0) - math.log(n)
+
+    for name, function in (("typical", lambda x: np.median(x, axis=0)), ("annealed", annealed)):
+        value = function(log_g_so) / N
+        again_bo = np.array([function(log_g_so[pick]) for pick in picks]) / N
+        known = np.isfinite(again_bo).all(axis=0)
+        error = np.where(known, again_bo, 0.0).std(axis=0)
+        result[name] = np.where(known, value, math.nan)
+        result[f"{name}_err"] = np.where(known, error, math.nan)
+    return result
+
+
+def _entropies_at_overlap(runs: list, s: LearningCurve) -> Group:
+    """Group of ln g(0, R)/N against R at every size and alpha; steps of R beyond N are NaN."""
+    shape = len(s.sizes), len(s.alphas), max(s.sizes) + 1
+    R, lacking = np.full((2, shape[0], shape[2]), math.nan)
+    columns: dict[str, np.ndarray] = {}
+    for k, run in enumerate(runs):
+        i, j = divmod(k, shape[1])
+        g = run["landscapes"]
+        N = len(g["order_parameter"]) - 1
+        R[i, : N + 1] = g["order_parameter"]
+        d = np.arange(N + 1)
+        lacking[i, : N + 1] = (special.entr(d / N) + special.entr(1.0 - d / N)
+                               - np.log(special.comb(N, d)) / N)
+        for name, values in at_overlap(g["log_g"][:, 0]).items():
+            columns.setdefault(name, np.full(shape, math.nan))[i, j, : N + 1] = values
+    group = Group()
+    group.add("size", np.array(s.sizes), "size", "1", "weights N")
+    group.add("alpha", np.array(s.alphas), "alpha", "patterns a weight", "as asked for")
+    group.add("step", np.arange(shape[2]), "step", "1", "steps of 2/N from R = -1")
+    group.add("order_parameter", R, ("size", "step"), "1", "R")
+    group.add("binomial", lacking, ("size", "step"), "nat per weight",
+              "what ln of the number of all students at R lacks to its limit, N to infinity")
+    dims = ("size", "alpha", "step")
+    for name, text in (("typical", "median of ln g(0, R)/N over samples"),
+                       ("annealed", "ln of the mean of g(0, R) over N")):
+        group.add(name, columns[name], dims, "nat per weight", text)
+        group.add(f"{name}_err", columns[f"{name}_err"], dims, "nat per weight",
+                  f"error of {text}, bootstrap over samples")
+    group.add("having", columns["having"], dims, "1", "fraction of samples with such a student")
+    return group
 
 
 def _spherical_row(run) -> dict[str, tuple]:
@@ -337,6 +402,18 @@ def _theory(card: Card) -> Group:
     R = np.linspace(-1.0, 1.0, 20001)
     best = np.array([perceptron.annealed_entropy(R, float(a)).max() for a in alpha])
     group.add("annealed_entropy", best, "alpha", "nat per weight", "largest annealed entropy")
+    largest = max(s.sizes)
+    curves = [round(a * largest) / largest for a in s.alphas]
+    at = np.concatenate([np.linspace(-0.5, 0.9, 36), np.linspace(0.92, 0.99, 8)])
+    group.add("curve_alpha", np.array(curves), "curve_alpha", "patterns a weight",
+              "of the curves s(R): P/N at the largest size")
+    group.add("curve_overlap", at, "curve_overlap", "1", "R")
+    group.add("curve_entropy", np.array([
+        [gibbs_perceptron.ising_entropy(float(r), a).entropy for r in at] for a in curves]),
+        ("curve_alpha", "curve_overlap"), "nat per weight",
+        "s(R) at T = 0, replica-symmetric; below 0 there is typically no student")
+    group.add("curve_annealed", np.array([perceptron.annealed_entropy(at, a) for a in curves]),
+              ("curve_alpha", "curve_overlap"), "nat per weight", "s(R) at T = 0, annealed")
     group.add("transition", gibbs_perceptron.ising_transition().alpha, (), "patterns a weight",
               "first-order transition at T = 0")
     group.add("spinodal", gibbs_perceptron.ising_spinodal().alpha, (), "patterns a weight",

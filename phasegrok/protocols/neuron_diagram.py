@@ -106,8 +106,8 @@ def _cubic_lines(p, highest: float, decades: float) -> dict[str, tuple[float, st
               for (name, value), text in zip(found._asdict().items(), _TEXTS)}
     strength = p.sigma_a2 * p.N / p.d
     limit = limit_lines(p.epsilon, strength, p.sigma_w2)
-    for name, text in (("coexistence", "d to infinity: wells of equal depth"),
-                       ("centre_spinodal", "d to infinity: the centre's spinodal")):
+    for name, text in (("side_birth", "d to infinity: an outer well appears"),
+                       ("coexistence", "d to infinity: wells of equal depth")):
         sigma2 = p.n / p.N * math.sqrt(strength / getattr(limit, name))
         result[f"limit_{name}"] = sigma2, text
     return result

@@ -45,7 +45,8 @@ _LINEAR, _CUBIC, _FIFTH, _SEVENTH = (
     / (math.factorial(m) * math.sqrt(math.factorial(2 * m + 1))) for m in range(4))
 _NATS = 45.0  # the density is integrated to this far below its maximum
 _POINTS = 12  # of the grid of Phi, in a standard deviation of the prior
-_POINTS_S = 56  # of the grid of ln s, a step of .45 standard deviations
+_STEP_S = 5.0 / 11.0  # of the grid of ln s, in standard deviations of the prior
+_LEAST_LOG_S = -3.5  # ln(s/sigma_w^2) that a specialised neuron does not fall below, at any d
 _TOLERANCE = 1e-11  # of the field, relative to that of the teacher
 _ROUNDS = 400
 
@@ -241,7 +242,9 @@ def _grids(model: Model, theory: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     k = 0.5 * (model.d - 1)
     # ln s has density t^k e^-t / Gamma(k), t = d s / 2 sigma_w^2
     spread = math.sqrt(1.0 / k)
-    log_t = math.log(k) + spread * np.linspace(-16.0, 9.0, _POINTS_S)
+    low, high = min(-16.0 * spread, _LEAST_LOG_S), 9.0 * spread
+    points = 1 + math.ceil((high - low) / (_STEP_S * spread) - 1e-9)
+    log_t = math.log(k) + np.linspace(low, high, points)
     log_s_prior = k * log_t - np.exp(log_t) - special.gammaln(k) + math.log(log_t[1] - log_t[0])
     s = np.exp(log_t) * 2.0 * model.sigma_w2 / model.d
     return Phi, s[None, :], log_prior[:, None] + log_s_prior[None, :]
@@ -482,7 +485,6 @@ class Limit(NamedTuple):
 
     coexistence: float
     side_birth: float
-    centre_spinodal: float
 
 
 def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
@@ -490,14 +492,19 @@ def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
     r"""The lines u_c(epsilon) of a network that has not specialised, in the limit d -> infinity.
 
     With :math:`\sigma_a^2 = \hat s\,d/N` and :math:`\kappa = \hat\kappa/N` the strength of the
-    drive is :math:`u = \hat s/\hat\kappa^2` and stays finite, the prior learns
-    :math:`1 - b = \lambda_1/(\kappa + \lambda_1)` of He_1 with
-    :math:`\lambda_1/\kappa = 4\sigma_w^2\sqrt{u\hat s}/\pi A_0`, and nothing of He_3:
-    c = epsilon.  The action over d is :math:`V(\Phi, s) - (2u/\pi) q (b - 2cq)^2` with
+    drive is :math:`u = \hat s/\hat\kappa^2` and stays finite.  Neurons in the centre learn nothing
+    of He_3, c = epsilon, and :math:`1 - b = \lambda_1/(\kappa + \lambda_1)` of He_1, where the
+    drive widens their Gaussian law of Phi:
+
+    .. math:: \frac{\lambda_1}{\kappa} = \frac{g\sqrt{u\hat s}}{1 - g u b^2},\qquad
+              g = \frac{4\sigma_w^2}{\pi A_0} .
+
+    Then :math:`g u b^2 < 1` at every u: the centre has no spinodal.  The action over d is
+    :math:`V(\Phi, s) - (2u/\pi) q (b - 2cq)^2` with
     :math:`V = \Phi^2/2\sigma_w^2 + (s/\sigma_w^2 - 1 - \ln(s/\sigma_w^2))/2` (``joint``), or the
     first term alone at :math:`s = \sigma_w^2` (``frozen``, as published), so that a well as deep as
     the centre is at :math:`u = \min V / [(2/\pi) q (b - 2cq)^2]`.  Droplets that carry the output
-    are then a fraction of order 1/d of the neurons.
+    are then a fraction of order 1/d of the neurons: fewer than one where N/d is not large.
 
     Parameters
     ----------
@@ -524,10 +531,13 @@ def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
     A = 1.0 + 2.0 * (s + Phi**2)
     q = Phi**2 / A
     V = Phi**2 / (2.0 * sigma_w2) + 0.5 * (s / sigma_w2 - 1.0 - np.log(s / sigma_w2))
+    g = 4.0 * sigma_w2 / (math.pi * (1.0 + 2.0 * sigma_w2))
 
     def residual(log_u: float) -> float:
-        A0 = 1.0 + 2.0 * sigma_w2
-        return 1.0 / (1.0 + 4.0 * sigma_w2 * math.sqrt(math.exp(log_u) * strength) / (math.pi * A0))
+        y, prior = math.sqrt(g * math.exp(log_u)), g * math.sqrt(math.exp(log_u) * strength)
+        # in x = y b: x (1 - x^2 + prior) = y (1 - x^2), one root below 1
+        return float(optimize.brentq(lambda x: x * (1.0 - x * x + prior) - y * (1.0 - x * x), 0.0,
+                                     1.0, xtol=1e-15)) / y
 
     def drive(b):
         return (2.0 / math.pi) * q * (b - 2.0 * epsilon * q) ** 2
@@ -538,10 +548,6 @@ def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
             return math.nan
         return math.exp(float(optimize.brentq(excess, math.log(1e-3), math.log(1e6), xtol=1e-9)))
 
-    def centre(log_u):
-        return log_u + math.log(4.0 * sigma_w2 * residual(log_u) ** 2
-                                / (math.pi * (1.0 + 2.0 * sigma_w2)))
-
     def depth(log_u):
         return -float(np.min((V - math.exp(log_u) * drive(residual(log_u)))[1:]))
 
@@ -550,8 +556,5 @@ def limit_lines(epsilon: float, strength: float, sigma_w2: float = 0.5,
         action = np.min(V - math.exp(log_u) * drive(residual(log_u)), axis=1)
         return float(np.max(np.maximum.accumulate(action) - action)) - 1e-9
 
-    spinodal = crossing(centre)
     equal = crossing(lambda x: depth(x) - 1e-9)
-    first_order = math.isfinite(equal) and not equal >= spinodal * (1.0 - 1e-3)
-    return Limit(equal if first_order else math.nan,
-                 crossing(well) if first_order else math.nan, spinodal)
+    return Limit(equal, crossing(well) if math.isfinite(equal) else math.nan)

@@ -20,15 +20,17 @@ output add to the action terms of relative order P^2/N, which are left out.
 """
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import integrate, optimize
+from scipy import optimize
 
 from phasegrok.theory.adaptive_kernel import first_change, wells_of
 
-_POINTS = 801  # of the grid of Phi
+_POINTS, _FEWEST = 801, 201  # of the grid of Phi, odd
+_STEP = 0.1  # of it, times P, where these allow it
 _NATS = 45.0  # the density is integrated to this far below its maximum
 
 
@@ -121,7 +123,9 @@ def _grid(model: Model, a: float) -> np.ndarray:
     x = np.geomspace(1e-3, 1e6, 4001)
     S = 2.0 * model.P * (x - model.drive * a * a * x**2 + model.gamma * x**3 / 3.0)
     below = np.flatnonzero(S < min(0.0, S.min()) + _NATS)
-    return np.linspace(0.0, x[min(below[-1] + 1, len(x) - 1)], _POINTS)
+    largest = x[min(below[-1] + 1, len(x) - 1)]
+    half = math.ceil(0.5 * model.P * largest / _STEP)
+    return np.linspace(0.0, largest, min(max(2 * half + 1, _FEWEST), _POINTS))
 
 
 def _density(model: Model, Phi: np.ndarray, a: float) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +134,9 @@ def _density(model: Model, Phi: np.ndarray, a: float) -> tuple[np.ndarray, np.nd
     S = 2.0 * model.P * (0.5 * (x + y) - model.drive * a * a * x * y
                          + model.gamma / 6.0 * (x**3 + y**3))
     p = np.exp(S.min() - S)
-    simpson = integrate.simpson(np.eye(len(Phi)), x=Phi, axis=1)
+    simpson = np.full(len(Phi), 2.0 * (Phi[1] - Phi[0]) / 3.0)
+    simpson[1::2] *= 2.0
+    simpson[[0, -1]] *= 0.5
     return p / (simpson @ p @ simpson), simpson
 
 
@@ -197,6 +203,7 @@ def transition_lines(model: Model, decades: float = 2.0, per_decade: int = 12,
     """
     scan = model.sigma2 * 10.0 ** -np.linspace(0.0, decades, round(decades * per_decade) + 1)
 
+    @functools.cache
     def at(log_sigma2: float) -> tuple[bool, bool, bool, bool]:
         found = solve(dataclasses.replace(model, sigma2=math.exp(log_sigma2)))
         two = math.isfinite(found.barrier)

@@ -85,22 +85,51 @@ def _ridge(d: int = 20, n: int = 40, sigma2: float = 0.25, noise: float = 0.25,
               for name, step in ridge.largest_steps(found).items())]
 
 
-def _ising_perceptron(temperature: float = 0.0) -> Rows:
-    """Ising perceptron, N -> infinity: annealed, and replica-symmetric at T = 0."""
-    from phasegrok.theory import gibbs_perceptron, perceptron
+def _ising_perceptron(temperature: float = 0.0, alpha: float = 0.0) -> Rows:
+    """Ising perceptron, N -> infinity: annealed, replica-symmetric; alpha > 0: its poor state."""
+    from phasegrok.theory import gibbs_perceptron as gibbs
+    from phasegrok.theory import perceptron
 
-    alpha, R = perceptron.annealed_transition(temperature)
-    rows: Rows = [("annealed: alpha of the first-order transition", alpha, "patterns a weight"),
+    if alpha < 0.0:
+        raise ValueError("alpha >= 0 is required")
+    annealed, R = perceptron.annealed_transition(temperature)
+    rows: Rows = [("annealed: alpha of the first-order transition", annealed, "patterns a weight"),
                   ("annealed: overlap R of the poor state there", R, "1"),
                   ("annealed: alpha of its spinodal", perceptron.annealed_spinodal(temperature),
                    "patterns a weight")]
     if temperature == 0.0:
-        at, end = gibbs_perceptron.ising_transition(), gibbs_perceptron.ising_spinodal()
+        at, end = gibbs.ising_transition(), gibbs.ising_spinodal()
         rows += [("alpha of the first-order transition", at.alpha, "patterns a weight"),
                  ("overlap R of the poor state there", at.R, "1"),
                  ("generalisation error there", at.error, "1"),
                  ("alpha of its spinodal", end.alpha, "patterns a weight")]
-    return rows
+    else:
+        transition = gibbs.ising_thermal_transition(temperature)
+        rows += [("alpha of the first-order transition", transition, "patterns a weight"),
+                 *_poor_state(transition, temperature, "there"),
+                 ("alpha of its spinodal", gibbs.ising_thermal_spinodal(temperature),
+                  "patterns a weight")]
+    return rows + (_poor_state(alpha, temperature, f"at alpha = {alpha:g}") if alpha else [])
+
+
+def _poor_state(alpha: float, temperature: float, where: str) -> Rows:
+    """Rows of the poorly generalising state, or that there is none."""
+    from phasegrok.theory import gibbs_perceptron as gibbs
+
+    found: gibbs.Point | gibbs.Thermal | None
+    if temperature == 0.0:
+        found = gibbs.ising_at(alpha)
+        q, entropy = (found.R, found.entropy) if found else (math.nan, math.nan)
+    else:
+        found = gibbs.ising_thermal(alpha, temperature)
+        q, entropy = ((found.q, found.phi + found.energy / temperature) if found
+                      else (math.nan, math.nan))
+    if found is None:
+        return [(f"poor state {where}", "none, beyond its spinodal", "")]
+    return [(f"overlap R of the poor state {where}", found.R, "1"),
+            (f"overlap q of two students {where}", q, "1"),
+            (f"generalisation error {where}", math.acos(found.R) / math.pi, "1"),
+            (f"entropy {where}", entropy, "nat a weight")]
 
 
 def _spherical_perceptron(R: float = 0.9) -> Rows:

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from phasegrok.runfile import Group
 from phasegrok.statistics import jackknife_error, mean_with_error, r_hat
@@ -252,6 +253,8 @@ def _agreement(counts_rb: np.ndarray, aligned_r: np.ndarray) -> str:
     if min(len(g) for g in groups) < 2:
         return "not known: two chains of each start are needed"
     error = np.sqrt(sum(np.var(g, ddof=1) / len(g) for g in groups))
-    z = float((groups[1].mean() - groups[0].mean()) / error)
+    t = float((groups[1].mean() - groups[0].mean()) / error)
+    # few chains: the error is itself uncertain, and t is said as the z that is as unlikely
+    z = math.copysign(stats.norm.isf(stats.t.sf(abs(t), len(mean_r) - 2)), t)
     said = "agree" if abs(z) < 3.0 else "DISAGREE: run longer"
     return f"chains begun from the prior and aligned {said} (<|Phi|> differs by {z:.1f} sigma)"
