@@ -198,7 +198,7 @@ def against_theory(sigma2, N, steps, seed=1):
     state = protocol.init(seed)
     protocol.advance(state, steps)
     groups = protocol.result(state)
-    add_theories(groups["effective_potential"], _modular(p))
+    add_theories(groups["effective_potential"], _modular(p, None))
     return groups
 
 

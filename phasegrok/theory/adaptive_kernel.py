@@ -309,8 +309,10 @@ def solve(model: Model, theory: str = "cavity", modes: int = 0,
     ``cavity``: with the N - 1 others held at their saddle, Gaussian fluctuations of the field give
     :math:`L = 1 + (\sigma_a^2/N)\,\varphi^T H^{-1}\varphi`, where :math:`\varphi` is the function
     of the neuron and H the second derivative of G, and the weight of a neuron is
-    :math:`L^{-1/2}\exp[(\sigma_a^2/2N)(h\cdot\beta)^2/L]`.  With finite n the data leave modes of
-    the kernel undetermined, which act as noise:
+    :math:`L^{-1/2}\exp[(\sigma_a^2/2N)(h\cdot\beta)^2/L]`.  L is in the kernel of the functions
+    linear in x_perp, too: :math:`\lambda_\perp = \sigma_a^2\langle|\varphi_\perp|^2/L\rangle/
+    (d - 1)`, which for d of order N makes their law that of Marchenko and Pastur.  With finite n
+    the data leave modes of the kernel undetermined, which act as noise:
     :math:`n\kappa' = n\kappa + \kappa'\sum_k \lambda_k/(\lambda_k + \kappa')`.
 
     Parameters
@@ -350,11 +352,12 @@ def solve(model: Model, theory: str = "cavity", modes: int = 0,
         old = kappa, response
         m = np.tensordot(beta, h, 1)
         gain = model.sigma_a2 / model.N
-        linear = np.sum(w * rest.linear) * model.sigma_a2 / (model.d - 1)
+        linear = np.sum(w * rest.linear / response) * model.sigma_a2 / (model.d - 1)
         if math.isfinite(model.n):
             kappa = _effective_kappa(model, linear, float(np.sum(w * rest.other)))
         if cavity:
-            moved = gain**2 * model.N * np.sum(w * rest.linear * m * m) / (model.d - 1)
+            moved = gain**2 * model.N * np.sum(w * rest.linear * (m / response) ** 2) / (
+                model.d - 1)
             seen = np.sum(h * np.tensordot(linalg.inv(hessian), h, 1), axis=0)
             response = 1.0 + gain * (seen + rest.linear / (kappa + linear + moved)
                                      + rest.other / kappa)
