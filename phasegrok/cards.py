@@ -259,8 +259,9 @@ class Nucleation(_Section):
 
     sizes: list[int] = Field(min_length=1, description="input dimensions d, ascending; sigma_a2 "
                              "grows in proportion, so that the drive u of a neuron stays")
-    wall: float = Field(gt=0.0, description="order parameter that no unit reaches in the "
-                        "preparation and in the chains that measure the barrier: beyond its top")
+    wall: float = Field(gt=0.0, description="order parameter that no unit reaches in the chains "
+                        "that measure the barrier: a fifth beyond its top; clones are prepared "
+                        "below three quarters of it")
     threshold: float = Field(gt=0.0, description="order parameter of a unit that is the event")
     clones: int = Field(64, ge=2, le=2**16, description="clones of one state, at each size")
     limit: int = Field(ge=1, description="steps after which a clone is censored")

@@ -9,6 +9,8 @@ from phasegrok.protocols import _known_kind, add_waiting_statistics
 from phasegrok.protocols.langevin import cubic_model
 from phasegrok.runfile import Group
 
+_PREPARED = 0.75  # of the wall: in the state that is cloned no neuron is on its way over the top
+
 
 def settings(card: Card) -> Nucleation:
     """The card's [nucleation].
@@ -69,8 +71,8 @@ def measure_clones(job) -> None:
     from phasegrok.relaxation.waiting_times import waiting_times
 
     s, how = settings(job.card), job.card.model.langevin
-    protocol = Escape(job.card.build(), how.step, how.friction, s.wall, s.threshold, s.clones,
-                      s.limit, s.preparation)
+    protocol = Escape(job.card.build(), how.step, how.friction, _PREPARED * s.wall, s.threshold,
+                      s.clones, s.limit, s.preparation)
     groups = protocol.result(job.drive(protocol, job.path.stem))
     group = groups["waiting_times"]
     waits = waiting_times(group["time"], group["censored"], how.step)
