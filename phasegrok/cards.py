@@ -15,10 +15,17 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from phasegrok import systems
 
@@ -107,6 +114,16 @@ class Thermodynamics(_Section):
 Dynamics = Literal["heat-bath", "metropolis"]
 
 
+def _ascending(values: list) -> list:
+    if sorted(set(values)) != values:
+        raise ValueError("give each once, ascending")
+    return values
+
+
+Integers = Annotated[list[int], AfterValidator(_ascending)]
+Numbers = Annotated[list[float], AfterValidator(_ascending)]
+
+
 class Sample(_Section):
     """Settings of canonical sampling: replicas at each temperature."""
 
@@ -174,8 +191,8 @@ class PhaseDiagram(_Section):
                               "get as many as exchanges need")
     parameter: str | None = Field(None, description="the second parameter, of [parameters]; none: "
                                   "temperature alone")
-    values: list[float] = Field(default_factory=list, description="its values")
-    sizes: list[int] = Field(min_length=1, description="L or N, at least two to tell classes")
+    values: Numbers = Field(default_factory=list, description="its values")
+    sizes: Integers = Field(min_length=1, description="L or N, at least two to tell classes")
     sweeps: int = Field(4_000, ge=100, description="sweeps of each replica in total")
     equilibration: int = Field(800, ge=0, description="sweeps of these that are not measured")
     replicas: int = Field(16, ge=4, le=2**12, description="independent ladders")
@@ -189,13 +206,6 @@ class PhaseDiagram(_Section):
         if len(temperature_grid(text)) < 3:
             raise ValueError("give at least three temperatures, as 1.8:2.9:9")
         return text
-
-    @field_validator("values", "sizes")
-    @classmethod
-    def _ascend(cls, values: list) -> list:
-        if sorted(set(values)) != values:
-            raise ValueError("give each once, ascending")
-        return values
 
 
 class Relaxation(_Section):
@@ -236,28 +246,21 @@ class Langevin(_Section):
 class NeuronDiagram(_Section):
     """Settings of a phase diagram of neurons: Langevin chains, with [langevin], at its points."""
 
-    sigma2_values: list[float] = Field(min_length=1, description="variances of the likelihood at "
+    sigma2_values: Numbers = Field(min_length=1, description="variances of the likelihood at "
                                        "which chains run, ascending")
     parameter: str | None = Field(None, description="the second parameter, of [parameters]; none: "
                                   "sigma2 alone")
-    values: list[float] = Field(default_factory=list, description="its values, ascending")
+    values: Numbers = Field(default_factory=list, description="its values, ascending")
     lines: int = Field(9, ge=2, le=1000, description="values of the parameter, over the same "
                        "range, at which the lines of theory are found")
     steps: int = Field(ge=1, description="steps of each chain in total, at each point")
     equilibration: int = Field(ge=0, description="steps of these that are not measured")
 
-    @field_validator("sigma2_values", "values")
-    @classmethod
-    def _ascend(cls, values: list[float]) -> list[float]:
-        if sorted(set(values)) != values:
-            raise ValueError("give each once, ascending")
-        return values
-
 
 class Nucleation(_Section):
     """Settings of first passages against size: clones, and chains below a wall, with [langevin]."""
 
-    sizes: list[int] = Field(min_length=1, description="input dimensions d, ascending; sigma_a2 "
+    sizes: Integers = Field(min_length=1, description="input dimensions d, ascending; sigma_a2 "
                              "grows in proportion, so that the drive u of a neuron stays")
     wall: float = Field(gt=0.0, description="order parameter that no unit reaches in the chains "
                         "that measure the barrier: a fifth beyond its top; clones are prepared "
@@ -269,37 +272,23 @@ class Nucleation(_Section):
     steps: int = Field(ge=1, description="steps of each chain below the wall")
     equilibration: int = Field(ge=0, description="steps of these that are not measured")
 
-    @field_validator("sizes")
-    @classmethod
-    def _ascend(cls, values: list[int]) -> list[int]:
-        if sorted(set(values)) != values:
-            raise ValueError("give each once, ascending")
-        return values
-
 
 class MemorisationGap(_Section):
     """Settings of train and test loss at several numbers of patterns, with [langevin]."""
 
-    patterns: list[int] = Field(min_length=1, description="numbers of patterns n, ascending")
+    patterns: Integers = Field(min_length=1, description="numbers of patterns n, ascending")
     kappa: float = Field(gt=0.0, description="sigma2/n, the same at every n, on which alone the "
                          "limit of the equivalent kernel depends")
     samples: int = Field(4, ge=2, le=10_000, description="data sets at each n")
     steps: int = Field(ge=1, description="steps of each chain, recorded from the first")
     equilibration: int = Field(ge=0, description="steps that the averages leave out")
 
-    @field_validator("patterns")
-    @classmethod
-    def _ascend(cls, values: list[int]) -> list[int]:
-        if sorted(set(values)) != values:
-            raise ValueError("give each once, ascending")
-        return values
-
 
 class LearningCurve(_Section):
     """Settings of the learning curve of a perceptron, over samples of teacher and patterns."""
 
-    alphas: list[float] = Field(min_length=1, description="patterns a weight, ascending")
-    sizes: list[int] = Field(min_length=1, description="weights N, odd for Ising weights")
+    alphas: Numbers = Field(min_length=1, description="patterns a weight, ascending")
+    sizes: Integers = Field(min_length=1, description="weights N, odd for Ising weights")
     samples: int = Field(40, ge=2, le=100_000, description="at each size and alpha")
     sweeps: int = Field(ge=100, description="of each walker of a landscape (Ising weights), or "
                         "N moves of each chain (spherical weights)")
@@ -312,9 +301,9 @@ class LearningCurve(_Section):
 
     @field_validator("alphas", "sizes")
     @classmethod
-    def _ascend(cls, values: list) -> list:
-        if sorted(set(values)) != values or values[0] <= 0:
-            raise ValueError("give positive values, each once, ascending")
+    def _are_positive(cls, values: list) -> list:
+        if values[0] <= 0:
+            raise ValueError("give positive values")
         return values
 
 
