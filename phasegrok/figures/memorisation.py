@@ -45,11 +45,10 @@ def draw(run: RunFile):
     axes[0].set(xlabel=r"$|\Phi|$", ylabel=r"$-\ln P(\Phi)$ of a neuron (nat)", xlim=(0, last),
                 ylim=(None, np.nanmax(g["potential"]) + 1.0))
     axes[0].legend(title="lines: cavity theory", title_fontsize=6.5, fontsize=6.5)
-    for name, marker, text in (("train_loss", "o", "train"), ("test_loss", "s", "test")):
-        axes[1].errorbar(g["patterns"], g[name], g[f"{name}_err"], fmt=marker + "-", markersize=4,
-                         color=COLOURS[name == "test_loss"], linewidth=0.9, label=text)
-    axes[1].set(xlabel="patterns $n$", ylabel="mean squared error", ylim=(0, None))
-    axes[1].legend()
+    if len(g["patterns"]) > 1:
+        _losses(axes[1], g)
+    else:
+        _residual(axes[1], g)
     for k, n in enumerate(g["patterns"]):
         for name, colour in (("train_loss", COLOURS[0]), ("test_loss", COLOURS[1])):
             for start, style in enumerate(("-", "--")):
@@ -63,3 +62,21 @@ def draw(run: RunFile):
     title(figure, run, without=("n", "sigma2", "inputs", "disorder_seed"),
           more=f"kappa = {g.attributes['kappa']:g}, {g.attributes['samples']} data sets at each n")
     return figure
+
+
+def _losses(axis, g) -> None:
+    for name, marker, text in (("train_loss", "o", "train"), ("test_loss", "s", "test")):
+        axis.errorbar(g["patterns"], g[name], g[f"{name}_err"], fmt=marker + "-", markersize=4,
+                      color=COLOURS[name == "test_loss"], linewidth=0.9, label=text)
+    axis.set(xlabel="patterns $n$", ylabel="mean squared error", ylim=(0, None))
+    axis.legend()
+
+
+def _residual(axis, g) -> None:
+    for start, style in enumerate(("-", "--")):
+        band(axis, g["time"], g["residual_3_course"][0, start],
+             g["residual_3_course_err"][0, start], COLOURS[2], f"{g['start'][start]} start",
+             linestyle=style)
+    axis.set(xlabel="time (the prior relaxes in 1)", ylabel="$c$, not learned of $He_3$",
+             xscale="log")
+    axis.legend()
