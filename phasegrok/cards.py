@@ -280,6 +280,7 @@ class MemorisationGap(_Section):
     kappa: float = Field(gt=0.0, description="sigma2/n, the same at every n, on which alone the "
                          "limit of the equivalent kernel depends")
     samples: int = Field(4, ge=2, le=10_000, description="data sets at each n")
+    chains: int = Field(2, ge=2, le=2**16, description="chains on each, half of them aligned")
     steps: int = Field(ge=1, description="steps of each chain, recorded from the first")
     equilibration: int = Field(ge=0, description="steps that the averages leave out")
 

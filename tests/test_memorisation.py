@@ -12,8 +12,7 @@ from phasegrok.protocols import memorisation
 
 SMALL = {"epsilon": 0.0, "d": 8, "N": 8, "sigma_a2": 1.0, "memorisation_gap.patterns": [40, 640],
          "memorisation_gap.kappa": 2e-3, "memorisation_gap.samples": 3,
-         "memorisation_gap.steps": 2000, "memorisation_gap.equilibration": 600,
-         "langevin.chains": 2}
+         "memorisation_gap.steps": 2000, "memorisation_gap.equilibration": 600}
 
 
 def test_data_sets_are_different_draws_at_one_kappa():
@@ -49,8 +48,7 @@ def test_course_averages_the_chains_of_a_start():
 
 @pytest.mark.parametrize("changes, text", [
     ({"inputs": "population"}, "inputs = drawn"),
-    ({"memorisation_gap.equilibration": 9000}, "leaves nothing"),
-    ({"langevin.chains": 1}, "both starts")])
+    ({"memorisation_gap.equilibration": 9000}, "leaves nothing")])
 def test_settings_that_show_no_gap_are_refused(changes, text):
     with pytest.raises(InputError, match=text):
         memorisation.settings(load("two-layer-cubic-dataset", changes))

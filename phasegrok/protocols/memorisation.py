@@ -35,8 +35,6 @@ def settings(card: Card) -> MemorisationGap:
     if s.steps <= s.equilibration:
         raise InputError(f"{card.name}: memorisation_gap.steps = {s.steps} leaves nothing beyond "
                          f"the equilibration {s.equilibration}")
-    if card.model.langevin.chains < 2:
-        raise InputError(f"{card.name}: langevin.chains: give two or more, for both starts")
     return s
 
 
@@ -57,7 +55,7 @@ def measure(job) -> None:
     from phasegrok.thermodynamics.unit_potential import chains_group, potential_group
 
     s, how = settings(job.card), job.card.model.langevin
-    protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, how.chains,
+    protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, s.chains,
                         s.steps, 0, how.every, how.aligned, how.largest)
     state = job.drive(protocol, job.path.stem)
     blocks = s.steps // how.every // PER_BLOCK
@@ -68,7 +66,7 @@ def measure(job) -> None:
     if (state.broken >= 0).any():
         raise InputError(f"{job.card.name}: a chain did not stay finite: the step is too long, "
                          f"take half: --set langevin.step={how.step / 2.0:g}")
-    aligned = np.arange(how.chains) >= (how.chains + 1) // 2
+    aligned = np.arange(s.chains) >= (s.chains + 1) // 2
     records = slice(first * PER_BLOCK, blocks * PER_BLOCK)
     checks = protocol.result(state)["chains"].attributes
     names = protocol.system.series_names
