@@ -24,7 +24,7 @@ their errors, must agree before a ratio is printed.
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD]
-    for name, make in (("transformer", _transformer), ("metropolis", _metropolis),
+    for name, make in (("transformer", _transformer), ("decoder", _decoder), ("metropolis", _metropolis),
                        ("cluster", _cluster), ("general", _general), ("langevin", _langevin),
                        ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
                        ("wang_landau_error", _error), ("wang_landau_accuracy", _accuracy)):
@@ -57,6 +57,24 @@ def _transformer(result: dict) -> str:
         "One full-batch AdamW step, without evaluations, against a plain PyTorch implementation of "
         f"the same\nstep; median of {result['rounds']} rounds, {result['threads']} thread, "
         f"{result['processor']}, {versions}.\n\n" + _table(header, rows))
+
+
+def _decoder(result: dict) -> str:
+    rows = []
+    for r in result["rows"]:
+        p = r["parameters"]
+        rows.append([str(p["p"]), str(p["d_model"]), str(r["batch"]), r["peer"],
+                     f"{r['peer_ms']:.3g}", f"{r['ours_ms']:.3g}", _ratio(r)])
+    header = ["p", "d_model", "minibatch", "peer's attention", "PyTorch, ms", "phasegrok, ms",
+              "ratio (range)"]
+    return (
+        "## Training step of the two-layer decoder\n\n```\n"
+        "python benchmarks/bench_decoder.py\n```\n\n"
+        "One minibatch step of AdamW, without evaluations, against a plain PyTorch implementation of "
+        "the same\nstep, written as in the published code (a module a head) or with one projection "
+        "of all heads. What is\nleft is mostly matrix products: the peer makes three times as many, "
+        "so that the ratio cannot grow much\nfurther on a CPU at equal precision. "
+        f"{_setting(result)}\n\n" + _table(header, rows))
 
 
 def _ratio(r: dict) -> str:
