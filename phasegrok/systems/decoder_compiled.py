@@ -74,8 +74,7 @@ class Workspace(NamedTuple):
     """
 
     position: np.ndarray  # (4, d) encoding of the positions
-    rest: np.ndarray  # (lanes,) 1 for the components of a vector that begins where d / lanes ends
-    rest_head: np.ndarray  # (lanes,) the same for d / heads
+    rest: np.ndarray  # (lanes,) 1 where the last, incomplete vector of a head has components
     X: np.ndarray  # (2p + 2, d) residual vectors at the input
     Q: np.ndarray  # (2p + 2, d) queries of the first layer, heads side by side
     K: np.ndarray  # (2p + 2, d)
@@ -132,7 +131,7 @@ def workspace(system: ModularDecoder) -> Workspace:
         part_out=(m, d), part_head=(d_head, d), part_U=(d, classes), d_W_U=(d, classes),
     )  # fmt: skip
     return Workspace(
-        position=positions(d).astype(dtype), rest=_rest(d, dtype), rest_head=_rest(d_head, dtype),
+        position=positions(d).astype(dtype), rest=_rest(d_head, dtype),
         tokens=block(2 * p), pairs=block(2 * rows), answers=block(rows),
         **{name: aligned(shape, dtype) for name, shape in shapes.items()},
     )  # fmt: skip
@@ -347,7 +346,7 @@ def _attention(work, A, mixed):
     return _Attention(
         work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1), work.d_Q.reshape(-1),
         work.d_K.reshape(-1), work.d_V.reshape(-1), A.reshape(-1), mixed.reshape(-1),
-        work.slopes, work.rest_head,
+        work.slopes, work.rest,
     )  # fmt: skip
 
 
@@ -523,7 +522,6 @@ class _Context(NamedTuple):
     context: np.ndarray
     d_u: np.ndarray
     d_context: np.ndarray
-    rest: np.ndarray
 
 
 @inner
@@ -531,28 +529,70 @@ def _context(work, h):
     return _Context(
         work.tokens.out.reshape(-1), work.pairs.out.reshape(-1), work.tokens.d_out.reshape(-1),
         work.pairs.d_out.reshape(-1), work.A_answers.reshape(-1), work.u[h].reshape(-1),
-        work.context[h].reshape(-1), work.d_u.reshape(-1), work.d_context.reshape(-1), work.rest,
+        work.context[h].reshape(-1), work.d_u.reshape(-1), work.d_context.reshape(-1),
     )  # fmt: skip
+
+
+@bare
+def _four_dots(v, row, c, at, d):
+    """Scalar products of v[row:row+d] with the residual vectors of the four positions."""
+    lanes = lanes_of(v)
+    whole = d - d % lanes
+    s_0 = splat(v, v.dtype.type(0.0))
+    s_1, s_2, s_3 = s_0, s_0, s_0
+    for j in range(0, whole, lanes):
+        y = load(v, row + j)
+        s_0 = fma(y, load(c.x_01, at[0] + j), s_0)
+        s_1 = fma(y, load(c.x_01, at[1] + j), s_1)
+        s_2 = fma(y, load(c.x_23, at[2] + j), s_2)
+        s_3 = fma(y, load(c.x_23, at[3] + j), s_3)
+    t_0, t_1, t_2, t_3 = sum_of_lanes(s_0), sum_of_lanes(s_1), sum_of_lanes(s_2), sum_of_lanes(s_3)
+    for j in range(whole, d):
+        t_0 += v[row + j] * c.x_01[at[0] + j]
+        t_1 += v[row + j] * c.x_01[at[1] + j]
+        t_2 += v[row + j] * c.x_23[at[2] + j]
+        t_3 += v[row + j] * c.x_23[at[3] + j]
+    return t_0, t_1, t_2, t_3
+
+
+@bare
+def _combine(f_0, f_1, f_2, f_3, c, at, out, row, d):
+    """out[row:row+d] = sum of the four residual vectors with these factors."""
+    lanes = lanes_of(out)
+    whole = d - d % lanes
+    v_0, v_1, v_2, v_3 = splat(out, f_0), splat(out, f_1), splat(out, f_2), splat(out, f_3)
+    for j in range(0, whole, lanes):
+        y = fma(v_1, load(c.x_01, at[1] + j), mul(v_0, load(c.x_01, at[0] + j)))
+        y = fma(v_2, load(c.x_23, at[2] + j), y)
+        store(out, row + j, fma(v_3, load(c.x_23, at[3] + j), y))
+    for j in range(whole, d):
+        y_01 = f_0 * c.x_01[at[0] + j] + f_1 * c.x_01[at[1] + j]
+        out[row + j] = y_01 + f_2 * c.x_23[at[2] + j] + f_3 * c.x_23[at[3] + j]
+
+
+@bare
+def _add_both(weight, slope, c, row, d_x, at, d):
+    """d_x[at:at+d] += weight d_context + slope u, what one key receives."""
+    lanes = lanes_of(d_x)
+    whole = d - d % lanes
+    v, w = splat(d_x, weight), splat(d_x, slope)
+    for j in range(0, whole, lanes):
+        y = fma(v, load(c.d_context, row + j), load(d_x, at + j))
+        store(d_x, at + j, fma(w, load(c.u, row + j), y))
+    for j in range(whole, d):
+        d_x[at + j] += weight * c.d_context[row + j] + slope * c.u[row + j]
 
 
 @bare
 def _context_rows(heads, h, p, d, data, first, n, c):
     """Attention weights of head h, and its mean of the residual vectors, of n rows."""
+    A = c.A
     for i in range(n):
         row, o = i * d, 4 * (heads * i + h)
-        at_0, at_1 = data.a[first + i] * d, (p + data.a[first + i]) * d
-        at_3 = (n + i) * d
-        c.A[o] = _dot(c.u, row, c.x_01, at_0, d, c.rest)
-        c.A[o + 1] = _dot(c.u, row, c.x_01, at_1, d, c.rest)
-        c.A[o + 2] = _dot(c.u, row, c.x_23, row, d, c.rest)
-        c.A[o + 3] = _dot(c.u, row, c.x_23, at_3, d, c.rest)
-        _softmax(c.A, o, 4)
-        for j in range(d):
-            c.context[row + j] = 0.0
-        _add_to(c.A[o], c.x_01, at_0, c.context, row, d, c.rest)
-        _add_to(c.A[o + 1], c.x_01, at_1, c.context, row, d, c.rest)
-        _add_to(c.A[o + 2], c.x_23, row, c.context, row, d, c.rest)
-        _add_to(c.A[o + 3], c.x_23, at_3, c.context, row, d, c.rest)
+        at = (data.a[first + i] * d, (p + data.a[first + i]) * d, row, (n + i) * d)
+        A[o], A[o + 1], A[o + 2], A[o + 3] = _four_dots(c.u, row, c, at, d)
+        _softmax(A, o, 4)
+        _combine(A[o], A[o + 1], A[o + 2], A[o + 3], c, at, c.context, row, d)
 
 
 @bare
@@ -560,28 +600,17 @@ def _context_rows_backward(heads, h, p, d, data, first, n, c):
     """Gradients in the residual vectors and in u of head h, from that in its mean of vectors."""
     for i in range(n):
         row, o = i * d, 4 * (heads * i + h)
-        at_0, at_1 = data.a[first + i] * d, (p + data.a[first + i]) * d
-        at_3 = (n + i) * d
+        at = (data.a[first + i] * d, (p + data.a[first + i]) * d, row, (n + i) * d)
         A_0, A_1, A_2, A_3 = c.A[o], c.A[o + 1], c.A[o + 2], c.A[o + 3]
-        s_0 = _dot(c.d_context, row, c.x_01, at_0, d, c.rest)
-        s_1 = _dot(c.d_context, row, c.x_01, at_1, d, c.rest)
-        s_2 = _dot(c.d_context, row, c.x_23, row, d, c.rest)
-        s_3 = _dot(c.d_context, row, c.x_23, at_3, d, c.rest)
+        s_0, s_1, s_2, s_3 = _four_dots(c.d_context, row, c, at, d)
         mean = A_0 * s_0 + A_1 * s_1 + A_2 * s_2 + A_3 * s_3
-        for j in range(d):
-            c.d_u[row + j] = 0.0
-        _key_backward(A_0, A_0 * (s_0 - mean), c, row, c.x_01, c.d_01, at_0, d)
-        _key_backward(A_1, A_1 * (s_1 - mean), c, row, c.x_01, c.d_01, at_1, d)
-        _key_backward(A_2, A_2 * (s_2 - mean), c, row, c.x_23, c.d_23, row, d)
-        _key_backward(A_3, A_3 * (s_3 - mean), c, row, c.x_23, c.d_23, at_3, d)
-
-
-@bare
-def _key_backward(weight, slope, c, row, x, d_x, at, d):
-    """What one key adds: weight d_context + slope u to its own gradient, slope x to that in u."""
-    _add_to(weight, c.d_context, row, d_x, at, d, c.rest)
-    _add_to(slope, c.u, row, d_x, at, d, c.rest)
-    _add_to(slope, x, at, c.d_u, row, d, c.rest)
+        s_0, s_1 = A_0 * (s_0 - mean), A_1 * (s_1 - mean)
+        s_2, s_3 = A_2 * (s_2 - mean), A_3 * (s_3 - mean)
+        _combine(s_0, s_1, s_2, s_3, c, at, c.d_u, row, d)
+        _add_both(A_0, s_0, c, row, c.d_01, at[0], d)
+        _add_both(A_1, s_1, c, row, c.d_01, at[1], d)
+        _add_both(A_2, s_2, c, row, c.d_23, at[2], d)
+        _add_both(A_3, s_3, c, row, c.d_23, at[3], d)
 
 
 @bare
