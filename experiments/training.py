@@ -15,7 +15,7 @@ class Parameters:
     """What can be set on the command line."""
 
     replicas: int | None = parameter(None, "independent initialisations (default: the card's)")
-    steps: int | None = parameter(None, "full-batch steps in total, also on resume "
+    steps: int | None = parameter(None, "steps in total, also on resume "
                                   "(default: the card's)", extends=True)
 
 

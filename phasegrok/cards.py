@@ -311,7 +311,8 @@ class LearningCurve(_Section):
 class Training(_Section):
     """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
 
-    steps: int = Field(3000, ge=1, description="full-batch steps")
+    steps: int = Field(3000, ge=1, description="steps of a network")
+    batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
     lr: float = Field(1e-3, gt=0.0, description="learning rate")
     weight_decay: float = Field(1.0, ge=0.0, description="decoupled: lr wd a step")
     beta1: float = Field(0.9, ge=0.0, lt=1.0)

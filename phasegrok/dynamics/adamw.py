@@ -1,4 +1,4 @@
-"""Training of a transformer by AdamW with weight noise, whole blocks of steps inside one kernel.
+"""Training of a network by AdamW with weight noise, whole blocks of steps inside one kernel.
 
 One step k -> k + 1 of the weights theta, with gradient g of the energy (Loshchilov and Hutter,
 arXiv 1711.05101, algorithm 2, in the form of ``torch.optim.AdamW``):
@@ -12,29 +12,25 @@ arXiv 1711.05101, algorithm 2, in the form of ``torch.optim.AdamW``):
 The noise sets the temperature T, the decay the width of the prior (its rate is lr wd a step); with
 the preconditioner of Adam T is the strength of the noise and not exactly that of a Gibbs measure.
 
+The gradient is that of the whole training set, or with ``batch`` that of one minibatch: the pairs
+are shuffled at the start of each epoch and taken in turn, the last minibatch being what is left.
+
 A run is exactly resumable: cut into any blocks it gives the same bits.  The kernel holds no lock,
 so that replicas run in threads, one a core, each with its own ``Scratch``; run them under
 ``phasegrok.systems.transformer_compiled.single_threaded_blas``.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.compiled import kernel
-from phasegrok.rng import fill_normal
+from phasegrok.rng import below, fill_normal
+from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
 from phasegrok.systems.transformer import ModularTransformer
-from phasegrok.systems.transformer_compiled import (
-    Pairs,
-    Workspace,
-    energy_and_gradient_inner,
-    inner,
-    losses_from_tables,
-    pairs,
-    workspace,
-)
+from phasegrok.systems.transformer_compiled import Pairs, inner, pairs
 
 # Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
 # 1e-38 a float32 is denormal, which slows every step several times; beside epsilon they are nil.
@@ -46,7 +42,7 @@ _STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN = range(6)  # places in St
 
 
 class Settings(BaseModel):
-    """Full-batch AdamW with weight noise."""
+    """AdamW with weight noise, on the whole training set or on minibatches."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,6 +53,7 @@ class Settings(BaseModel):
     beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
     beta_2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
     epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
+    batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
     warmup: int = Field(10, ge=0, description="steps in which the learning rate rises linearly")
     temperature: float = Field(
         0.0, ge=0.0, description="T of the weight noise, variance 2 lr T a step; in units of energy"
@@ -84,6 +81,8 @@ class State:
     counters : (6,) int64 array
         Steps done, last step evaluated, consecutive evaluations at the threshold, crossing step,
         status, step at which loss or weights ceased to be finite (-1: none).
+    order : (n_train,) int64 array
+        Training pairs in the order of the present epoch; empty without minibatches.
     """
 
     theta: np.ndarray
@@ -91,6 +90,7 @@ class State:
     v: np.ndarray
     rng: np.ndarray
     counters: np.ndarray
+    order: np.ndarray
 
     @property
     def step(self) -> int:
@@ -116,7 +116,8 @@ class State:
 
     def copy(self) -> "State":
         """An independent copy, for clones; give each its own ``rng``."""
-        return State(*(x.copy() for x in (self.theta, self.m, self.v, self.rng, self.counters)))
+        arrays = (self.theta, self.m, self.v, self.rng, self.counters, self.order)
+        return State(*(x.copy() for x in arrays))
 
 
 class Curves(NamedTuple):
@@ -135,10 +136,11 @@ class Scratch(NamedTuple):
 
     train: Pairs
     test: Pairs
+    batch: Pairs  # room for one minibatch
     gradient: np.ndarray  # (n_parameters,)
     noise: np.ndarray  # (n_parameters,)
     ends: np.ndarray  # (number of matrices,) where each matrix ends in theta
-    work: Workspace
+    work: Any  # Workspace of the network
 
 
 class _Constants(NamedTuple):
@@ -147,6 +149,7 @@ class _Constants(NamedTuple):
     beta_1: float
     beta_2: float
     epsilon: float
+    batch: int
     warmup: int
     temperature: float
     eval_every: int
@@ -192,6 +195,23 @@ def _add_noise(theta, noise, rng, deviation):
 
 
 @inner
+def _minibatch(k, n, order, rng, train, batch):
+    """Pairs of step k, with an order drawn anew (Fisher and Yates) where an epoch begins."""
+    n_all = order.shape[0]
+    first = k % (-(-n_all // n)) * n
+    if first == 0:
+        for i in range(n_all - 1, 0, -1):
+            j = below(rng, i + 1)
+            order[i], order[j] = order[j], order[i]
+    now = min(n, n_all - first)
+    for i in range(now):
+        batch.a[i] = train.a[order[first + i]]
+        batch.b[i] = train.b[order[first + i]]
+        batch.labels[i] = train.labels[order[first + i]]
+    return Pairs(batch.a[:now], batch.b[:now], batch.labels[:now])
+
+
+@inner
 def _norms(theta, ends, out):
     begin = 0
     for k in range(ends.shape[0]):
@@ -219,14 +239,14 @@ def _record(theta, counters, constants, train, test, scratch, curves, row):
 
 
 @kernel
-def train(w, g, theta, m, v, rng, counters, n_steps, constants, scratch, curves):
+def train(w, g, theta, m, v, rng, counters, order, n_steps, constants, scratch, curves):
     """Advance a run by ``n_steps`` steps, or to its event, or to the first number not finite.
 
     Parameters
     ----------
     w, g : Matrices
         Views of ``theta`` and of ``scratch.gradient``.
-    theta, m, v, rng, counters : arrays
+    theta, m, v, rng, counters, order : arrays
         Those of a ``State``, changed in place.
     n_steps : int
     constants : _Constants
@@ -240,16 +260,23 @@ def train(w, g, theta, m, v, rng, counters, n_steps, constants, scratch, curves)
         Number of evaluations written.
     """
     end, rows = counters[_STEP] + n_steps, 0
+    whole, energy = order.shape[0] == 0, (0.0, 0.0)
     while counters[_STATUS] == RUNNING:
         k = counters[_STEP]
         due = k % constants.eval_every == 0 and counters[_EVALUATED] != k
         if k == end and not due:
             break
-        energy = energy_and_gradient_inner(w, g, scratch.train, scratch.work)
-        if due:  # the tables of the weights are still those of this step
-            test = losses_from_tables(scratch.test, scratch.work)
+        if whole:
+            energy = energy_and_gradient(w, g, scratch.train, scratch.work)
+        elif due:
+            energy = losses(w, scratch.train, scratch.work)
+        if due:  # what depends on the weights alone is still that of this step
+            test = losses_again(w, scratch.test, scratch.work)
             _record(theta, counters, constants, energy, test, scratch, curves, rows)
             rows += 1
+        if not whole and k < end and counters[_STATUS] == RUNNING:
+            batch = _minibatch(k, constants.batch, order, rng, scratch.train, scratch.batch)
+            energy = energy_and_gradient(w, g, batch, scratch.work)
         if not np.isfinite(energy[0]):
             counters[_STATUS] = NOT_FINITE
             counters[_BROKEN] = k
@@ -276,22 +303,26 @@ def init(system: ModularTransformer, settings: Settings, rng: np.ndarray) -> Sta
     ----------
     system : ModularTransformer
     settings : Settings
-        Not used by the initial state; part of the signature that all dynamics share.
+        Says whether there are minibatches.
     rng : (4,) uint64 array
         State of the generator (``phasegrok.rng.streams``); it is copied.
     """
     rng = np.array(rng, dtype=np.uint64)
     theta = system.initial(rng)
     counters = np.array([0, -1, 0, -1, RUNNING, -1], dtype=np.int64)
-    return State(theta, np.zeros_like(theta), np.zeros_like(theta), rng, counters)
+    n = len(system.labels_train)
+    order = np.arange(n if 0 < settings.batch < n else 0)
+    return State(theta, np.zeros_like(theta), np.zeros_like(theta), rng, counters, order)
 
 
 def scratch(system: ModularTransformer) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
     ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
+    train = pairs(system.pairs_train, system.labels_train)
     return Scratch(
-        train=pairs(system.pairs_train, system.labels_train),
+        train=train,
         test=pairs(system.pairs_test, system.labels_test),
+        batch=Pairs(*(x.copy() for x in train)),
         gradient=np.zeros(system.n_parameters, system.dtype),
         noise=np.zeros(system.n_parameters, system.dtype),
         ends=np.array(ends, dtype=np.int64),
@@ -343,7 +374,7 @@ def advance(
     )  # fmt: skip
     rows = train(
         system.matrices(state.theta), system.matrices(room.gradient),
-        state.theta, state.m, state.v, state.rng, state.counters,
+        state.theta, state.m, state.v, state.rng, state.counters, state.order,
         n_steps, _constants(settings), room, curves,
     )  # fmt: skip
     return Curves(*(x[:rows] for x in curves))
@@ -353,6 +384,6 @@ def _constants(settings: Settings) -> _Constants:
     s = settings
     threshold = np.inf if s.event_threshold is None else s.event_threshold
     return _Constants(
-        s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.warmup, s.temperature,
-        s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
+        s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.batch, s.warmup,
+        s.temperature, s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from phasegrok.dynamics import adamw
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
+from phasegrok.systems.decoder import ModularDecoder
 from phasegrok.systems.transformer import ModularTransformer
 from phasegrok.systems.transformer_compiled import single_threaded_blas
 
@@ -25,15 +26,16 @@ MEMORISED = 0.99  # train accuracy
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
-_ready: set[str] = set()  # precisions whose kernels this process loads from the cache
+_ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
 _COMPILE = """
 import sys
 from phasegrok.dynamics import adamw
 from phasegrok.rng import streams
-from phasegrok.systems.transformer import Parameters
+from phasegrok.systems import parameters_class
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
-system = Parameters(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2, mlp=8,
-                    precision=sys.argv[1]).build()
+schema = parameters_class(sys.argv[1])
+system = schema(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2, mlp=8,
+                precision=sys.argv[2]).build()
 settings = adamw.Settings(temperature=1e-3)
 adamw.advance(system, settings, adamw.init(system, settings, streams(1, [], 1)[0]), 2)
 """
@@ -45,15 +47,17 @@ def compile_apart(system: ModularTransformer) -> None:
     The process that compiles these kernels gives other last digits than those that load them from
     the cache; a run that began in it could not be resumed bit for bit.
     """
+    kind = "modular-decoder" if isinstance(system, ModularDecoder) else "modular-transformer"
     precision = system.parameters.precision
-    marker = cache_directory() / f"training-{precision}.ready"
-    if precision not in _ready and not marker.exists():
+    name = f"training-{kind}-{precision}"
+    marker = cache_directory() / f"{name}.ready"
+    if name not in _ready and not marker.exists():
         root = str(Path(adamw.__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        subprocess.run([sys.executable, "-c", _COMPILE, precision], check=True,
+        subprocess.run([sys.executable, "-c", _COMPILE, kind, precision], check=True,
                        env=os.environ | {"PYTHONPATH": path})
         marker.touch()
-    _ready.add(precision)
+    _ready.add(name)
 
 
 @dataclasses.dataclass
@@ -65,6 +69,7 @@ class State:
     v: np.ndarray  # (R, n)
     rng: np.ndarray  # (R, 4) uint64
     counters: np.ndarray  # (R, 6) int64, see adamw.State
+    order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
     train_loss: np.ndarray  # (R, K), NaN where not reached
     test_loss: np.ndarray
     train_accuracy: np.ndarray
@@ -74,7 +79,8 @@ class State:
 
     def replica(self, k: int) -> adamw.State:
         """The k-th replica as views: advancing it advances this state."""
-        return adamw.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k])
+        return adamw.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
+                           self.order[k])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +94,11 @@ class _Ensemble:
     unit: str = dataclasses.field(default="steps", init=False)
 
     def memory(self) -> int:
-        """Bytes of the state: weights and two moments a replica, and the curves."""
+        """Bytes of the state: weights and two moments a replica, the order, and the curves."""
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
         curves = 8 * self._rows() * (4 + len(self.system.layout))
-        return self.replicas * (4 * n * itemsize + curves)
+        return self.replicas * (4 * n * itemsize + 8 * len(self.system.labels_train) + curves)
 
     def _rows(self) -> int:
         return self.steps // self.settings.eval_every + 1
@@ -107,10 +113,12 @@ class _Ensemble:
         curves = {name: np.full((r, k), np.nan) for name in _CURVES}
         norms = np.full((r, k, len(self.system.layout)), np.nan)
         return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
-                     counters=copies(first.counters), norms=norms, start_step=first.step, **curves)
+                     counters=copies(first.counters), order=copies(first.order), norms=norms,
+                     start_step=first.step, **curves)
 
     def restore(self, saved: dict) -> State:
         """The state of a checkpoint; room for further evaluations where the run was extended."""
+        saved.setdefault("order", np.zeros((self.replicas, 0), np.int64))  # older checkpoints
         extra = self._rows() - saved["train_loss"].shape[1]
         if extra > 0:
             for name in (*_CURVES, "norms"):
@@ -184,7 +192,7 @@ class Training(_Ensemble):
     replicas : int
         Independent initialisations; the split into train and test set is the same.
     steps : int
-        Full-batch steps of each.
+        Steps of each.
     hold : float
         Steps over which 95 % test accuracy must last to count as generalised.
     """
@@ -331,7 +339,8 @@ class NetworkClones(_Ensemble):
             "checkpoint_step": state.start_step,
             "ended": self.replicas - len(self._active(state)),
             "broken_replicas": int(np.isfinite(broken).sum()),
-            "rule": "clones of one checkpoint; only the thermal noise differs",
+            "rule": "clones of one checkpoint; only the thermal noise differs" + (
+                ", and the order of minibatches" if state.order.size else ""),
         })
         return {"waiting_times": group}
 

@@ -278,7 +278,7 @@ def _adamw(card: Card, **changes):
 
     t = card.model.training
     return adamw.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
-                          beta_2=t.beta2, epsilon=t.epsilon, warmup=t.warmup,
+                          beta_2=t.beta2, epsilon=t.epsilon, batch=t.batch, warmup=t.warmup,
                           eval_every=t.eval_every, **changes)
 
 

@@ -29,6 +29,7 @@ KINDS = {
     "ridge": "phasegrok.systems.ridge:Parameters",
     "tanh-teacher-student": "phasegrok.systems.tanh_mlp:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
+    "modular-decoder": "phasegrok.systems.decoder:Parameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
 
@@ -52,6 +53,7 @@ FAMILY = {
     "ridge": "continuous",
     "tanh-teacher-student": "continuous",
     "modular-transformer": "network",
+    "modular-decoder": "network",
     "overdamped-1d": "overdamped",
 }
 

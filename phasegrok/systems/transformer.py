@@ -81,17 +81,7 @@ class Parameters(BaseModel):
         ValueError
             Where the training or the test set would be empty.
         """
-        train, test = _split(self)
-        layout, n_parameters = _layout(self)
-        return ModularTransformer(
-            parameters=self,
-            pairs_train=train,
-            labels_train=label(self.operation, self.p, train),
-            pairs_test=test,
-            labels_test=label(self.operation, self.p, test),
-            layout=layout,
-            n_parameters=n_parameters,
-        )
+        return ModularTransformer(**data_and_layout(self, _shapes(self)))
 
 
 class Matrices(NamedTuple):
@@ -169,19 +159,23 @@ class ModularTransformer:
             draws[offset : offset + math.prod(shape)] *= 0.0 if name.startswith("b_") else scale
         return draws.astype(self.dtype)
 
-    def matrices(self, theta: np.ndarray) -> Matrices:
-        """Views of the flat vector ``theta`` (or of a gradient) as named matrices.
+    def matrices(self, theta: np.ndarray) -> Any:
+        """Views of the flat vector ``theta`` (or of a gradient) as named ``Matrices``.
 
         Raises
         ------
         ValueError
             Where theta is not a contiguous vector of length n_parameters.
         """
+        return Matrices(*self.views(theta))
+
+    def views(self, theta: np.ndarray) -> list[np.ndarray]:
+        """The matrices in the order of ``layout``, views of ``theta``; raises as ``matrices``."""
         if theta.shape != (self.n_parameters,) or not theta.flags.c_contiguous:
             raise ValueError(
                 f"theta has shape {theta.shape}; a contiguous ({self.n_parameters},) is expected"
             )
-        return Matrices(*(theta[o : o + math.prod(s)].reshape(s) for o, s in self.layout.values()))
+        return [theta[o : o + math.prod(s)].reshape(s) for o, s in self.layout.values()]
 
 
 def label(operation: Operation, p: int, pairs: np.ndarray) -> np.ndarray:
@@ -209,6 +203,38 @@ def label(operation: Operation, p: int, pairs: np.ndarray) -> np.ndarray:
         return (a * a + b * b) % p
     inverse = np.array([0] + [pow(k, -1, p) for k in range(1, p)], dtype=np.int64)
     return (a * inverse[b]) % p
+
+
+def data_and_layout(
+    parameters: Parameters, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    """Fields of a network: both data sets with their labels, and where each matrix lies in theta.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    shapes : dict
+        Name of each matrix -> shape, in the order of theta.
+
+    Raises
+    ------
+    ValueError
+        Where the training or the test set would be empty.
+    """
+    train, test = _split(parameters)
+    layout, offset = {}, 0
+    for name, shape in shapes.items():
+        layout[name] = (offset, shape)
+        offset += math.prod(shape)
+    return dict(
+        parameters=parameters,
+        pairs_train=train,
+        labels_train=label(parameters.operation, parameters.p, train),
+        pairs_test=test,
+        labels_test=label(parameters.operation, parameters.p, test),
+        layout=layout,
+        n_parameters=offset,
+    )
 
 
 def _split(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
@@ -240,13 +266,9 @@ def _split(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
     return sides[0], sides[1]
 
 
-def _layout(parameters: Parameters) -> tuple[dict[str, tuple[int, tuple[int, ...]]], int]:
+def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
     p, d, m, heads = parameters.p, parameters.d_model, parameters.mlp, parameters.heads
     projection = (heads, d // heads, d)
     shapes: list[tuple[int, ...]] = [(p + 1, d), (3, d), projection, projection, projection]
     shapes += [(d, d), (d, m), (m,), (m, d), (d,), (d, p)]
-    layout, offset = {}, 0
-    for name, shape in zip(Matrices._fields, shapes):
-        layout[name] = (offset, shape)
-        offset += math.prod(shape)
-    return layout, offset
+    return dict(zip(Matrices._fields, shapes))

@@ -42,7 +42,7 @@ from phasegrok.systems.transformer import ModularTransformer
 # by the source and results repeat to the last bit.
 # ----------------------------------------------------------------------------------------------
 
-_BYTES = 64  # one AVX-512 register, or several narrower ones: LLVM splits
+BYTES = 64  # one AVX-512 register, or several narrower ones: LLVM splits
 
 
 class Simd(types.Type):
@@ -50,7 +50,7 @@ class Simd(types.Type):
 
     def __init__(self, element):
         self.element = element
-        self.lanes = _BYTES * 8 // element.bitwidth
+        self.lanes = BYTES * 8 // element.bitwidth
         super().__init__(name=f"Simd({element}, {self.lanes})")
 
 
@@ -119,6 +119,17 @@ def splat(typingctx, array, value):
         return builder.shuffle_vector(first, undefined, mask)
 
     return simd(array, array.dtype), codegen
+
+
+@intrinsic
+def lanes_of(typingctx, array):
+    """Elements of a vector of ``array``'s type: a constant of the compiled code."""
+    n = BYTES * 8 // array.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.intp, n)
+
+    return types.intp(array), codegen
 
 
 def _lanewise(name, n_args, build):
@@ -247,7 +258,7 @@ _CHUNK_BYTES = 1 << 20  # hidden activations handled at once: they stay in the s
 _SAFE_SCORE = 600.0  # exp of a difference of scores below this is a float64
 _FAINT = 1e-20  # a class this much below the row's strongest wrong one is lost in any rounding
 _NIL = 1e-30  # gradients below this are dropped: products with them would be denormal, and slow
-_NEVER = -1e30  # logit of the padding columns: finite, and exp of it is zero
+NEVER = -1e30  # logit of the padding columns: finite, and exp of it is zero
 
 
 class Pairs(NamedTuple):
@@ -301,7 +312,7 @@ class Workspace(NamedTuple):
     d_W_U: np.ndarray  # (d, p padded)
 
 
-def _padded(n: int) -> int:
+def padded(n: int) -> int:
     return -(-n // _LANES) * _LANES
 
 
@@ -309,7 +320,7 @@ def workspace(system: ModularTransformer) -> Workspace:
     """Scratch arrays for ``energy_and_gradient`` and ``losses``; make one a thread."""
     par, dtype = system.parameters, system.dtype
     p, d, heads = par.p, par.d_model, par.heads
-    m, classes = _padded(par.mlp), _padded(p)
+    m, classes = padded(par.mlp), padded(p)
     w = m + classes
     w += _LANES * (1 - w // _LANES % 2)  # an odd number of cache lines: rows spread over all sets
     most = max(len(system.labels_train), len(system.labels_test))
@@ -327,17 +338,20 @@ def workspace(system: ModularTransformer) -> Workspace:
     )  # fmt: skip
     return Workspace(
         **{
-            name: _aligned(shape, np.dtype(np.float64) if name == "boltzmann" else dtype)
+            name: aligned(shape, np.dtype(np.float64) if name == "boltzmann" else dtype)
             for name, shape in shapes.items()
         }
     )
 
 
-def _aligned(shape, dtype):
-    """Zeros that begin on a cache line: a vector across two lines costs twice."""
+def aligned(shape, dtype):
+    """Zeros that begin on a cache line: a vector across two lines costs twice.
+
+    One vector behind the end may be read and written too.
+    """
     size = int(np.prod(shape)) * dtype.itemsize
-    room = np.zeros(size + _BYTES, np.uint8)
-    begin = -room.ctypes.data % _BYTES
+    room = np.zeros(size + 2 * BYTES, np.uint8)
+    begin = -room.ctypes.data % BYTES
     return room[begin : begin + size].view(dtype).reshape(shape)
 
 
@@ -370,17 +384,17 @@ inner = functools.partial(
 
 
 @inner
-def _nn(x, y, out):
+def nn(x, y, out):
     np.dot(x, y, out)
 
 
 @inner
-def _nt(x, y, out):
+def nt(x, y, out):
     np.dot(x, y.T, out)
 
 
 @inner
-def _tn(x, y, out):
+def tn(x, y, out):
     np.dot(x.T, y, out)
 
 
@@ -396,7 +410,7 @@ def _row_times(x, M, out):
 @inner
 def _times_column(M, x, out):
     """out = M x for a vector x."""
-    lanes, columns = _BYTES // x.itemsize, x.shape[0]
+    lanes, columns = BYTES // x.itemsize, x.shape[0]
     whole = columns - columns % lanes
     for k in range(M.shape[0]):
         total = splat(x, x[0] * 0)
@@ -417,7 +431,7 @@ def _attention_scores(w, work):
         _row_times(work.q[h * d_head : (h + 1) * d_head], w.W_K[h], work.u[h])
         for j in range(d):
             work.u[h, j] *= scale
-    _nt(work.X, work.u, work.scores)
+    nt(work.X, work.u, work.scores)
     for t in range(work.X.shape[0]):
         for h in range(heads):
             difference = np.float64(work.scores[t, h]) - np.float64(work.scores[-1, h])
@@ -442,15 +456,15 @@ def _tables(w, work):
         for k in range(p):
             work.R[j, m_padded + k] = work.W_U[j, k] = w.W_U[j, k]
     _attention_scores(w, work)
-    _nt(work.X, w.W_V.reshape(d, d), work.V)
-    _nn(w.W_O, work.R, work.G)
+    nt(work.X, w.W_V.reshape(d, d), work.V)
+    nn(w.W_O, work.R, work.G)
     for h in range(heads):
         first = h * d_head
         for t in range(2 * p):
             for k in range(d_head):
                 work.V_h[h, t, k] = work.V[t, first + k] - work.V[-1, first + k]
-        _nn(work.V_h[h], work.G[first : first + d_head], work.T[h])
-    _nn(w.W_out, work.W_U, work.W_f[:m])
+        nn(work.V_h[h], work.G[first : first + d_head], work.T[h])
+    nn(w.W_out, work.W_U, work.W_f[:m])
     _row_times(work.V[-1], w.W_O, work.c)
     for j in range(d):
         work.c[j] += work.X[-1, j]
@@ -460,7 +474,7 @@ def _tables(w, work):
     for j in range(d):
         for k in range(p):
             work.base[m_padded + k] += w.b_out[j] * w.W_U[j, k]
-    work.base[m_padded + p :] = _NEVER
+    work.base[m_padded + p :] = NEVER
 
 
 @inner
@@ -490,7 +504,7 @@ def _mix(data, first, n, work, column, out, accumulate, rectify):
     """
     heads, n_t, w = work.T.shape
     T, base, A, width = work.T, work.base, work.A, out.shape[1]
-    lanes = _BYTES // out.itemsize
+    lanes = BYTES // out.itemsize
     for i in range(n):
         a, b = data.a[first + i], n_t // 2 + data.b[first + i]
         row = i * width
@@ -518,10 +532,10 @@ def _cross_entropy_row(logits, i, target):
     Leaves exp(l_j - max over the wrong classes) in the row, and returns with the slope the factor
     that turns it into the gradient of the loss.
     """
-    lanes, width = _BYTES // logits.itemsize, logits.shape[1]
+    lanes, width = BYTES // logits.itemsize, logits.shape[1]
     row = i * width
     right = logits[i, target]
-    logits[i, target] = _NEVER
+    logits[i, target] = NEVER
     top, probe = load(logits, row), splat(logits, right - right)
     for j in range(0, width, lanes):
         x = load(logits, row + j)
@@ -545,9 +559,9 @@ def _cross_entropy_row(logits, i, target):
 
 
 @inner
-def _cross_entropy(data, first, n, work, scale):
+def cross_entropy(data, first, n, work, scale):
     """Loss summed over rows and number of right answers; gradient times ``scale`` in logits."""
-    logits, lanes, width = work.logits, _BYTES // work.logits.itemsize, work.logits.shape[1]
+    logits, lanes, width = work.logits, BYTES // work.logits.itemsize, work.logits.shape[1]
     total, n_right = 0.0, 0
     for i in range(n):
         target = data.labels[first + i]
@@ -568,22 +582,29 @@ def _forward(data, first, n, work):
     """Hidden activations and logits of rows first..first+n-1."""
     _attention(data, first, n, work)
     _mix(data, first, n, work, 0, work.hidden, False, True)
-    _nn(work.hidden[:n], work.W_f, work.logits[:n])
+    nn(work.hidden[:n], work.W_f, work.logits[:n])
     _mix(data, first, n, work, work.hidden.shape[1], work.logits, True, False)
 
 
 @inner
-def losses_from_tables(data, work):
+def losses_from_tables(w, data, work):
     """Loss and accuracy with the weights whose energy was computed last with this workspace."""
     n, rows = data.a.shape[0], work.hidden.shape[0]
     total, n_right = 0.0, 0
     for first in range(0, n, rows):
         now = min(rows, n - first)
         _forward(data, first, now, work)
-        loss, right = _cross_entropy(data, first, now, work, 0.0)
+        loss, right = cross_entropy(data, first, now, work, 0.0)
         total += loss
         n_right += right
     return total / n, n_right / n
+
+
+@inner
+def losses_inner(w, data, work):
+    """``losses`` for callers that are kernels themselves."""
+    _tables(w, work)
+    return losses_from_tables(w, data, work)
 
 
 @kernel
@@ -604,8 +625,7 @@ def losses(w, data, work):
     accuracy : float
         Share of the pairs whose right class has the largest logit.
     """
-    _tables(w, work)
-    return losses_from_tables(data, work)
+    return losses_inner(w, data, work)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -618,7 +638,7 @@ def _scatter(data, first, n, work, column, dY):
     """Gradient of ``_mix``: adds dY to those of the tables and of what all share, and to d_A."""
     heads, n_t, w = work.T.shape
     T, d_T, d_base, A, d_A = work.T, work.d_T, work.d_base, work.A, work.d_A
-    lanes, width = _BYTES // dY.itemsize, dY.shape[1]
+    lanes, width = BYTES // dY.itemsize, dY.shape[1]
     for i in range(n):
         a, b = data.a[first + i], n_t // 2 + data.b[first + i]
         row = i * width
@@ -642,7 +662,7 @@ def _scatter(data, first, n, work, column, dY):
 @inner
 def _rectify_gradient(n, work):
     """Gradient that passes the ReLU: zero where the unit is off."""
-    lanes = _BYTES // work.hidden.itemsize
+    lanes = BYTES // work.hidden.itemsize
     for j in range(0, n * work.hidden.shape[1], lanes):
         store(work.d_hidden, j, positive_part(load(work.d_hidden, j), load(work.hidden, j)))
 
@@ -669,11 +689,11 @@ def _attention_backward(data, first, n, work):
 def _backward(data, first, n, work):
     """Gradients of the tables, of the scores and of W_f from those of the logits of n rows."""
     logits, hidden = work.logits[:n], work.hidden[:n]
-    _tn(hidden, logits, work.d_W_f_rows)
-    lanes = _BYTES // work.hidden.itemsize
+    tn(hidden, logits, work.d_W_f_rows)
+    lanes = BYTES // work.hidden.itemsize
     for j in range(0, work.d_W_f.size, lanes):
         store(work.d_W_f, j, add(load(work.d_W_f, j), load(work.d_W_f_rows, j)))
-    _nt(logits, work.W_f, work.d_hidden[:n])
+    nt(logits, work.W_f, work.d_hidden[:n])
     _rectify_gradient(n, work)
     work.d_A[:n] = 0.0
     _scatter(data, first, n, work, 0, work.d_hidden)
@@ -686,8 +706,8 @@ def _gradient_output(w, g, work):
     """W_U, W_in, W_out and the biases, from those of R, of W_f and of what all inputs share."""
     d, p = w.W_U.shape
     m, m_padded = w.b_in.shape[0], work.hidden.shape[1]
-    _tn(w.W_O, work.d_G, work.d_R)
-    _tn(w.W_out, work.d_W_f[:m], work.d_W_U)
+    tn(w.W_O, work.d_G, work.d_R)
+    tn(w.W_out, work.d_W_f[:m], work.d_W_U)
     for j in range(d):
         share = 0.0
         for k in range(m):
@@ -699,7 +719,7 @@ def _gradient_output(w, g, work):
         g.b_out[j] = share
     for k in range(m):
         g.b_in[k] = work.d_base[k]
-    _nt(work.d_W_f[:m], work.W_U, g.W_out)
+    nt(work.d_W_f[:m], work.W_U, g.W_out)
 
 
 @inner
@@ -709,8 +729,8 @@ def _gradient_values(w, g, work):
     d = heads * d_head
     for h in range(heads):
         G_h = work.G[h * d_head : (h + 1) * d_head]
-        _tn(work.V_h[h], work.d_T[h], work.d_G[h * d_head : (h + 1) * d_head])
-        _nt(work.d_T[h], G_h, work.d_V_h[h])
+        tn(work.V_h[h], work.d_T[h], work.d_G[h * d_head : (h + 1) * d_head])
+        nt(work.d_T[h], G_h, work.d_V_h[h])
     _times_column(work.R, work.d_base, work.d_c)
     _times_column(w.W_O, work.d_c, work.d_v2)
     for h in range(heads):
@@ -720,12 +740,12 @@ def _gradient_values(w, g, work):
                 work.d_v2[h * d_head + k] -= work.d_V_h[h, t, k]
     for k in range(d):
         work.d_V[-1, k] = work.d_v2[k]
-    _nt(work.d_G, work.R, g.W_O)
+    nt(work.d_G, work.R, g.W_O)
     for k in range(d):
         for j in range(d):
             g.W_O[k, j] += work.V[-1, k] * work.d_c[j]
-    _tn(work.d_V, work.X, g.W_V.reshape(d, d))
-    _nn(work.d_V, w.W_V.reshape(d, d), work.d_X)
+    tn(work.d_V, work.X, g.W_V.reshape(d, d))
+    nn(work.d_V, w.W_V.reshape(d, d), work.d_X)
 
 
 @inner
@@ -733,7 +753,7 @@ def _gradient_scores(w, g, work):
     """W_Q, W_K and what the scores pass on to the input vectors."""
     heads, d_head, d = w.W_Q.shape
     scale = work.q.dtype.type(1.0 / np.sqrt(d_head))
-    _tn(work.d_scores, work.X, work.d_u)
+    tn(work.d_scores, work.X, work.d_u)
     for t in range(work.X.shape[0]):
         for h in range(heads):
             for j in range(d):
@@ -775,7 +795,7 @@ def energy_and_gradient_inner(w, g, data, work):
     for first in range(0, n, rows):
         now = min(rows, n - first)
         _forward(data, first, now, work)
-        loss, right = _cross_entropy(data, first, now, work, 1.0 / n)
+        loss, right = cross_entropy(data, first, now, work, 1.0 / n)
         _backward(data, first, now, work)
         total += loss
         n_right += right

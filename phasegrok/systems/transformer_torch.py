@@ -72,6 +72,7 @@ def energy_and_gradient(
     pairs: np.ndarray,
     labels: np.ndarray,
     device: str | torch.device = "cpu",
+    energy=energy,
 ) -> tuple[float, np.ndarray]:
     """Energy and its gradient in theta by automatic differentiation.
 
@@ -82,6 +83,8 @@ def energy_and_gradient(
     pairs : (n, 2) integer array
     labels : (n,) integer array
     device : torch device
+    energy : callable
+        The energy that is differentiated; that of the one-layer transformer if not given.
 
     Returns
     -------

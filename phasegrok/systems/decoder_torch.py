@@ -1,0 +1,70 @@
+"""The two-layer decoder in PyTorch: the same function of the same flat vector theta.
+
+Every position of every sequence is computed under the causal mask, as published; written for
+reading and for gradient tests.  The compiled engine is ``decoder_compiled``.
+"""
+
+import functools
+import math
+
+import torch
+from torch.nn.functional import layer_norm
+
+from phasegrok.systems import transformer_torch
+from phasegrok.systems.decoder import NORM_EPSILON, Layer, ModularDecoder, assemble, positions
+
+
+def _layer(w: Layer, x: torch.Tensor) -> torch.Tensor:
+    """One layer on residual vectors x (n, 4, d)."""
+    _, d_head, d = w.W_Q.shape
+    q, k, v = (torch.einsum("hkd,ntd->nhtk", W, x) for W in (w.W_Q, w.W_K, w.W_V))
+    future = torch.ones(4, 4, dtype=torch.bool, device=x.device).triu(1)
+    scores = (q @ k.transpose(-1, -2) / math.sqrt(d_head)).masked_fill(future, -math.inf)
+    mixed = (torch.softmax(scores, dim=-1) @ v).transpose(1, 2).reshape(len(x), 4, d)
+    a = layer_norm(x + mixed @ w.W_O, (d,), w.gain_attention, w.bias_attention, NORM_EPSILON)
+    y = a + torch.relu(a @ w.W_in) @ w.W_out
+    return layer_norm(y, (d,), w.gain_mlp, w.bias_mlp, NORM_EPSILON)
+
+
+def residuals(
+    system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Residual vectors after the first and after the second layer, each (n, 4, d).
+
+    Parameters
+    ----------
+    system : ModularDecoder
+    theta : (n_parameters,) tensor
+    pairs : (n, 2) int64 tensor on the same device
+    """
+    parts = [theta[o : o + math.prod(s)].reshape(s) for o, s in system.layout.values()]
+    w, p = assemble(parts), system.parameters.p
+    a, b = pairs[:, :1], pairs[:, 1:]
+    tokens = torch.cat([a, torch.full_like(a, p), b, torch.full_like(a, p + 1)], dim=1)
+    first = _layer(w.first, w.W_E[tokens] + torch.tensor(positions(w.W_E.shape[1])).to(theta))
+    return first, _layer(w.second, first)
+
+
+def logits(system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """Logits of the p classes at "=", (n, p); arguments as ``residuals``."""
+    offset, shape = system.layout["W_U"]
+    W_U = theta[offset : offset + math.prod(shape)].reshape(shape)
+    return residuals(system, theta, pairs)[1][:, -1] @ W_U
+
+
+def energy(
+    system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Energy of the weights: mean cross-entropy of the data in nats, a float64 scalar tensor."""
+    return transformer_torch.cross_entropy(logits(system, theta, pairs), labels).mean()
+
+
+energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, energy=energy)
+
+
+def accuracy(
+    system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+) -> float:
+    """Share of the pairs whose right class has the largest logit."""
+    with torch.no_grad():
+        return (logits(system, theta, pairs).argmax(1) == labels).double().mean().item()
