@@ -8,6 +8,9 @@ from phasegrok.figures.common import COLOURS, GREY, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 _MARKERS = (("o", COLOURS[0]), ("s", COLOURS[4]), ("^", COLOURS[1]), ("X", GREY))
+_BELOW = {"fontsize": 6, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncol": 2}
+_STYLES = {"limit_coexistence": ":", "limit_side_birth": "-.", "limit_I": ":", "limit_II": "-.",
+           "outer_well": "--"}
 _LINE_COLOURS = {"first_droplet": COLOURS[0], "last_centre": COLOURS[1],
                  "equal_depth": COLOURS[2], "outer_well": COLOURS[3]}
 
@@ -92,18 +95,23 @@ def draw(run: RunFile):
     if len(known):
         droplets.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
     if not plane and "neuron_lines" in run:
-        for name in _names(run["neuron_lines"]):
-            at = float(run["neuron_lines"][name][0])
-            if np.isfinite(at):
-                droplets.axvline(at, color=GREY, linewidth=0.8, linestyle="--")
-                text = run["neuron_lines"].variables[name].long_name.removeprefix("sigma^2: ")
-                droplets.text(at, 0.02, f" {text}", rotation=90, fontsize=6, color=GREY,
-                              va="bottom", ha="right", transform=droplets.get_xaxis_transform())
+        _verticals(droplets, run["neuron_lines"])
     if droplets.get_legend_handles_labels()[0]:
         droplets.legend(title="points: Langevin, lines: theory" if plane else None,
-                        title_fontsize=7)
+                        title_fontsize=7, **({} if plane else _BELOW))
     title(figure, run, without=("sigma2", str(group.attributes["parameter"])))
     return figure
+
+
+def _verticals(axis, found: Group) -> None:
+    """Lines of theory where sigma^2 alone is varied."""
+    for name in _names(found):
+        at = float(found[name][0])
+        if np.isfinite(at):
+            limit = name.startswith("limit_")
+            axis.axvline(at, color=GREY if limit else _LINE_COLOURS.get(name, "k"),
+                         linestyle=_STYLES.get(name, "-"), linewidth=0.9,
+                         label=found.variables[name].long_name.removeprefix("sigma^2: "))
 
 
 def _plain_ticks(axis) -> None:
@@ -121,8 +129,7 @@ def _plane(axis, run: RunFile, group: Group) -> None:
         for name in _names(found):
             limit = name.startswith("limit_")
             colour = GREY if limit else _LINE_COLOURS.get(name, "k")
-            style = {"limit_coexistence": ":", "limit_side_birth": "-.", "outer_well": "--"
-                     }.get(name, "-")
+            style = _STYLES.get(name, "-")
             if np.isfinite(found[name]).any():
                 axis.plot(found[name], found["line_value"], style, color=colour, linewidth=1.0,
                           label=found.variables[name].long_name.removeprefix("sigma^2: "))
@@ -145,7 +152,7 @@ def _plane(axis, run: RunFile, group: Group) -> None:
     if name in ("n", "d", "N", "P"):
         axis.set_yscale("log")
         _plain_ticks(axis.yaxis)
-    axis.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
+    axis.legend(**_BELOW)
 
 
 def _against_noise(axis, group: Group, name: str, plane: bool) -> None:
@@ -154,10 +161,14 @@ def _against_noise(axis, group: Group, name: str, plane: bool) -> None:
         y, error = group[name][k], group[f"{name}_err"][k]
         known = np.isfinite(y)
         colour = COLOURS[k % len(COLOURS)]
-        if known.any():
-            axis.errorbar(group["sigma2"][known], y[known], error[known], fmt="o", color=colour,
-                          markersize=3.5, linewidth=1.0,
-                          label=f"{parameter} = {value:g}" if plane else "Langevin")
+        settled = group["phase"][k] < len(group.attributes["phases"]) - 1
+        for chosen, face, more in ((known & settled, colour, ""),
+                                   (known & ~settled, "none", ", not equilibrated")):
+            if chosen.any():
+                label = f"{parameter} = {value:g}" if plane else "Langevin"
+                axis.errorbar(group["sigma2"][chosen], y[chosen], error[chosen], fmt="o",
+                              color=colour, markersize=3.5, linewidth=1.0, markerfacecolor=face,
+                              label=None if plane and more else label + more)
         if f"{name}_theory" in group:
             axis.plot(group["sigma2"], group[f"{name}_theory"][k], color=colour, linewidth=0.9,
                       label=None if plane else "theory")
