@@ -43,7 +43,7 @@ def draw(run: RunFile):
                          elinewidth=0.6, color=COLOURS[k % len(COLOURS)], label=f"n = {n}")
         axes[0].plot(phi, g["potential_theory"][k], color=COLOURS[k % len(COLOURS)], linewidth=0.9)
     axes[0].set(xlabel=r"$|\Phi|$", ylabel=r"$-\ln P(\Phi)$ of a neuron (nat)", xlim=(0, last),
-                ylim=(None, np.nanmax(g["potential"]) + 1.0))
+                ylim=(np.nanmin(g["potential"]) - 0.5, np.nanmax(g["potential"]) + 1.0))
     axes[0].legend(title="lines: cavity theory", title_fontsize=6.5, fontsize=6.5)
     if len(g["patterns"]) > 1:
         _losses(axes[1], g)
@@ -55,7 +55,7 @@ def draw(run: RunFile):
                 y = g[f"{name}_course"][k, start]
                 label = f"{'test' if name == 'test_loss' else 'train'}, n = {n}"
                 band(axes[2], g["time"], y, g[f"{name}_course_err"][k, start], colour,
-                     None if start else label, linestyle=style, alpha=1.0 - 0.5 * (k > 0))
+                     None if start else label, linestyle=style, alpha=1.0 / (1.0 + 0.7 * k))
     axes[2].set(xlabel="time (the prior relaxes in 1)", ylabel="mean squared error", xscale="log",
                 yscale="log")
     axes[2].legend(fontsize=6, title="dashed: aligned start", title_fontsize=6)
