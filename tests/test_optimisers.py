@@ -236,6 +236,8 @@ def test_medians_and_ratios_with_times_that_were_not_seen():
     assert ratio == 4.0 and np.isnan(error) and bound
     ratio, error, bound = optimisers.median_ratio(once, np.full(4, never), 100.0)
     assert np.isnan(ratio) and not bound
+    ratio, error, bound = optimisers.median_ratio(once, np.array([20.0, 40.0, 60.0, never]), 100.0)
+    assert ratio == 0.5 and np.isnan(error) and not bound  # half of all resamples say nothing
 
 
 def test_error_of_a_median_is_that_of_many_experiments():
@@ -264,6 +266,7 @@ def test_comparison_from_the_command_line(tmp_path, call):
     for name in ("ratio_50", "ratio_95", "filter_ratio_50", "filter_ratio_95",
                  "memorisation_step_median", "generalisation_step_95_median"):
         assert f"{name}_err" in g
+    assert g["ratio_50"][0] == 1.0 and g["ratio_50_err"][0] == 0.0
     assert g.attributes["reference"] == "adamw" and (path / "scan.png").exists()
     assert "adamw+ema" in done.out and "same optimiser without filter" in done.out
     norms = runfile.read(path / "sphere.h5")["training"]["weight_norm"]

@@ -45,8 +45,8 @@ def filter_gradient(kind, g, mu, window, k, alpha, strength):
     g : (n,) array
         Changed in place.
     mu : (n,) float64 array
-        The exponential average, or the sum of ``window``: in float64, so that adding and taking
-        away the same gradient leaves nothing of it.
+        The exponential average, or the sum of ``window``: in float64, so that what is left of
+        a large gradient that was added and taken away is below the rounding of float32.
     window : (w, n) array
         The last w gradients, that of step k in row k mod w; of no rows for EMA.
     """

@@ -89,8 +89,8 @@ def optimiser_lines(run: RunFile) -> str:
     text = table(["optimiser", "lr", "decay", "train 99 %", "test 50 %", "test 95 % held",
                   "ratio of 50 %", "of 95 %", ""], rows)
     text += (f"\nmedians of {n} replicas [smallest - largest], the same initial weights for all; "
-             f"(k/{n}): k reached it by step {g.attributes['steps']}; ratios to "
-             f"{g.attributes['reference']}")
+             f"(k/{n}): k reached it by step {g.attributes['steps']}; ?: too few reached it for an "
+             f"error\nratios of medians, to {g.attributes['reference']}")
     bases = [name for name in names if {f"{name}+ema", f"{name}+ma"} & set(names)]
     if not bases:
         return text
@@ -112,13 +112,19 @@ def _median_cell(g: Group, name: str, k: int, n: int) -> str:
     share = "" if reached == n else f" ({reached}/{n})"
     if math.isnan(g[f"{name}_median"][k]):
         return f"> {g.attributes['steps']}{share}"
-    return (f"{pair(g[f'{name}_median'][k], g[f'{name}_median_err'][k])} "
-            f"[{known.min():.0f} - {known.max():.0f}]{share}")
+    return (f"{_unsure(g, f'{name}_median', k)} [{known.min():.0f} - {known.max():.0f}]{share}")
 
 
 def _ratio_cell(g: Group, name: str, k: int) -> str:
-    bound = "> " if g[f"{name}_bound"][k] else ""
-    return bound + pair(g[name][k], g[f"{name}_err"][k])
+    return f"> {g[name][k]:.3g}" if g[f"{name}_bound"][k] else _unsure(g, name, k)
+
+
+def _unsure(g: Group, name: str, k: int) -> str:
+    """Value with its error, or with a question mark where that is not known."""
+    value, error = float(g[name][k]), float(g[f"{name}_err"][k])
+    if math.isnan(error) and not math.isnan(value):
+        return f"{value:.0f} ± ?" if value >= 100.0 else f"{value:.3g} ± ?"
+    return pair(value, error)
 
 
 _STYLES = {"": ("-", "o"), "ema": ("--", "s"), "ma": (":", "^")}
@@ -131,14 +137,17 @@ def draw_optimisers(run: RunFile):
     g = run["optimisers"]
     names = [str(name) for name in g["optimiser"]]
     bases = list(dict.fromkeys(name.partition("+")[0] for name in names))
-    per_row = min(4, max(2, len(bases)))
+    per_row = min(5, max(2, len(bases)))
     rows = -(-len(bases) // per_row)
     figure = plt.figure(figsize=(9.0, 2.2 * rows + 0.25 * len(names) + 1.4))
     grid = figure.add_gridspec(rows + 1, per_row, height_ratios=[2.2] * rows
                                + [0.25 * len(names) + 0.9])
     for j, base in enumerate(bases):
-        _optimiser_curves(figure.add_subplot(grid[j // per_row, j % per_row]), g, names, base,
-                          COLOURS[j % len(COLOURS)])
+        axis = figure.add_subplot(grid[j // per_row, j % per_row])
+        _optimiser_curves(axis, g, names, base, COLOURS[j % len(COLOURS)])
+        if j % per_row:
+            axis.set(ylabel=None, yticklabels=[])
+    figure.axes[0].set_title("median and quartiles of replicas", fontsize=7)
     split = (per_row + 1) // 2
     colours = [COLOURS[bases.index(n.partition("+")[0]) % len(COLOURS)] for n in names]
     _optimiser_times(figure.add_subplot(grid[rows, :split]), g, names, colours)
@@ -160,7 +169,7 @@ def _optimiser_curves(axis, g: Group, names: list[str], base: str, colour: str) 
                           alpha=0.2, linewidth=0)
     axis.set(xscale="log", xlabel="step", ylabel="test accuracy", ylim=(-0.02, 1.05),
              xlim=_step_range(step))
-    axis.legend(loc="upper left", title="median and quartiles", title_fontsize=6.5)
+    axis.legend(loc="upper left", fontsize=6.5)
 
 
 def _optimiser_times(axis, g: Group, names: list[str], colours: list[str]) -> None:
@@ -184,6 +193,7 @@ def _optimiser_times(axis, g: Group, names: list[str], colours: list[str]) -> No
 
 
 def _optimiser_ratios(axis, g: Group, names: list[str], colours: list[str]) -> None:
+    known = [x for name in ("ratio_50", "ratio_95") for x in g[name] if np.isfinite(x)]
     for name, marker, shift in (("ratio_50", "o", 0.0), ("ratio_95", "s", -0.22)):
         for k, colour in enumerate(colours):
             value, error = g[name][k], g[f"{name}_err"][k]
@@ -197,7 +207,8 @@ def _optimiser_ratios(axis, g: Group, names: list[str], colours: list[str]) -> N
                 axis.annotate("", (1.25 * value, y), (value, y),
                               arrowprops={"arrowstyle": "->", "color": colour})
     axis.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-    axis.set(yticks=range(len(names)), yticklabels=names, xscale="log",
+    axis.set(yticks=range(len(names)), yticklabels=[], xscale="log",  # the rows beside
              ylim=(len(names) - 0.5, -0.5),
-             xlabel=f"median over that of {g.attributes['reference']}\n50 % test (dots), 95 % test "
-             "held (squares); open: lower bound")
+             xlim=(0.6 * min([1.0, *known]), 1.7 * max([1.0, *known])),
+             xlabel=f"median over that of {g.attributes['reference']}: 50 % test (dots),\n"
+             "95 % test held (squares); open: lower bound")

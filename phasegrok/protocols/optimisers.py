@@ -49,11 +49,14 @@ def _medians(time_br: np.ndarray) -> np.ndarray:
 
 
 def _spread(values_b: np.ndarray) -> float:
-    """Half the distance of the quantiles 0.16 and 0.84 of a bootstrap; NaN if one is not known."""
-    if np.isnan(values_b).any():
-        return math.nan
-    low, high = np.quantile(values_b, [0.16, 0.84], method="nearest")
-    return float(high - low) / 2.0 if np.isfinite(high) else math.nan
+    """Half the distance of the quantiles 0.16 and 0.84 of a bootstrap; NaN if one is not known.
+
+    Resamples with a censored median are infinite, 0 (in the denominator) or NaN (both: they may
+    lie anywhere, and are counted on either side).
+    """
+    low = np.quantile(np.nan_to_num(values_b, nan=0.0, posinf=np.inf), 0.16, method="nearest")
+    high = np.quantile(np.nan_to_num(values_b, nan=np.inf, posinf=np.inf), 0.84, method="nearest")
+    return float(high - low) / 2.0 if low > 0.0 and np.isfinite(high) else math.nan
 
 
 def median_time(time_r: np.ndarray) -> tuple[float, float]:
@@ -142,6 +145,8 @@ def _add_ratios(group: Group, names: list[str], name: str, times: np.ndarray, li
             ("filter_ratio", bases, "of the same optimiser without filter")):
         rows = [unknown if other is None else median_ratio(times[k], times[other], limit)
                 for k, other in enumerate(others)]
+        rows = [(value, 0.0, bound) if k == other and not math.isnan(value) else (value, err, bound)
+                for k, (other, (value, err, bound)) in enumerate(zip(others, rows))]
         value, error, bound = (np.array(column) for column in zip(*rows))
         group.add(f"{label}_{short}", value, "optimiser", "1",
                   f"median {name} over that {text}; NaN: not known")
