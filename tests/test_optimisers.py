@@ -9,6 +9,7 @@ from phasegrok import runfile
 from phasegrok.cards import InputError, load
 from phasegrok.dynamics import adamw
 from phasegrok.dynamics.training import NetworkClones, Training
+from phasegrok.figures import networks
 from phasegrok.protocols import optimisers
 from phasegrok.rng import streams
 from phasegrok.systems import transformer_compiled as compiled
@@ -247,6 +248,42 @@ def test_error_of_a_median_is_that_of_many_experiments():
     assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.15)
 
 
+def of_times(memorised, half, full):
+    """A run file of training, as far as a comparison reads it."""
+    group = runfile.Group()
+    n = len(half)
+    for name, data, dims in (
+            ("replica", np.arange(n), "replica"), ("step", np.arange(0, 3001, 1000), "step"),
+            ("memorisation_step", memorised, "replica"), ("broken_step", [np.nan] * n, "replica"),
+            ("generalisation_step_50", half, "replica"),
+            ("generalisation_step_95", full, "replica"),
+            ("test_accuracy", np.ones((n, 4)), ("replica", "step"))):
+        group.add(name, data, dims)
+    return runfile.RunFile({}, {"training": group})
+
+
+def test_table_of_known_times():
+    card = load("optimisers-subtraction-31", {"optimisers.names": ["adamw", "adamw+ema", "adam"],
+                                              "optimisers.settings": {}})
+    early, never = [100.0] * 4, [np.nan] * 4
+    run = runfile.RunFile({}, optimisers.groups(card, [
+        of_times(early, [600.0] * 4, [1000.0] * 4),
+        of_times(early, [300.0, 300.0, 300.0, np.nan], never),
+        of_times([100.0, 100.0, np.nan, np.nan], never, never)]))
+    g = run["optimisers"]
+    np.testing.assert_array_equal(g["ratio_50"], [1.0, 0.5, 5.0])
+    np.testing.assert_array_equal(g["ratio_50_bound"], [False, False, True])
+    # to hold 95 % for 50 steps it must be there by step 2950
+    np.testing.assert_array_equal(g["ratio_95"], [1.0, 2.95, 2.95])
+    np.testing.assert_array_equal(g["filter_ratio_50"], [np.nan, 0.5, np.nan])
+    np.testing.assert_array_equal(g["generalisation_step_50_censored"], [0, 1, 4])
+    assert g["ratio_50_err"][0] == 0.0 and np.isnan(g["ratio_50_err"][2])
+    lines = networks.optimiser_lines(run).splitlines()
+    assert "600 [600 - 600]" in lines[2] and "1000 [1000 - 1000]" in lines[2]
+    assert "300 [300 - 300] (3/4)" in lines[3] and "> 2.95" in lines[3]
+    assert "> 3000 (2/4)" in lines[4] and "never" in lines[4] and "> 5" in lines[4]
+
+
 def test_comparison_from_the_command_line(tmp_path, call):
     path = tmp_path / "scan"
     small = ["--set", "p=11", "--set", "d_model=20", "--set", "heads=2", "--set", "mlp=24", "--set",
@@ -266,7 +303,6 @@ def test_comparison_from_the_command_line(tmp_path, call):
     for name in ("ratio_50", "ratio_95", "filter_ratio_50", "filter_ratio_95",
                  "memorisation_step_median", "generalisation_step_95_median"):
         assert f"{name}_err" in g
-    assert g["ratio_50"][0] == 1.0 and g["ratio_50_err"][0] == 0.0
     assert g.attributes["reference"] == "adamw" and (path / "scan.png").exists()
     assert "adamw+ema" in done.out and "same optimiser without filter" in done.out
     norms = runfile.read(path / "sphere.h5")["training"]["weight_norm"]

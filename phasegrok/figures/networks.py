@@ -111,8 +111,8 @@ def _median_cell(g: Group, name: str, k: int, n: int) -> str:
     known = g[name][k][np.isfinite(g[name][k])]
     share = "" if reached == n else f" ({reached}/{n})"
     if math.isnan(g[f"{name}_median"][k]):
-        return f"> {g.attributes['steps']}{share}"
-    return (f"{_unsure(g, f'{name}_median', k)} [{known.min():.0f} - {known.max():.0f}]{share}")
+        return f"> {g.attributes[f'{name}_limit']:.0f}{share}"
+    return f"{_unsure(g, f'{name}_median', k)} [{known.min():.0f} - {known.max():.0f}]{share}"
 
 
 def _ratio_cell(g: Group, name: str, k: int) -> str:

@@ -78,8 +78,8 @@ def median_ratio(time_r: np.ndarray, other_r: np.ndarray,
     """Ratio of the medians of two optimisers, with its error, and whether it is a lower bound.
 
     Replicas are resampled together, since both began with the same weights.  Where the median of
-    ``time_r`` is censored the ratio is that of ``limit``, the last step: a lower bound, without
-    error.  Where that of ``other_r`` is, the ratio is not known: NaN.
+    ``time_r`` is censored the ratio is that of ``limit``, the last step at which it could have been
+    seen: a lower bound, without error.  Where that of ``other_r`` is, the ratio is not known: NaN.
     """
     median, other = float(_medians(time_r)), float(_medians(other_r))
     if not math.isfinite(other):
@@ -103,9 +103,10 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
         In the order of :func:`points`.
     """
     s = settings(card)
+    steps, hold = card.model.training.steps, card.model.event.hold if card.model.event else 0.0
     found = [run["training"] for run in runs]
     cards = [card.changed(s.changes(name)).model.training for name in s.names]
-    group = Group(attributes={"reference": s.names[0], "steps": card.model.training.steps})
+    group = Group(attributes={"reference": s.names[0], "steps": steps})
     group.add("optimiser", np.array(s.names), "optimiser", "1", "name, as on the card")
     group.add("replica", found[0]["replica"], "replica", "1", "initialisation, the same for all")
     group.add("step", found[0]["step"], "step", "steps", "training step")
@@ -117,8 +118,11 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
         times = np.array([g[name] for g in found])
         group.add(name, times, ("optimiser", "replica"), "steps", f"{text}; NaN: never")
         _add_medians(group, name, text, times)
-    for name in ("generalisation_step_50", "generalisation_step_95"):
-        _add_ratios(group, s.names, name, group[name], float(group.attributes["steps"]))
+        # an accuracy that must be held is seen only if the run goes on for so long
+        limit = max(0.0, steps - hold) if name == "generalisation_step_95" else float(steps)
+        group.attributes[f"{name}_limit"] = limit
+        if name != "memorisation_step":
+            _add_ratios(group, s.names, name, times, limit)
     group.add("broken", [int(np.isfinite(g["broken_step"]).sum()) for g in found], "optimiser", "1",
               "replicas whose loss or weights ceased to be finite")
     _add_curves(group, found)
