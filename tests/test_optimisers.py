@@ -280,7 +280,7 @@ def test_table_of_known_times():
     assert g["ratio_50_err"][0] == 0.0 and np.isnan(g["ratio_50_err"][2])
     lines = networks.optimiser_lines(run).splitlines()
     assert "600 [600 - 600]" in lines[2] and "1000 [1000 - 1000]" in lines[2]
-    assert "300 [300 - 300] (3/4)" in lines[3] and "> 2.95" in lines[3]
+    assert "300 ± ? [300 - 300] (3/4)" in lines[3] and "> 2.95" in lines[3]
     assert "> 3000 (2/4)" in lines[4] and "never" in lines[4] and "> 5" in lines[4]
 
 
