@@ -1,9 +1,9 @@
 """The peer of the decoder benchmark: a plain PyTorch training step, written as users do.
 
 Modules as in the code that came with Power et al. (arXiv 2201.02177, github.com/openai/grok):
-embedding, sinusoidal positions, post-norm blocks, a causal mask, logits of every position, automatic
-differentiation and ``torch.optim.AdamW``.  Attention is written in one of two ways: "heads apart",
-a module a head as published, or "heads together", one projection of all heads and
+embedding, sinusoidal positions, post-norm blocks, a causal mask, logits of every position,
+automatic differentiation and ``torch.optim.AdamW``.  Attention is written in one of two ways:
+"heads apart", a module a head as published, or "heads together", one projection of all heads and
 ``scaled_dot_product_attention``, the faster habit.
 """
 

@@ -24,8 +24,9 @@ their errors, must agree before a ratio is printed.
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD]
-    for name, make in (("transformer", _transformer), ("metropolis", _metropolis),
-                       ("cluster", _cluster), ("general", _general), ("langevin", _langevin),
+    for name, make in (("transformer", _transformer), ("decoder", _decoder),
+                       ("metropolis", _metropolis), ("cluster", _cluster),
+                       ("general", _general), ("langevin", _langevin),
                        ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
                        ("wang_landau_error", _error), ("wang_landau_accuracy", _accuracy)):
         path = RESULTS / f"{name}.json"
@@ -57,6 +58,23 @@ def _transformer(result: dict) -> str:
         "One full-batch AdamW step, without evaluations, against a plain PyTorch implementation of "
         f"the same\nstep; median of {result['rounds']} rounds, {result['threads']} thread, "
         f"{result['processor']}, {versions}.\n\n" + _table(header, rows))
+
+
+def _decoder(result: dict) -> str:
+    rows = []
+    for r in result["rows"]:
+        p = r["parameters"]
+        rows.append([str(p["p"]), str(p["d_model"]), str(r["batch"]), r["peer"],
+                     f"{r['peer_ms']:.3g}", f"{r['ours_ms']:.3g}", _ratio(r)])
+    header = ["p", "d_model", "minibatch", "peer's attention", "PyTorch, ms", "phasegrok, ms",
+              "ratio (range)"]
+    return (
+        "## Training step of the two-layer decoder\n\n```\n"
+        "python benchmarks/bench_decoder.py\n```\n\n"
+        "One minibatch step of AdamW, without evaluations, against a plain PyTorch implementation "
+        "of the\nsame step: a module a head, as published, or one projection of all heads. Three "
+        "quarters of our time\nare matrix products, of which the peer makes 2.8 times as many.\n"
+        f"{_setting(result)}\n\n" + _table(header, rows))
 
 
 def _ratio(r: dict) -> str:

@@ -1,9 +1,9 @@
 """The two-layer decoder of the first grokking paper on arithmetic modulo a prime.
 
-The network is that of Power et al. (arXiv 2201.02177) as published (github.com/openai/grok): learned
-token embedding plus fixed sinusoidal position encoding, causal self-attention and a ReLU layer of
-four times the width in each of two layers, a layer norm *after* each residual sum, no biases but
-those of the norms, a separate unembedding, no dropout:
+The network is that of Power et al. (arXiv 2201.02177) as published (github.com/openai/grok): a
+learned token embedding plus a fixed sinusoidal position encoding, causal self-attention and a ReLU
+layer of four times the width in each of two layers, a layer norm *after* each residual sum, no
+biases but those of the norms, a separate unembedding, no dropout:
 
     x <- norm(x + attention(x)),      x <- norm(x + relu(x W_in) W_out).
 
@@ -31,7 +31,7 @@ NORM_EPSILON = 1e-5  # added to the variance; the value of torch.nn.LayerNorm
 
 
 class Parameters(transformer.Parameters):
-    """Modular arithmetic and the two-layer decoder that learns it (all quantities dimensionless)."""
+    """Modular arithmetic and the two-layer decoder that learns it (all dimensionless)."""
 
     operation: Operation = Field(
         "/", description="operation on residues modulo p: one of + - * / x2+y2; / leaves out b = 0"

@@ -17,6 +17,7 @@ The gradient is the same chain backwards: rows that share a token add up in its 
 go through in chunks of rows that stay in the second-level cache.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from phasegrok.systems.transformer_compiled import (
     cross_entropy,
     fma,
     inner,
+    lanes_of,
     load,
     mul,
     nn,
@@ -72,6 +74,7 @@ class Workspace(NamedTuple):
     """
 
     position: np.ndarray  # (4, d) encoding of the positions
+    rest: np.ndarray  # (lanes,) 1 where the last, incomplete vector of a head has components
     X: np.ndarray  # (2p + 2, d) residual vectors at the input
     Q: np.ndarray  # (2p + 2, d) queries of the first layer, heads side by side
     K: np.ndarray  # (2p + 2, d)
@@ -114,11 +117,12 @@ def workspace(system: ModularDecoder) -> Workspace:
     d_head, classes, n_x = d // heads, padded(p), 2 * p + 2
 
     def block(n):
-        shapes = dict.fromkeys(Rows._fields, (n, d))
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Rows._fields, (n, d))
         shapes |= dict(rate_1=(n,), rate_2=(n,), hidden=(n, m), d_hidden=(n, m))
         return Rows(**{name: aligned(shape, dtype) for name, shape in shapes.items()})
 
-    shapes = dict.fromkeys(("X", "Q", "K", "V", "d_X", "d_Q", "d_K", "d_V", "part_X"), (n_x, d))
+    tables = ("X", "Q", "K", "V", "d_X", "d_Q", "d_K", "d_V", "part_X")
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(tables, (n_x, d))
     shapes |= dict(
         A_tokens=(p, 4 * heads), A_pairs=(2 * rows, 4 * heads), A_answers=(rows, 4 * heads),
         q=(heads, rows, d_head), u=(heads, rows, d), context=(heads, rows, d),
@@ -127,9 +131,15 @@ def workspace(system: ModularDecoder) -> Workspace:
         part_out=(m, d), part_head=(d_head, d), part_U=(d, classes), d_W_U=(d, classes),
     )  # fmt: skip
     return Workspace(
-        position=positions(d).astype(dtype), tokens=block(2 * p), pairs=block(2 * rows),
-        answers=block(rows), **{name: aligned(shape, dtype) for name, shape in shapes.items()},
+        position=positions(d).astype(dtype), rest=_rest(d_head, dtype),
+        tokens=block(2 * p), pairs=block(2 * rows), answers=block(rows),
+        **{name: aligned(shape, dtype) for name, shape in shapes.items()},
     )  # fmt: skip
+
+
+def _rest(n, dtype):
+    lanes = BYTES // dtype.itemsize
+    return (np.arange(lanes) < n % lanes).astype(dtype)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -137,30 +147,34 @@ def workspace(system: ModularDecoder) -> Workspace:
 # ----------------------------------------------------------------------------------------------
 
 
-@inner
-def _dot(x, i, y, j, n):
-    """Scalar product of x[i:i+n] and y[j:j+n]."""
-    lanes = BYTES // x.itemsize
+# Called for single rows: counting references to arrays would cost more than the sums.
+bare = functools.partial(inner, allocates=False)
+
+
+@bare
+def _dot(x, i, y, j, n, rest):
+    """Scalar product of x[i:i+n] and y[j:j+n]; ``rest`` marks the components of the last vector."""
+    lanes = lanes_of(x)
     whole = n - n % lanes
     sums = splat(x, x.dtype.type(0.0))
     for k in range(0, whole, lanes):
         sums = fma(load(x, i + k), load(y, j + k), sums)
-    total = sum_of_lanes(sums)
-    for k in range(whole, n):
-        total += x[i + k] * y[j + k]
-    return total
+    if whole < n:
+        sums = fma(mul(load(rest, 0), load(x, i + whole)), load(y, j + whole), sums)
+    return sum_of_lanes(sums)
 
 
-@inner
-def _add_to(factor, x, i, y, j, n):
-    """y[j:j+n] += factor x[i:i+n]."""
-    lanes = BYTES // x.itemsize
+@bare
+def _add_to(factor, x, i, y, j, n, rest):
+    """y[j:j+n] += factor x[i:i+n]; what the last vector has beyond is written as it was."""
+    lanes = lanes_of(x)
     whole = n - n % lanes
     f = splat(x, factor)
     for k in range(0, whole, lanes):
         store(y, j + k, fma(f, load(x, i + k), load(y, j + k)))
-    for k in range(whole, n):
-        y[j + k] += factor * x[i + k]
+    if whole < n:
+        f = mul(f, load(rest, 0))
+        store(y, j + whole, fma(f, load(x, i + whole), load(y, j + whole)))
 
 
 @inner
@@ -172,10 +186,10 @@ def _add_product(x, y, part, total):
             total[i, j] += part[i, j]
 
 
-@inner
+@bare
 def _normalise(residual, y, x, rate, gain, bias, n):
-    """Layer norm of residual + y over n rows: y <- x gain + bias, x the sum scaled to variance 1."""
-    d, lanes, real = x.shape[1], BYTES // x.itemsize, x.dtype.type
+    """Layer norm of residual + y over n rows: y <- x gain + bias, x the sum at variance 1."""
+    d, lanes, real = x.shape[1], lanes_of(x), x.dtype.type
     whole = d - d % lanes
     for i in range(n):
         row = i * d
@@ -211,13 +225,13 @@ def _normalise(residual, y, x, rate, gain, bias, n):
             y[i, j] = x[i, j] * gain[j] + bias[j]
 
 
-@inner
+@bare
 def _normalise_backward(d_y, x, rate, gain, d_gain, d_bias, n):
     """Gradient in the sum before the norm, in place of that in its output; adds to those of norms.
 
     dE/dz = rate (g - mean(g) - x mean(g x)) with g = gain dE/dy, means over the components.
     """
-    d, lanes, real = x.shape[1], BYTES // x.itemsize, x.dtype.type
+    d, lanes, real = x.shape[1], lanes_of(x), x.dtype.type
     whole = d - d % lanes
     for i in range(n):
         row = i * d
@@ -246,10 +260,10 @@ def _normalise_backward(d_y, x, rate, gain, d_gain, d_bias, n):
             d_y[i, j] = rate[i] * (d_y[i, j] + mean + slope * x[i, j])
 
 
-@inner
+@bare
 def _rectify(x, gate, n):
     """x <- x where gate > 0, else 0, over n rows."""
-    width, lanes = x.shape[1], BYTES // x.itemsize
+    width, lanes = x.shape[1], lanes_of(x)
     whole = n * width - n * width % lanes
     for j in range(0, whole, lanes):
         store(x, j, positive_part(load(x, j), load(gate, j)))
@@ -298,7 +312,7 @@ def _layer_backward(w, g, at, n, work):
 # ----------------------------------------------------------------------------------------------
 
 
-@inner
+@bare
 def _softmax(A, first, count):
     """Scores A[first:first+count] to their attention weights."""
     top = A[first]
@@ -312,51 +326,119 @@ def _softmax(A, first, count):
         A[first + t] /= total
 
 
-@inner
-def _attend(shape, query, keys, count, tables, A, first, out, row):
-    """Heads' outputs for one query and the first ``count`` of its four keys.
+class _Attention(NamedTuple):
+    """Flat arrays of the first layer's attention; rows are given by where they begin."""
 
-    ``shape`` is (heads, d / heads), ``tables`` are Q, K and V; all arrays are flat, and ``query``,
-    ``keys``, ``first`` and ``row`` say where rows of Q, of K and V, of A, and of ``out`` begin.
-    """
-    heads, n = shape
-    Q, K, V = tables
-    scale = Q.dtype.type(1.0 / np.sqrt(n))
+    Q: np.ndarray
+    K: np.ndarray
+    V: np.ndarray
+    d_Q: np.ndarray
+    d_K: np.ndarray
+    d_V: np.ndarray
+    A: np.ndarray
+    mixed: np.ndarray  # heads' outputs, or the gradient in them
+    slopes: np.ndarray
+    rest: np.ndarray
+
+
+@inner
+def _attention(work, A, mixed):
+    return _Attention(
+        work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1), work.d_Q.reshape(-1),
+        work.d_K.reshape(-1), work.d_V.reshape(-1), A.reshape(-1), mixed.reshape(-1),
+        work.slopes, work.rest,
+    )  # fmt: skip
+
+
+@bare
+def _attend(heads, n, query, keys, count, at, first, row):
+    """Heads' outputs, each of n components, for a query and the first ``count`` of four keys."""
+    scale = at.Q.dtype.type(1.0 / np.sqrt(n))
     for h in range(heads):
         o, A_h = h * n, first + 4 * h
         for t in range(count):
-            A[A_h + t] = scale * _dot(Q, query + o, K, keys[t] + o, n)
-        _softmax(A, A_h, count)
-        out[row + o : row + o + n] = 0.0
+            at.A[A_h + t] = scale * _dot(at.Q, query + o, at.K, keys[t] + o, n, at.rest)
+        _softmax(at.A, A_h, count)
+        for k in range(n):
+            at.mixed[row + o + k] = 0.0
         for t in range(count):
-            _add_to(A[A_h + t], V, keys[t] + o, out, row + o, n)
+            _add_to(at.A[A_h + t], at.V, keys[t] + o, at.mixed, row + o, n, at.rest)
 
 
-@inner
-def _attend_backward(shape, query, keys, count, tables, A, first, d_out, row, d_tables, slopes):
+@bare
+def _attend_backward(heads, n, query, keys, count, at, first, row):
     """Adds to the gradients in Q, K and V; dE/ds_t = A_t (dE/dA_t - sum_l A_l dE/dA_l)."""
-    heads, n = shape
-    Q, K, V = tables
-    d_Q, d_K, d_V = d_tables
-    scale = Q.dtype.type(1.0 / np.sqrt(n))
+    scale = at.Q.dtype.type(1.0 / np.sqrt(n))
     for h in range(heads):
         o, A_h = h * n, first + 4 * h
         mean = scale * 0
         for t in range(count):
-            slopes[t] = _dot(d_out, row + o, V, keys[t] + o, n)
-            mean += A[A_h + t] * slopes[t]
-            _add_to(A[A_h + t], d_out, row + o, d_V, keys[t] + o, n)
+            at.slopes[t] = _dot(at.mixed, row + o, at.V, keys[t] + o, n, at.rest)
+            mean += at.A[A_h + t] * at.slopes[t]
+            _add_to(at.A[A_h + t], at.mixed, row + o, at.d_V, keys[t] + o, n, at.rest)
         for t in range(count):
-            slope = scale * A[A_h + t] * (slopes[t] - mean)
-            _add_to(slope, K, keys[t] + o, d_Q, query + o, n)
-            _add_to(slope, Q, query + o, d_K, keys[t] + o, n)
+            slope = scale * at.A[A_h + t] * (at.slopes[t] - mean)
+            _add_to(slope, at.K, keys[t] + o, at.d_Q, query + o, n, at.rest)
+            _add_to(slope, at.Q, query + o, at.d_K, keys[t] + o, n, at.rest)
+
+
+@bare
+def _token_rows(heads, p, X, V, mixed, x_1, at):
+    d = X.shape[1]
+    sign = 2 * p * d
+    for a in range(p):
+        for j in range(d):
+            mixed[a, j] = V[a, j]  # position 0 sees itself only
+            x_1[a, j] = X[a, j]
+            x_1[p + a, j] = X[2 * p, j]
+        keys = (a * d, sign, sign, sign)
+        _attend(heads, d // heads, sign, keys, 2, at, 4 * heads * a, (p + a) * d)
+
+
+@bare
+def _token_rows_backward(heads, p, d_X, d_V, d_mixed, d_a, at):
+    d = d_X.shape[1]
+    sign = 2 * p * d
+    for a in range(p):
+        for j in range(d):
+            d_V[a, j] += d_mixed[a, j]
+            d_X[a, j] += d_a[a, j]
+            d_X[2 * p, j] += d_a[p + a, j]
+        keys = (a * d, sign, sign, sign)
+        _attend_backward(heads, d // heads, sign, keys, 2, at, 4 * heads * a, (p + a) * d)
+
+
+@bare
+def _pair_rows(heads, p, data, first, n, X, x_1, at):
+    d = X.shape[1]
+    for i in range(n):
+        b, row = p + data.b[first + i], n + i
+        keys = (data.a[first + i] * d, 2 * p * d, b * d, (2 * p + 1) * d)
+        for j in range(d):
+            x_1[i, j] = X[b, j]
+            x_1[row, j] = X[2 * p + 1, j]
+        _attend(heads, d // heads, keys[2], keys, 3, at, 4 * heads * i, i * d)
+        _attend(heads, d // heads, keys[3], keys, 4, at, 4 * heads * row, row * d)
+
+
+@bare
+def _pair_rows_backward(heads, p, data, first, n, d_X, d_a, at):
+    d = d_X.shape[1]
+    for i in range(n):
+        b, row = p + data.b[first + i], n + i
+        keys = (data.a[first + i] * d, 2 * p * d, b * d, (2 * p + 1) * d)
+        _attend_backward(heads, d // heads, keys[2], keys, 3, at, 4 * heads * i, i * d)
+        _attend_backward(heads, d // heads, keys[3], keys, 4, at, 4 * heads * row, row * d)
+        for j in range(d):
+            d_X[b, j] += d_a[i, j]
+            d_X[2 * p + 1, j] += d_a[row, j]
 
 
 @inner
 def _tokens(w, work):
     """Everything that depends on the weights and on one residue alone."""
-    heads, d_head, d = w.first.W_Q.shape
-    p, X, at = w.W_U.shape[1], work.X, work.tokens
+    heads, _, d = w.first.W_Q.shape
+    p, X, rows = w.W_U.shape[1], work.X, work.tokens
     for t in range(p):
         for j in range(d):
             X[t, j] = w.W_E[t, j] + work.position[0, j]
@@ -369,37 +451,19 @@ def _tokens(w, work):
     nt(X, w.first.W_Q.reshape(d, d), work.Q)
     nt(X, w.first.W_K.reshape(d, d), work.K)
     nt(X, w.first.W_V.reshape(d, d), work.V)
-    tables = (work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1))
-    A, mixed = work.A_tokens.reshape(-1), at.mixed.reshape(-1)
-    sign = 2 * p * d
-    for a in range(p):
-        for j in range(d):
-            at.mixed[a, j] = work.V[a, j]  # position 0 sees itself only
-            at.x_1[a, j] = X[a, j]
-            at.x_1[p + a, j] = X[2 * p, j]
-        keys = (a * d, sign, sign, sign)
-        _attend((heads, d_head), sign, keys, 2, tables, A, 4 * heads * a, mixed, (p + a) * d)
-    _layer(w.first, at, 2 * p)
+    at = _attention(work, work.A_tokens, rows.mixed)
+    _token_rows(heads, p, X, work.V, rows.mixed, rows.x_1, at)
+    _layer(w.first, rows, 2 * p)
 
 
 @inner
 def _tokens_backward(w, g, work):
     """Gradients of the first layer and of the embedding, from all that was added up."""
-    heads, d_head, d = w.first.W_Q.shape
-    p, at, d_X = w.W_U.shape[1], work.tokens, work.d_X
-    _layer_backward(w.first, g.first, at, 2 * p, work)
-    tables = (work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1))
-    d_tables = (work.d_Q.reshape(-1), work.d_K.reshape(-1), work.d_V.reshape(-1))
-    A, d_mixed = work.A_tokens.reshape(-1), at.d_mixed.reshape(-1)
-    sign = 2 * p * d
-    for a in range(p):
-        for j in range(d):
-            work.d_V[a, j] += at.d_mixed[a, j]
-            d_X[a, j] += at.d_a[a, j]
-            d_X[2 * p, j] += at.d_a[p + a, j]
-        keys = (a * d, sign, sign, sign)
-        _attend_backward((heads, d_head), sign, keys, 2, tables, A, 4 * heads * a, d_mixed,
-                         (p + a) * d, d_tables, work.slopes)  # fmt: skip
+    heads, _, d = w.first.W_Q.shape
+    p, rows, d_X = w.W_U.shape[1], work.tokens, work.d_X
+    _layer_backward(w.first, g.first, rows, 2 * p, work)
+    at = _attention(work, work.A_tokens, rows.d_mixed)
+    _token_rows_backward(heads, p, d_X, work.d_V, rows.d_mixed, rows.d_a, at)
     tn(work.d_Q, work.X, g.first.W_Q.reshape(d, d))
     tn(work.d_K, work.X, g.first.W_K.reshape(d, d))
     tn(work.d_V, work.X, g.first.W_V.reshape(d, d))
@@ -417,9 +481,9 @@ def _tokens_backward(w, g, work):
 
 @inner
 def _add_rows(x, y, part, total):
-    """total += x y, with ``part`` to work in; rows of ``total`` beyond those of x stay."""
+    """total += x y, with ``part`` to work in."""
     nn(x, y, part)
-    for i in range(x.shape[0]):
+    for i in range(total.shape[0]):
         for j in range(total.shape[1]):
             total[i, j] += part[i, j]
 
@@ -427,41 +491,18 @@ def _add_rows(x, y, part, total):
 @inner
 def _pairs(w, data, first, n, work):
     """First layer at positions 2 and 3 of pairs first..first+n-1."""
-    heads, d_head, d = w.first.W_Q.shape
-    p, at = w.W_U.shape[1], work.pairs
-    tables = (work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1))
-    A, mixed = work.A_pairs.reshape(-1), at.mixed.reshape(-1)
-    for i in range(n):
-        a, b = data.a[first + i], p + data.b[first + i]
-        keys = (a * d, 2 * p * d, b * d, (2 * p + 1) * d)
-        for j in range(d):
-            at.x_1[i, j] = work.X[b, j]
-            at.x_1[n + i, j] = work.X[2 * p + 1, j]
-        _attend((heads, d_head), keys[2], keys, 3, tables, A, 4 * heads * i, mixed, i * d)
-        row = n + i
-        _attend((heads, d_head), keys[3], keys, 4, tables, A, 4 * heads * row, mixed, row * d)
-    _layer(w.first, at, 2 * n)
+    heads, p, rows = w.first.W_Q.shape[0], w.W_U.shape[1], work.pairs
+    at = _attention(work, work.A_pairs, rows.mixed)
+    _pair_rows(heads, p, data, first, n, work.X, rows.x_1, at)
+    _layer(w.first, rows, 2 * n)
 
 
 @inner
 def _pairs_backward(w, g, data, first, n, work):
-    heads, d_head, d = w.first.W_Q.shape
-    p, at, d_X = w.W_U.shape[1], work.pairs, work.d_X
-    _layer_backward(w.first, g.first, at, 2 * n, work)
-    tables = (work.Q.reshape(-1), work.K.reshape(-1), work.V.reshape(-1))
-    d_tables = (work.d_Q.reshape(-1), work.d_K.reshape(-1), work.d_V.reshape(-1))
-    A, d_mixed = work.A_pairs.reshape(-1), at.d_mixed.reshape(-1)
-    for i in range(n):
-        a, b = data.a[first + i], p + data.b[first + i]
-        keys = (a * d, 2 * p * d, b * d, (2 * p + 1) * d)
-        row = n + i
-        _attend_backward((heads, d_head), keys[2], keys, 3, tables, A, 4 * heads * i, d_mixed,
-                         i * d, d_tables, work.slopes)  # fmt: skip
-        _attend_backward((heads, d_head), keys[3], keys, 4, tables, A, 4 * heads * row, d_mixed,
-                         row * d, d_tables, work.slopes)  # fmt: skip
-        for j in range(d):
-            d_X[b, j] += at.d_a[i, j]
-            d_X[2 * p + 1, j] += at.d_a[row, j]
+    heads, p, rows = w.first.W_Q.shape[0], w.W_U.shape[1], work.pairs
+    _layer_backward(w.first, g.first, rows, 2 * n, work)
+    at = _attention(work, work.A_pairs, rows.d_mixed)
+    _pair_rows_backward(heads, p, data, first, n, work.d_X, rows.d_a, at)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -469,44 +510,136 @@ def _pairs_backward(w, g, data, first, n, work):
 # ----------------------------------------------------------------------------------------------
 
 
+class _Context(NamedTuple):
+    """Flat arrays of one head of the second layer; x of positions 0 and 1, and of 2 and 3."""
+
+    x_01: np.ndarray
+    x_23: np.ndarray
+    d_01: np.ndarray
+    d_23: np.ndarray
+    A: np.ndarray
+    u: np.ndarray
+    context: np.ndarray
+    d_u: np.ndarray
+    d_context: np.ndarray
+
+
+@inner
+def _context(work, h):
+    return _Context(
+        work.tokens.out.reshape(-1), work.pairs.out.reshape(-1), work.tokens.d_out.reshape(-1),
+        work.pairs.d_out.reshape(-1), work.A_answers.reshape(-1), work.u[h].reshape(-1),
+        work.context[h].reshape(-1), work.d_u.reshape(-1), work.d_context.reshape(-1),
+    )  # fmt: skip
+
+
+@bare
+def _four_dots(v, row, c, at, d):
+    """Scalar products of v[row:row+d] with the residual vectors of the four positions."""
+    lanes = lanes_of(v)
+    whole = d - d % lanes
+    s_0 = splat(v, v.dtype.type(0.0))
+    s_1, s_2, s_3 = s_0, s_0, s_0
+    for j in range(0, whole, lanes):
+        y = load(v, row + j)
+        s_0 = fma(y, load(c.x_01, at[0] + j), s_0)
+        s_1 = fma(y, load(c.x_01, at[1] + j), s_1)
+        s_2 = fma(y, load(c.x_23, at[2] + j), s_2)
+        s_3 = fma(y, load(c.x_23, at[3] + j), s_3)
+    t_0, t_1, t_2, t_3 = sum_of_lanes(s_0), sum_of_lanes(s_1), sum_of_lanes(s_2), sum_of_lanes(s_3)
+    for j in range(whole, d):
+        t_0 += v[row + j] * c.x_01[at[0] + j]
+        t_1 += v[row + j] * c.x_01[at[1] + j]
+        t_2 += v[row + j] * c.x_23[at[2] + j]
+        t_3 += v[row + j] * c.x_23[at[3] + j]
+    return t_0, t_1, t_2, t_3
+
+
+@bare
+def _combine(f_0, f_1, f_2, f_3, c, at, out, row, d):
+    """out[row:row+d] = sum of the four residual vectors with these factors."""
+    lanes = lanes_of(out)
+    whole = d - d % lanes
+    v_0, v_1, v_2, v_3 = splat(out, f_0), splat(out, f_1), splat(out, f_2), splat(out, f_3)
+    for j in range(0, whole, lanes):
+        y = fma(v_1, load(c.x_01, at[1] + j), mul(v_0, load(c.x_01, at[0] + j)))
+        y = fma(v_2, load(c.x_23, at[2] + j), y)
+        store(out, row + j, fma(v_3, load(c.x_23, at[3] + j), y))
+    for j in range(whole, d):
+        y_01 = f_0 * c.x_01[at[0] + j] + f_1 * c.x_01[at[1] + j]
+        out[row + j] = y_01 + f_2 * c.x_23[at[2] + j] + f_3 * c.x_23[at[3] + j]
+
+
+@bare
+def _add_both(weight, slope, c, row, d_x, at, d):
+    """d_x[at:at+d] += weight d_context + slope u, what one key receives."""
+    lanes = lanes_of(d_x)
+    whole = d - d % lanes
+    v, w = splat(d_x, weight), splat(d_x, slope)
+    for j in range(0, whole, lanes):
+        y = fma(v, load(c.d_context, row + j), load(d_x, at + j))
+        store(d_x, at + j, fma(w, load(c.u, row + j), y))
+    for j in range(whole, d):
+        d_x[at + j] += weight * c.d_context[row + j] + slope * c.u[row + j]
+
+
+@bare
+def _context_rows(heads, h, p, d, data, first, n, c):
+    """Attention weights of head h, and its mean of the residual vectors, of n rows."""
+    A = c.A
+    for i in range(n):
+        row, o = i * d, 4 * (heads * i + h)
+        at = (data.a[first + i] * d, (p + data.a[first + i]) * d, row, (n + i) * d)
+        A[o], A[o + 1], A[o + 2], A[o + 3] = _four_dots(c.u, row, c, at, d)
+        _softmax(A, o, 4)
+        _combine(A[o], A[o + 1], A[o + 2], A[o + 3], c, at, c.context, row, d)
+
+
+@bare
+def _context_rows_backward(heads, h, p, d, data, first, n, c):
+    """Gradients in the residual vectors and in u of head h, from that in its mean of vectors."""
+    for i in range(n):
+        row, o = i * d, 4 * (heads * i + h)
+        at = (data.a[first + i] * d, (p + data.a[first + i]) * d, row, (n + i) * d)
+        A_0, A_1, A_2, A_3 = c.A[o], c.A[o + 1], c.A[o + 2], c.A[o + 3]
+        s_0, s_1, s_2, s_3 = _four_dots(c.d_context, row, c, at, d)
+        mean = A_0 * s_0 + A_1 * s_1 + A_2 * s_2 + A_3 * s_3
+        s_0, s_1 = A_0 * (s_0 - mean), A_1 * (s_1 - mean)
+        s_2, s_3 = A_2 * (s_2 - mean), A_3 * (s_3 - mean)
+        _combine(s_0, s_1, s_2, s_3, c, at, c.d_u, row, d)
+        _add_both(A_0, s_0, c, row, c.d_01, at[0], d)
+        _add_both(A_1, s_1, c, row, c.d_01, at[1], d)
+        _add_both(A_2, s_2, c, row, c.d_23, at[2], d)
+        _add_both(A_3, s_3, c, row, c.d_23, at[3], d)
+
+
+@bare
+def _scale(x, factor):
+    for i in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            x[i, k] *= factor
+
+
 @inner
 def _answers(w, data, first, n, work):
     """Second layer and logits at "=" of pairs first..first+n-1."""
     heads, d_head, d = w.second.W_Q.shape
-    p, at, x_3 = w.W_U.shape[1], work.answers, work.pairs.out[n : 2 * n]
-    x_01, x_23 = work.tokens.out.reshape(-1), work.pairs.out.reshape(-1)
-    A, scale = work.A_answers.reshape(-1), work.X.dtype.type(1.0 / np.sqrt(d_head))
+    p, rows, x_3 = w.W_U.shape[1], work.answers, work.pairs.out[n : 2 * n]
     for h in range(heads):
         q, u, context = work.q[h, :n], work.u[h, :n], work.context[h, :n]
         nt(x_3, w.second.W_Q[h], q)
-        for i in range(n):
-            for k in range(d_head):
-                q[i, k] *= scale
+        _scale(q, work.X.dtype.type(1.0 / np.sqrt(d_head)))
         nn(q, w.second.W_K[h], u)
-        u_flat, context_flat = u.reshape(-1), context.reshape(-1)
-        for i in range(n):
-            row, o = i * d, 4 * (heads * i + h)
-            at_0, at_1 = data.a[first + i] * d, (p + data.a[first + i]) * d
-            at_2, at_3 = row, (n + i) * d
-            A[o] = _dot(u_flat, row, x_01, at_0, d)
-            A[o + 1] = _dot(u_flat, row, x_01, at_1, d)
-            A[o + 2] = _dot(u_flat, row, x_23, at_2, d)
-            A[o + 3] = _dot(u_flat, row, x_23, at_3, d)
-            _softmax(A, o, 4)
-            context_flat[row : row + d] = 0.0
-            _add_to(A[o], x_01, at_0, context_flat, row, d)
-            _add_to(A[o + 1], x_01, at_1, context_flat, row, d)
-            _add_to(A[o + 2], x_23, at_2, context_flat, row, d)
-            _add_to(A[o + 3], x_23, at_3, context_flat, row, d)
+        _context_rows(heads, h, p, d, data, first, n, _context(work, h))
         nt(context, w.second.W_V[h], work.head[:n])
         for i in range(n):
             for k in range(d_head):
-                at.mixed[i, h * d_head + k] = work.head[i, k]
+                rows.mixed[i, h * d_head + k] = work.head[i, k]
     for i in range(n):
         for j in range(d):
-            at.x_1[i, j] = x_3[i, j]
-    _layer(w.second, at, n)
-    nn(at.out[:n], work.W_U, work.logits[:n])
+            rows.x_1[i, j] = x_3[i, j]
+    _layer(w.second, rows, n)
+    nn(rows.out[:n], work.W_U, work.logits[:n])
     for i in range(n):
         for k in range(p, work.logits.shape[1]):
             work.logits[i, k] = NEVER
@@ -516,66 +649,28 @@ def _answers(w, data, first, n, work):
 def _answers_backward(w, g, data, first, n, work):
     """Gradients of the second layer and in the residual vectors, from that in the logits."""
     heads, d_head, d = w.second.W_Q.shape
-    p, at, x_3 = w.W_U.shape[1], work.answers, work.pairs.out[n : 2 * n]
-    _add_product(at.out[:n], work.logits[:n], work.part_U, work.d_W_U)
-    nt(work.logits[:n], work.W_U, at.d_out[:n])
-    _layer_backward(w.second, g.second, at, n, work)
+    p, rows, x_3 = w.W_U.shape[1], work.answers, work.pairs.out[n : 2 * n]
+    _add_product(rows.out[:n], work.logits[:n], work.part_U, work.d_W_U)
+    nt(work.logits[:n], work.W_U, rows.d_out[:n])
+    _layer_backward(w.second, g.second, rows, n, work)
     d_x_3 = work.pairs.d_out[n : 2 * n]
-    work.pairs.d_out[:n] = 0.0
     for i in range(n):
         for j in range(d):
-            d_x_3[i, j] = at.d_a[i, j]
-    scale = work.X.dtype.type(1.0 / np.sqrt(d_head))
-    head, d_head_rows = work.head[:n], work.d_head[:n]
+            work.pairs.d_out[i, j] = 0.0
+            d_x_3[i, j] = rows.d_a[i, j]
+    head, d_q = work.head[:n], work.d_head[:n]
     for h in range(heads):
         for i in range(n):
             for k in range(d_head):
-                head[i, k] = at.d_mixed[i, h * d_head + k]
+                head[i, k] = rows.d_mixed[i, h * d_head + k]
         _add_product(head, work.context[h, :n], work.part_head, g.second.W_V[h])
         nn(head, w.second.W_V[h], work.d_context[:n])
-        _scores_backward(data, first, n, work, h, p)
+        _context_rows_backward(heads, h, p, d, data, first, n, _context(work, h))
         _add_product(work.q[h, :n], work.d_u[:n], work.part_head, g.second.W_K[h])
-        nt(work.d_u[:n], w.second.W_K[h], d_head_rows)
-        for i in range(n):
-            for k in range(d_head):
-                d_head_rows[i, k] *= scale
-        _add_product(d_head_rows, x_3, work.part_head, g.second.W_Q[h])
-        _add_rows(d_head_rows, w.second.W_Q[h], work.d_context[:n], d_x_3)
-
-
-@inner
-def _scores_backward(data, first, n, work, h, p):
-    """Gradients in the residual vectors and in u of head h, from that in its mean of vectors."""
-    d, heads = work.X.shape[1], work.q.shape[0]
-    x_01, x_23 = work.tokens.out.reshape(-1), work.pairs.out.reshape(-1)
-    d_01, d_23 = work.tokens.d_out.reshape(-1), work.pairs.d_out.reshape(-1)
-    A, u = work.A_answers.reshape(-1), work.u[h, :n].reshape(-1)
-    d_u, d_context = work.d_u.reshape(-1), work.d_context.reshape(-1)
-    for i in range(n):
-        row, o = i * d, 4 * (heads * i + h)
-        at_0, at_1 = data.a[first + i] * d, (p + data.a[first + i]) * d
-        at_2, at_3 = row, (n + i) * d
-        A_0, A_1, A_2, A_3 = A[o], A[o + 1], A[o + 2], A[o + 3]
-        s_0 = _dot(d_context, row, x_01, at_0, d)
-        s_1 = _dot(d_context, row, x_01, at_1, d)
-        s_2 = _dot(d_context, row, x_23, at_2, d)
-        s_3 = _dot(d_context, row, x_23, at_3, d)
-        mean = A_0 * s_0 + A_1 * s_1 + A_2 * s_2 + A_3 * s_3
-        s_0, s_1 = A_0 * (s_0 - mean), A_1 * (s_1 - mean)
-        s_2, s_3 = A_2 * (s_2 - mean), A_3 * (s_3 - mean)
-        d_u[row : row + d] = 0.0
-        _key_backward(A_0, s_0, d_context, u, row, x_01, d_01, at_0, d_u, d)
-        _key_backward(A_1, s_1, d_context, u, row, x_01, d_01, at_1, d_u, d)
-        _key_backward(A_2, s_2, d_context, u, row, x_23, d_23, at_2, d_u, d)
-        _key_backward(A_3, s_3, d_context, u, row, x_23, d_23, at_3, d_u, d)
-
-
-@inner
-def _key_backward(weight, slope, d_context, u, row, x, d_x, at, d_u, d):
-    """What one key adds: weight d_context + slope u to its own gradient, slope x to that in u."""
-    _add_to(weight, d_context, row, d_x, at, d)
-    _add_to(slope, u, row, d_x, at, d)
-    _add_to(slope, x, at, d_u, row, d)
+        nt(work.d_u[:n], w.second.W_K[h], d_q)
+        _scale(d_q, work.X.dtype.type(1.0 / np.sqrt(d_head)))
+        _add_product(d_q, x_3, work.part_head, g.second.W_Q[h])
+        _add_rows(d_q, w.second.W_Q[h], work.d_context[:n], d_x_3)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from phasegrok.systems.decoder import NORM_EPSILON, Layer, ModularDecoder, assem
 
 def _layer(w: Layer, x: torch.Tensor) -> torch.Tensor:
     """One layer on residual vectors x (n, 4, d)."""
-    heads, d_head, d = w.W_Q.shape
+    _, d_head, d = w.W_Q.shape
     q, k, v = (torch.einsum("hkd,ntd->nhtk", W, x) for W in (w.W_Q, w.W_K, w.W_V))
     future = torch.ones(4, 4, dtype=torch.bool, device=x.device).triu(1)
     scores = (q @ k.transpose(-1, -2) / math.sqrt(d_head)).masked_fill(future, -math.inf)

@@ -4,6 +4,8 @@ Kernels of ``phasegrok.dynamics.adamw`` are written once; which network's energy
 follows from the type of its workspace.
 """
 
+from typing import Any
+
 from numba.extending import overload
 
 from phasegrok.systems import decoder_compiled, transformer_compiled
@@ -15,7 +17,7 @@ _ENGINES = {
     decoder_compiled.Workspace: decoder_compiled,
 }
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
-_OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def workspace(system: ModularTransformer):
@@ -26,7 +28,7 @@ def workspace(system: ModularTransformer):
 
 
 def energy_and_gradient(w, g, data, work):
-    """Mean cross-entropy of ``data`` and accuracy, with the gradient in ``g``; from kernels only."""
+    """Mean cross-entropy of ``data``, and accuracy; fills ``g``.  From kernels only."""
     raise NotImplementedError("for compiled code")
 
 

@@ -170,7 +170,7 @@ class ModularTransformer:
         return Matrices(*self.views(theta))
 
     def views(self, theta: np.ndarray) -> list[np.ndarray]:
-        """The matrices in the order of ``layout``, as views of ``theta``; raises as ``matrices``."""
+        """The matrices in the order of ``layout``, views of ``theta``; raises as ``matrices``."""
         if theta.shape != (self.n_parameters,) or not theta.flags.c_contiguous:
             raise ValueError(
                 f"theta has shape {theta.shape}; a contiguous ({self.n_parameters},) is expected"

@@ -121,6 +121,17 @@ def splat(typingctx, array, value):
     return simd(array, array.dtype), codegen
 
 
+@intrinsic
+def lanes_of(typingctx, array):
+    """Elements of a vector of ``array``'s type: a constant of the compiled code."""
+    n = BYTES * 8 // array.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.intp, n)
+
+    return types.intp(array), codegen
+
+
 def _lanewise(name, n_args, build):
     """An operation on ``n_args`` vectors, lane by lane; ``build(builder, simd, *args)``."""
 
@@ -334,9 +345,12 @@ def workspace(system: ModularTransformer) -> Workspace:
 
 
 def aligned(shape, dtype):
-    """Zeros that begin on a cache line: a vector across two lines costs twice."""
+    """Zeros that begin on a cache line: a vector across two lines costs twice.
+
+    One vector behind the end may be read and written too.
+    """
     size = int(np.prod(shape)) * dtype.itemsize
-    room = np.zeros(size + BYTES, np.uint8)
+    room = np.zeros(size + 2 * BYTES, np.uint8)
     begin = -room.ctypes.data % BYTES
     return room[begin : begin + size].view(dtype).reshape(shape)
 
