@@ -1,8 +1,9 @@
-"""Train an ensemble of networks with AdamW and record when each memorises and generalises.
+"""Train an ensemble of networks and record when each memorises and generalises.
 
 Loss and accuracy on train and test set, norms of every weight matrix, the step of 99 % train
 accuracy and those of 50 % and of sustained 95 % test accuracy, for independent initialisations on
-one data set.  Draws the curves of delayed generalisation (Power et al., arXiv 2201.02177, fig. 1).
+one data set, with the optimiser of the card.  Draws the curves of delayed generalisation (Power et
+al., arXiv 2201.02177, fig. 1).
 """
 
 from dataclasses import dataclass

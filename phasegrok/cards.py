@@ -25,6 +25,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from phasegrok import systems
@@ -309,18 +310,90 @@ class LearningCurve(_Section):
 
 
 class Training(_Section):
-    """Settings of AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+    """Settings of the training of a network: optimiser, filter of the gradient, initial weights."""
 
+    optimiser: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="adamw: decoupled decay; adam, sgd: decay in the gradient")
     steps: int = Field(3000, ge=1, description="steps of a network")
     batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
     lr: float = Field(1e-3, gt=0.0, description="learning rate")
-    weight_decay: float = Field(1.0, ge=0.0, description="decoupled: lr wd a step")
+    weight_decay: float = Field(1.0, ge=0.0, description="wd; adamw: weights shrink by lr wd a "
+                                "step; adam, sgd: wd theta is added to the gradient")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
     beta1: float = Field(0.9, ge=0.0, lt=1.0)
     beta2: float = Field(0.98, ge=0.0, lt=1.0)
     epsilon: float = Field(1e-8, gt=0.0)
     warmup: int = Field(10, ge=0, description="steps of linear warm-up")
+    filter: Literal["none", "ema", "ma"] = Field(
+        "none", description="Grokfast's filter of the gradient: exponential or moving average")
+    filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
+    filter_window: int = Field(100, ge=1, le=10_000, description="gradients in the ma; none is "
+                               "added before there are so many")
+    filter_lambda: float | None = Field(
+        None, ge=0.0, description="how much of the average is added; none: 2 for ema, 5 for ma")
+    initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
+    fixed_norm: bool = Field(False, description="after every step, scale the weights back to their "
+                             "norm at the start")
     replicas: int = Field(4, ge=1, description="independent initialisations")
     eval_every: int = Field(10, ge=1, description="steps between evaluations")
+
+
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "adamw": {"optimiser": "adamw"},
+    "adam": {"optimiser": "adam"},
+    "sgd": {"optimiser": "sgd"},
+    "sphere": {"optimiser": "adamw", "weight_decay": 0.0, "fixed_norm": True},
+}
+"""Settings of [training] that a name of [optimisers] means; +ema and +ma add a filter."""
+
+
+class Optimisers(_Section):
+    """Optimisers to compare on one network, split and set of initial weights, with [training]."""
+
+    names: list[str] = Field(min_length=1, description="adamw, adam, sgd, sphere (adamw without "
+                             "decay at fixed norm) or a name that settings explain, with +ema or "
+                             "+ma where the gradient is filtered; the first is the reference")
+    settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="a name -> keys of [training] of its own; those of NAME "
+        "hold for NAME+ema and NAME+ma as well")
+    seed: int | None = Field(None, ge=0, description="of the initial weights; none: the run's")
+
+    @field_validator("settings")
+    @classmethod
+    def _are_of_training(cls, table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, keys in table.items():
+            for key in ("steps", "replicas", "eval_every"):
+                if key in keys:
+                    raise ValueError(f"{name}: {key} is the same for all optimisers")
+            try:
+                Training.model_validate(keys)
+            except ValidationError as error:
+                raise ValueError(_one_line(name, (), error.errors()[0], Training)) from None
+        return table
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Optimisers":
+        for name in self.names:
+            base, plus, kind = name.partition("+")
+            known = {**OPTIMISERS, **self.settings}
+            if base not in known or (plus and kind not in ("ema", "ma")):
+                raise ValueError(f"there is no optimiser {name}: give {', '.join(OPTIMISERS)} or a "
+                                 "name of optimisers.settings, as it is or with +ema or +ma")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("give each name once")
+        unused = [n for n in self.settings if n not in {*self.names,
+                                                        *(m.partition("+")[0] for m in self.names)}]
+        if unused:
+            raise ValueError(f"settings of {unused[0]}, which is not among the names")
+        return self
+
+    def changes(self, name: str) -> dict[str, Any]:
+        """Overrides of [training] that make the optimiser ``name``."""
+        base, _, kind = name.partition("+")
+        found = OPTIMISERS.get(base, {}) | self.settings.get(base, {})
+        if kind:
+            found = found | {"filter": kind} | self.settings.get(name, {})
+        return {f"training.{key}": value for key, value in found.items()}
 
 
 class WaitingTimes(_Section):
@@ -378,6 +451,7 @@ class CardModel(_Section):
     memorisation_gap: MemorisationGap | None = None
     learning_curve: LearningCurve | None = None
     training: Training = Field(default_factory=Training)
+    optimisers: Optimisers | None = None
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
 
@@ -398,6 +472,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "memorisation_gap": MemorisationGap,
     "learning_curve": LearningCurve,
     "training": Training,
+    "optimisers": Optimisers,
     "waiting_times": WaitingTimes,
 }
 

@@ -1,1 +1,1 @@
-"""How a state moves in time: single-site updates, overdamped Langevin, AdamW; clones."""
+"""How a state moves in time: single-site updates, Langevin, training of networks; clones."""

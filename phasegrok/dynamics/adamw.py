@@ -1,4 +1,4 @@
-"""Training of a network by AdamW with weight noise, whole blocks of steps inside one kernel.
+"""Training of a network by AdamW or a relative, with noise; blocks of steps inside one kernel.
 
 One step k -> k + 1 of the weights theta, with gradient g of the energy (Loshchilov and Hutter,
 arXiv 1711.05101, algorithm 2, in the form of ``torch.optim.AdamW``):
@@ -12,6 +12,12 @@ arXiv 1711.05101, algorithm 2, in the form of ``torch.optim.AdamW``):
 The noise sets the temperature T, the decay the width of the prior (its rate is lr wd a step); with
 the preconditioner of Adam T is the strength of the noise and not exactly that of a Gibbs measure.
 
+``Settings.optimiser`` puts Adam with coupled decay or SGD with momentum in the place of AdamW,
+``filter`` a filter of the gradient before it, and ``fixed_norm`` keeps the weights on a sphere: the
+equations are at the head of ``phasegrok.dynamics.optimisers``.  The noise is the same for all.
+With SGD without momentum or filter, on all pairs, it makes Langevin dynamics in the energy
+E + wd |theta|^2 / 2 at T, to first order in lr; with momentum that at (1 - momentum) T.
+
 The gradient is that of the whole training set, or with ``batch`` that of one minibatch: the pairs
 are shuffled at the start of each epoch and taken in turn, the last minibatch being what is left.
 
@@ -21,12 +27,24 @@ so that replicas run in threads, one a core, each with its own ``Scratch``; run 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.compiled import kernel
+from phasegrok.dynamics.optimisers import (
+    ADAM,
+    ADAMW,
+    FILTERS,
+    LAMBDA,
+    NO_FILTER,
+    OPTIMISERS,
+    add_decay,
+    filter_gradient,
+    rescale,
+    sgd_step,
+)
 from phasegrok.rng import below, fill_normal
 from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
 from phasegrok.systems.transformer import ModularTransformer
@@ -42,14 +60,17 @@ _STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN = range(6)  # places in St
 
 
 class Settings(BaseModel):
-    """AdamW with weight noise, on the whole training set or on minibatches."""
+    """An optimiser with weight noise, on the whole training set or on minibatches."""
 
     model_config = ConfigDict(extra="forbid")
 
+    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="the update")
     learning_rate: float = Field(1e-3, gt=0.0, description="learning rate lr, per step")
     weight_decay: float = Field(
-        1.0, ge=0.0, description="decoupled weight decay wd; weights shrink by lr wd a step"
+        1.0, ge=0.0, description="weight decay wd; adamw: weights shrink by lr wd a step; adam, "
+        "sgd: wd theta is added to the gradient"
     )
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
     beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
     beta_2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
     epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
@@ -59,6 +80,14 @@ class Settings(BaseModel):
         0.0, ge=0.0, description="T of the weight noise, variance 2 lr T a step; in units of energy"
     )
     eval_every: int = Field(10, ge=1, description="steps between evaluations; step 0 is the first")
+    filter: Literal["none", "ema", "ma"] = Field("none", description="filter of the gradient")
+    filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
+    filter_window: int = Field(100, ge=1, description="gradients in the ma")
+    filter_lambda: float | None = Field(
+        None, ge=0.0, description="strength lambda; None: 2 for ema, 5 for ma"
+    )
+    initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
+    fixed_norm: bool = Field(False, description="keep the norm of theta at that of the start")
     event_threshold: float | None = Field(
         None, gt=0.0, le=1.0, description="test accuracy at which the network has generalised"
     )
@@ -83,6 +112,12 @@ class State:
         status, step at which loss or weights ceased to be finite (-1: none).
     order : (n_train,) int64 array
         Training pairs in the order of the present epoch; empty without minibatches.
+    mu : (n_parameters,) float64 array
+        What the filter averages (``optimisers.filter_gradient``); empty without a filter.
+    window : (w, n_parameters) array
+        The last gradients; of no rows but for the moving average.
+    norm : (1,) float64 array
+        Norm of theta at the start.
     """
 
     theta: np.ndarray
@@ -91,6 +126,9 @@ class State:
     rng: np.ndarray
     counters: np.ndarray
     order: np.ndarray
+    mu: np.ndarray
+    window: np.ndarray
+    norm: np.ndarray
 
     @property
     def step(self) -> int:
@@ -116,8 +154,7 @@ class State:
 
     def copy(self) -> "State":
         """An independent copy, for clones; give each its own ``rng``."""
-        arrays = (self.theta, self.m, self.v, self.rng, self.counters, self.order)
-        return State(*(x.copy() for x in arrays))
+        return State(*(x.copy() for x in vars(self).values()))
 
 
 class Curves(NamedTuple):
@@ -156,6 +193,12 @@ class _Constants(NamedTuple):
     threshold: float
     hold: int
     stop: bool
+    scheme: int  # place in OPTIMISERS
+    momentum: float
+    filter: int  # place in FILTERS
+    alpha: float
+    strength: float
+    fixed_norm: bool
 
 
 @inner
@@ -238,15 +281,38 @@ def _record(theta, counters, constants, train, test, scratch, curves, row):
             counters[_STATUS] = EVENT
 
 
+@inner
+def _update(theta, g, m, v, mu, window, norm, k, lr, constants, scratch, rng):
+    """Step k -> k + 1, noise included; returns how many weights are not finite."""
+    c = constants
+    if c.filter != NO_FILTER:
+        filter_gradient(c.filter, g, mu, window, k, c.alpha, c.strength)
+    wd = c.wd
+    if c.scheme != ADAMW:
+        if c.wd > 0.0:
+            add_decay(theta, g, c.wd)
+        wd = 0.0
+    if c.scheme == ADAMW or c.scheme == ADAM:
+        n_broken = adamw_step(theta, g, m, v, k, lr, wd, c.beta_1, c.beta_2, c.epsilon)
+    else:
+        n_broken = sgd_step(theta, g, m, lr, c.momentum)
+    if c.temperature > 0.0:
+        _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * c.temperature))
+    if c.fixed_norm:
+        n_broken += rescale(theta, norm[0])
+    return n_broken
+
+
 @kernel
-def train(w, g, theta, m, v, rng, counters, order, n_steps, constants, scratch, curves):
+def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, n_steps, constants, scratch,
+          curves):
     """Advance a run by ``n_steps`` steps, or to its event, or to the first number not finite.
 
     Parameters
     ----------
     w, g : Matrices
         Views of ``theta`` and of ``scratch.gradient``.
-    theta, m, v, rng, counters, order : arrays
+    theta, m, v, rng, counters, order, mu, window, norm : arrays
         Those of a ``State``, changed in place.
     n_steps : int
     constants : _Constants
@@ -283,12 +349,8 @@ def train(w, g, theta, m, v, rng, counters, order, n_steps, constants, scratch, 
         if k == end or counters[_STATUS] != RUNNING:
             break
         lr = constants.lr * (min(1.0, (k + 1.0) / constants.warmup) if constants.warmup else 1.0)
-        n_broken = adamw_step(
-            theta, scratch.gradient, m, v, k,
-            lr, constants.wd, constants.beta_1, constants.beta_2, constants.epsilon,
-        )  # fmt: skip
-        if constants.temperature > 0.0:
-            _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * constants.temperature))
+        n_broken = _update(theta, scratch.gradient, m, v, mu, window, norm, k, lr, constants,
+                           scratch, rng)
         counters[_STEP] = k + 1
         if n_broken:
             counters[_STATUS] = NOT_FINITE
@@ -303,16 +365,22 @@ def init(system: ModularTransformer, settings: Settings, rng: np.ndarray) -> Sta
     ----------
     system : ModularTransformer
     settings : Settings
-        Says whether there are minibatches.
+        Says how large the weights are, and whether there are minibatches and a filter.
     rng : (4,) uint64 array
         State of the generator (``phasegrok.rng.streams``); it is copied.
     """
     rng = np.array(rng, dtype=np.uint64)
     theta = system.initial(rng)
+    theta *= theta.dtype.type(settings.initial_scale)
     counters = np.array([0, -1, 0, -1, RUNNING, -1], dtype=np.int64)
     n = len(system.labels_train)
     order = np.arange(n if 0 < settings.batch < n else 0)
-    return State(theta, np.zeros_like(theta), np.zeros_like(theta), rng, counters, order)
+    mu = np.zeros(0 if settings.filter == "none" else theta.size)
+    window = np.zeros((settings.filter_window, theta.size) if settings.filter == "ma" else (0, 0),
+                      theta.dtype)
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    norm = np.array([np.linalg.norm(theta.astype(float))])
+    return State(theta, m, v, rng, counters, order, mu, window, norm)
 
 
 def scratch(system: ModularTransformer) -> Scratch:
@@ -375,7 +443,7 @@ def advance(
     rows = train(
         system.matrices(state.theta), system.matrices(room.gradient),
         state.theta, state.m, state.v, state.rng, state.counters, state.order,
-        n_steps, _constants(settings), room, curves,
+        state.mu, state.window, state.norm, n_steps, _constants(settings), room, curves,
     )  # fmt: skip
     return Curves(*(x[:rows] for x in curves))
 
@@ -383,7 +451,10 @@ def advance(
 def _constants(settings: Settings) -> _Constants:
     s = settings
     threshold = np.inf if s.event_threshold is None else s.event_threshold
+    strength = LAMBDA[s.filter] if s.filter_lambda is None else s.filter_lambda
     return _Constants(
         s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.batch, s.warmup,
         s.temperature, s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
+        OPTIMISERS.index(s.optimiser), s.momentum, FILTERS.index(s.filter), s.filter_alpha,
+        strength, s.fixed_norm,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ensembles of networks under AdamW: independent initialisations, or clones of one checkpoint.
+"""Ensembles of networks in training: independent initialisations, or clones of one checkpoint.
 
 Replicas run one a core.  A replica whose loss or weights are not finite stops where it is, is
 recorded, and does not stop the others.
@@ -70,6 +70,9 @@ class State:
     rng: np.ndarray  # (R, 4) uint64
     counters: np.ndarray  # (R, 6) int64, see adamw.State
     order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
+    mu: np.ndarray  # (R, n), or (R, 0) without a filter of the gradient
+    window: np.ndarray  # (R, w, n), or (R, 0, 0) without a moving average
+    norm: np.ndarray  # (R, 1) of theta at the start
     train_loss: np.ndarray  # (R, K), NaN where not reached
     test_loss: np.ndarray
     train_accuracy: np.ndarray
@@ -80,7 +83,7 @@ class State:
     def replica(self, k: int) -> adamw.State:
         """The k-th replica as views: advancing it advances this state."""
         return adamw.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
-                           self.order[k])
+                           self.order[k], self.mu[k], self.window[k], self.norm[k])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +97,15 @@ class _Ensemble:
     unit: str = dataclasses.field(default="steps", init=False)
 
     def memory(self) -> int:
-        """Bytes of the state: weights and two moments a replica, the order, and the curves."""
+        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves."""
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
         curves = 8 * self._rows() * (4 + len(self.system.layout))
-        return self.replicas * (4 * n * itemsize + 8 * len(self.system.labels_train) + curves)
+        kept = 8 if self.settings.filter != "none" else 0
+        if self.settings.filter == "ma":
+            kept += self.settings.filter_window * itemsize
+        return self.replicas * (n * (4 * itemsize + kept) + 8 * len(self.system.labels_train)
+                                + curves)
 
     def _rows(self) -> int:
         return self.steps // self.settings.eval_every + 1
@@ -113,12 +120,17 @@ class _Ensemble:
         curves = {name: np.full((r, k), np.nan) for name in _CURVES}
         norms = np.full((r, k, len(self.system.layout)), np.nan)
         return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
-                     counters=copies(first.counters), order=copies(first.order), norms=norms,
-                     start_step=first.step, **curves)
+                     counters=copies(first.counters), order=copies(first.order),
+                     mu=copies(first.mu), window=copies(first.window), norm=copies(first.norm),
+                     norms=norms, start_step=first.step, **curves)
 
     def restore(self, saved: dict) -> State:
         """The state of a checkpoint; room for further evaluations where the run was extended."""
-        saved.setdefault("order", np.zeros((self.replicas, 0), np.int64))  # older checkpoints
+        missing: dict[str, tuple] = {
+            "order": ((0,), np.int64), "mu": ((0,), float), "norm": ((1,), float),
+            "window": ((0, 0), self.system.dtype)}  # from older checkpoints
+        for name, (shape, dtype) in missing.items():
+            saved.setdefault(name, np.zeros((self.replicas, *shape), dtype))
         extra = self._rows() - saved["train_loss"].shape[1]
         if extra > 0:
             for name in (*_CURVES, "norms"):
@@ -195,19 +207,22 @@ class Training(_Ensemble):
         Steps of each.
     hold : float
         Steps over which 95 % test accuracy must last to count as generalised.
+    seed : int, optional
+        Seed of the weights, in place of that of the run.
     """
 
     hold: float = 50.0
+    seed: int | None = None
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
         compile_apart(self.system)
-        rng = streams(seed, ["training"], self.replicas)
+        rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
         firsts = [adamw.init(self.system, self.settings, row)
                   for row in rng]
         state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
         for k, first in enumerate(firsts):
-            state.theta[k] = first.theta
+            state.theta[k], state.norm[k] = first.theta, first.norm
         return state
 
     def result(self, state: State) -> dict[str, Group]:

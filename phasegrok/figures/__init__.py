@@ -44,6 +44,7 @@ _LINES = {
 _SCANS = {
     "neuron_phases": neuron_phases.lines,
     "learning_curve": learning.lines,
+    "optimisers": networks.optimiser_lines,
     "perceptron_phases": learning.plane_lines,
     "nucleation": nucleation.lines,
     "memorisation_gap": memorisation.lines,
@@ -52,6 +53,7 @@ _SCANS = {
 
 _FIGURES = {
     "learning_curve": learning.draw,
+    "optimisers": networks.draw_optimisers,
     "perceptron_phases": learning.plane,
     "neuron_phases": neuron_phases.draw,
     "nucleation": nucleation.draw,

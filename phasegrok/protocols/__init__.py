@@ -272,14 +272,19 @@ def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Grou
 
 # --- networks -------------------------------------------------------------------------------------
 
+# settings of an optimiser that the card calls as the code does
+_SAME = ("optimiser", "momentum", "filter", "filter_alpha", "filter_window", "filter_lambda",
+         "initial_scale", "fixed_norm")
 
-def _adamw(card: Card, **changes):
+
+def _training_settings(card: Card, **changes):
     from phasegrok.dynamics import adamw
 
     t = card.model.training
     return adamw.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
                           beta_2=t.beta2, epsilon=t.epsilon, batch=t.batch, warmup=t.warmup,
-                          eval_every=t.eval_every, **changes)
+                          eval_every=t.eval_every, **{name: getattr(t, name) for name in _SAME},
+                          **changes)
 
 
 def training(card: Card, replicas: int | None = None, steps: int | None = None):
@@ -289,7 +294,8 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
 
     t = card.model.training
     hold = card.model.event.hold if card.model.event else 0.0
-    return Training(card.build(), _adamw(card), replicas or t.replicas, steps or t.steps, hold)
+    return Training(card.build(), _training_settings(card), replicas or t.replicas,
+                    steps or t.steps, hold)
 
 
 # --- waiting times --------------------------------------------------------------------------------
@@ -351,8 +357,8 @@ def _network_clones(card: Card, temperature: float, number: int):
 
     waiting, event = _event_of(card)
     every = _eval_every(card)
-    settings = _adamw(card, temperature=temperature, event_threshold=event.threshold,
-                      event_hold=1 + round(event.hold / every), stop_at_event=True)
+    settings = _training_settings(card, temperature=temperature, event_threshold=event.threshold,
+                                  event_hold=1 + round(event.hold / every), stop_at_event=True)
     return NetworkClones(card.build(), settings, number, int(waiting.limit),
                          waiting.plateau_accuracy, card.model.training.steps)
 

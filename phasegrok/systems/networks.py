@@ -1,4 +1,4 @@
-"""The networks that AdamW trains, under one set of names.
+"""The networks that are trained, under one set of names.
 
 Kernels of ``phasegrok.dynamics.adamw`` are written once; which network's energy they compile in
 follows from the type of its workspace.

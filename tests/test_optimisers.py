@@ -1,0 +1,321 @@
+"""Optimisers of networks: updates against PyTorch, filters against NumPy, resuming, comparison."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from phasegrok import runfile
+from phasegrok.cards import InputError, load
+from phasegrok.dynamics import adamw
+from phasegrok.dynamics.training import NetworkClones, Training
+from phasegrok.figures import networks
+from phasegrok.protocols import optimisers
+from phasegrok.rng import streams
+from phasegrok.systems import transformer_compiled as compiled
+from phasegrok.systems.transformer import Parameters
+
+SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
+TORCH = {
+    "adamw": lambda theta: torch.optim.AdamW(theta, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.7),
+    "adam": lambda theta: torch.optim.Adam(theta, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.7),
+    "sgd": lambda theta: torch.optim.SGD(theta, lr=3e-3, momentum=0.8, weight_decay=0.7),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_blas_thread():
+    with compiled.single_threaded_blas():
+        yield
+
+
+@pytest.fixture(scope="module")
+def system():
+    return Parameters(**SMALL).build()
+
+
+def generator(seed=2):
+    return streams(seed, "test-optimisers", 1)[0]
+
+
+def gradient_at(system, state):
+    """The gradient that the next step begins with, from the kernel of the steps itself."""
+    room = adamw.scratch(system)
+    plain = adamw.init(system, adamw.Settings(), generator())
+    plain.theta[:] = state.theta
+    adamw.advance(system, adamw.Settings(), plain, 1, room)
+    return room.gradient
+
+
+def filtered(kind, gradients):
+    """Grokfast in NumPy, from all gradients so far."""
+    g = gradients[-1]
+    if kind == "ema":
+        mu = gradients[0]
+        for x in gradients:
+            mu = 0.9 * mu + 0.1 * x
+        return g + 3.0 * mu
+    if kind == "ma" and len(gradients) >= 6:
+        return g + 3.0 * np.mean(gradients[-6:], axis=0)
+    return g
+
+
+@pytest.mark.parametrize("fixed_norm", [False, True])
+@pytest.mark.parametrize("kind", ["none", "ema", "ma"])
+@pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
+def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
+    settings = adamw.Settings(
+        optimiser=optimiser, learning_rate=3e-3, weight_decay=0.7, momentum=0.8, warmup=10,
+        filter=kind, filter_alpha=0.9, filter_window=6, filter_lambda=3.0, fixed_norm=fixed_norm,
+    )
+    state = adamw.init(system, settings, generator())
+    theta = torch.tensor(state.theta)
+    norm, torchs, gradients = theta.norm(), TORCH[optimiser]([theta]), []
+    for k in range(20):
+        gradients.append(gradient_at(system, state))
+        theta.grad = torch.tensor(filtered(kind, gradients))
+        torchs.param_groups[0]["lr"] = 3e-3 * min(1.0, (k + 1) / 10)
+        torchs.step()
+        if fixed_norm:
+            theta *= norm / theta.norm()
+        adamw.advance(system, settings, state, 1)
+        assert np.abs(state.theta - theta.numpy()).max() < 1e-12, k
+    assert np.abs(state.theta).max() > 0.1 and state.step == 20
+
+
+@pytest.mark.parametrize("kind, strength", [("ema", 2.0), ("ma", 5.0)])
+def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
+    def weights(**given):
+        settings = adamw.Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
+        state = adamw.init(system, settings, generator())
+        adamw.advance(system, settings, state, 5)
+        return state.theta
+
+    np.testing.assert_array_equal(weights(), weights(filter_lambda=strength))
+
+
+def test_defaults_are_adamw_without_filter(system):
+    card = load("transformer-subtraction-31").model.training
+    settings = adamw.Settings()
+    assert card.optimiser == settings.optimiser == "adamw"
+    assert card.filter == settings.filter == "none"
+    for name in ("filter_alpha", "filter_window", "filter_lambda", "momentum", "initial_scale",
+                 "fixed_norm"):
+        assert getattr(card, name) == getattr(settings, name), name
+    assert (card.filter_alpha, card.filter_window) == (0.98, 100)  # arXiv 2405.20233
+    state = adamw.init(system, settings, generator())
+    assert state.mu.size == state.window.size == 0  # nothing more is kept than before
+
+
+def test_norm_stays_at_that_of_the_scaled_start():
+    system = Parameters(**(SMALL | dict(precision="float32"))).build()
+    plain = np.linalg.norm(adamw.init(system, adamw.Settings(), generator()).theta.astype(float))
+    for optimiser, scale in (("adamw", 0.5), ("sgd", 2.0)):
+        settings = adamw.Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
+                                  learning_rate=3e-3, temperature=1e-5)
+        state = adamw.init(system, settings, generator())
+        start = state.theta.copy()
+        curves = adamw.advance(system, settings, state, 200)
+        norms = np.sqrt((curves.norms**2).sum(axis=1))
+        np.testing.assert_allclose(norms, scale * plain, rtol=1e-6)
+        assert np.abs(state.theta - start).max() > 0.01
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
+    after = []
+    for T in (0.0, 0.3):
+        settings = adamw.Settings(optimiser=optimiser, learning_rate=0.01, warmup=4, temperature=T)
+        state = adamw.init(system, settings, generator())
+        adamw.advance(system, settings, state, 1)
+        after.append(state.theta)
+    noise = (after[1] - after[0]) / np.sqrt(2 * 0.01 / 4 * 0.3)
+    assert abs(noise.mean() * np.sqrt(noise.size)) < 4
+    assert abs((np.mean(noise**2) - 1) / np.sqrt(2 / noise.size)) < 4
+
+
+@pytest.mark.parametrize("given", [
+    dict(optimiser="adamw", filter="ma", filter_window=9),
+    dict(optimiser="adam", filter="ema", batch=30),
+    dict(optimiser="sgd", fixed_norm=True, temperature=1e-6, filter="ma", filter_window=30),
+])
+def test_resumed_training_has_the_same_bits(given):
+    system = Parameters(**(SMALL | dict(precision="float32"))).build()
+    settings = adamw.Settings(learning_rate=3e-3, eval_every=7, weight_decay=0.1, **given)
+    protocol = Training(system, settings, 2, 60, 10.0)
+    whole = protocol.init(3)
+    protocol.advance(whole, 60)
+    cut = protocol.init(3)
+    for n in (13, 1, 26):
+        protocol.advance(cut, n)
+        saved = runfile.pack_dataclass(cut)
+        cut = protocol.restore({name: np.array(value) if isinstance(value, np.ndarray) else value
+                                for name, value in saved.items()})
+    protocol.advance(cut, 100)
+    assert protocol.done(cut) == 60
+    for name, value in vars(whole).items():
+        np.testing.assert_array_equal(value, getattr(cut, name), err_msg=name)
+    assert protocol.memory() > sum(np.asarray(value).nbytes for value in vars(whole).values())
+
+
+def test_checkpoints_from_before_filters_go_on(system):
+    protocol = Training(system, adamw.Settings(), 2, 20, 10.0)
+    whole = protocol.init(3)
+    protocol.advance(whole, 20)
+    half = protocol.init(3)
+    protocol.advance(half, 10)
+    saved = {name: value for name, value in vars(half).items()
+             if name not in ("mu", "window", "norm")}
+    half = protocol.restore(saved)
+    protocol.advance(half, 10)
+    np.testing.assert_array_equal(whole.theta, half.theta)
+
+
+def test_clones_take_what_the_filter_keeps(system):
+    settings = adamw.Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
+                              filter_window=4, event_threshold=1.0, event_hold=100)
+    protocol = NetworkClones(system, settings, 3, 10, plateau_accuracy=0.9, search_steps=1000)
+    state = protocol.init(1)
+    assert state.start_step > 4 and np.abs(state.window[2]).max() > 0.0
+    np.testing.assert_allclose(state.window[2].sum(axis=0), state.mu[2], atol=1e-12)
+    alone = adamw.init(system, settings, streams(1, ["training"], 1)[0])
+    adamw.advance(system, settings, alone, state.start_step + 10)
+    protocol.advance(state, 10)
+    for k in range(3):
+        np.testing.assert_array_equal(state.theta[k], alone.theta)
+
+
+@pytest.mark.parametrize("changes, text", [
+    ({"training.optimiser": "adagrad"}, "training.optimiser: input should be 'adamw', 'adam'"),
+    ({"training.filter": "fir"}, "training.filter: input should be 'none', 'ema'"),
+    ({"training.filter_alpha": 1.0}, "training.filter_alpha"),
+    ({"training.filter_window": 0}, "training.filter_window"),
+    ({"training.momentum": -0.1}, "training.momentum"),
+    ({"training.initial_scale": 0.0}, "training.initial_scale"),
+    ({"optimisers.names": ["adamw", "lion"]}, "there is no optimiser lion"),
+    ({"optimisers.names": ["adamw+fir"]}, "there is no optimiser adamw\\+fir"),
+    ({"optimisers.names": []}, "optimisers.names"),
+    ({"optimisers.names": ["adam", "adam"], "optimisers.settings": {}}, "each name once"),
+    ({"optimisers.settings": {"adam": {"lrr": 1.0}}}, "adam: lrr: unknown key; did you mean lr"),
+    ({"optimisers.settings": {"adam": {"lr": -1.0}}}, "adam: lr: input should be greater than 0"),
+    ({"optimisers.settings": {"adam": {"steps": 5}}}, "steps is the same for all"),
+    ({"optimisers.names": ["adamw"]}, "settings of .*, which is not among the names"),
+])
+def test_settings_that_cannot_be_run_are_refused_in_a_sentence(changes, text):
+    with pytest.raises(InputError, match=text) as error:
+        load("optimisers-subtraction-31", changes)
+    assert len(error.value.messages) == 1 and "\n" not in str(error.value)
+
+
+def test_settings_of_the_code_are_checked_too():
+    for given in (dict(optimiser="lion"), dict(filter="fir"), dict(initial_scale=0.0)):
+        with pytest.raises(ValidationError):
+            adamw.Settings(**given)
+
+
+def test_names_mean_settings_of_training():
+    s = load("optimisers-subtraction-31", {
+        "optimisers.names": ["adamw+ma", "mine", "mine+ema", "sphere"],
+        "optimisers.settings": {"mine": {"optimiser": "sgd", "lr": 0.5}, "mine+ema": {"lr": 0.1},
+                                "sphere": {"initial_scale": 0.7}}}).model.optimisers
+    assert s.changes("adamw+ma") == {"training.optimiser": "adamw", "training.filter": "ma"}
+    assert s.changes("mine") == {"training.optimiser": "sgd", "training.lr": 0.5}
+    assert s.changes("mine+ema") == {"training.optimiser": "sgd", "training.lr": 0.1,
+                                     "training.filter": "ema"}
+    assert s.changes("sphere") == {"training.optimiser": "adamw", "training.weight_decay": 0.0,
+                                   "training.fixed_norm": True, "training.initial_scale": 0.7}
+
+
+def test_medians_and_ratios_with_times_that_were_not_seen():
+    never = np.nan
+    median, error = optimisers.median_time(np.array([10.0, 30.0, never, 20.0, 40.0]))
+    assert median == 30.0 and error > 0.0
+    assert np.isnan(optimisers.median_time(np.array([10.0, never]))).all()
+    twice, once = np.array([20.0, 40.0, 60.0, 80.0]), np.array([10.0, 20.0, 30.0, 40.0])
+    assert optimisers.median_ratio(twice, once, 100.0) == (2.0, 0.0, False)  # pairs stay together
+    ratio, error, bound = optimisers.median_ratio(np.full(4, never), once, 100.0)
+    assert ratio == 4.0 and np.isnan(error) and bound
+    ratio, error, bound = optimisers.median_ratio(once, np.full(4, never), 100.0)
+    assert np.isnan(ratio) and not bound
+    ratio, error, bound = optimisers.median_ratio(once, np.array([20.0, 40.0, 60.0, never]), 100.0)
+    assert ratio == 0.5 and np.isnan(error) and not bound  # half of all resamples say nothing
+
+
+def test_error_of_a_median_is_that_of_many_experiments():
+    rng = np.random.default_rng(1)
+    times = rng.exponential(size=(400, 41))
+    found = np.array([optimisers.median_time(row) for row in times])
+    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.15)
+
+
+def of_times(memorised, half, full):
+    """A run file of training, as far as a comparison reads it."""
+    group = runfile.Group()
+    n = len(half)
+    for name, data, dims in (
+            ("replica", np.arange(n), "replica"), ("step", np.arange(0, 3001, 1000), "step"),
+            ("memorisation_step", memorised, "replica"), ("broken_step", [np.nan] * n, "replica"),
+            ("generalisation_step_50", half, "replica"),
+            ("generalisation_step_95", full, "replica"),
+            ("test_accuracy", np.ones((n, 4)), ("replica", "step"))):
+        group.add(name, data, dims)
+    return runfile.RunFile({}, {"training": group})
+
+
+def test_table_of_known_times():
+    card = load("optimisers-subtraction-31", {"optimisers.names": ["adamw", "adamw+ema", "adam"],
+                                              "optimisers.settings": {}})
+    early, never = [100.0] * 4, [np.nan] * 4
+    run = runfile.RunFile({}, optimisers.groups(card, [
+        of_times(early, [600.0] * 4, [1000.0] * 4),
+        of_times(early, [300.0, 300.0, 300.0, np.nan], never),
+        of_times([100.0, 100.0, np.nan, np.nan], never, never)]))
+    g = run["optimisers"]
+    np.testing.assert_array_equal(g["ratio_50"], [1.0, 0.5, 5.0])
+    np.testing.assert_array_equal(g["ratio_50_bound"], [False, False, True])
+    # to hold 95 % for 50 steps it must be there by step 2950
+    np.testing.assert_array_equal(g["ratio_95"], [1.0, 2.95, 2.95])
+    np.testing.assert_array_equal(g["filter_ratio_50"], [np.nan, 0.5, np.nan])
+    np.testing.assert_array_equal(g["generalisation_step_50_censored"], [0, 1, 4])
+    assert g["ratio_50_err"][0] == 0.0 and np.isnan(g["ratio_50_err"][2])
+    lines = networks.optimiser_lines(run).splitlines()
+    assert "600 [600 - 600]" in lines[2] and "1000 [1000 - 1000]" in lines[2]
+    assert "300 ± ? [300 - 300] (3/4)" in lines[3] and "> 2.95" in lines[3]
+    assert "> 3000 (2/4)" in lines[4] and "never" in lines[4] and "> 5" in lines[4]
+
+
+def test_comparison_from_the_command_line(tmp_path, call):
+    path = tmp_path / "scan"
+    small = ["--set", "p=11", "--set", "d_model=20", "--set", "heads=2", "--set", "mlp=24", "--set",
+             "training.replicas=3", "--set", "training.steps=150", "--set", "training.lr=0.01",
+             "--set", "training.weight_decay=0.3"]
+    done = call("optimisers", "--set", 'optimisers.names=["adamw", "adamw+ema", "sphere", "sgd"]',
+                "--set", "optimisers.settings={sgd={lr=0.01, weight_decay=0.0}}", *small,
+                "--out", path)
+    assert done.code == 0, done.err
+    run = runfile.read(path / "scan.h5")
+    g = run["optimisers"]
+    assert list(g["optimiser"]) == ["adamw", "adamw+ema", "sphere", "sgd"]
+    assert g["test_accuracy"].shape == (4, 3, 16)
+    assert (g["test_accuracy"][:, :, 0] == g["test_accuracy"][0, :, 0]).all()  # the same weights
+    assert not (g["test_accuracy"][1] == g["test_accuracy"][0]).all()
+    assert np.isfinite(g["memorisation_step_median"][0])
+    for name in ("ratio_50", "ratio_95", "filter_ratio_50", "filter_ratio_95",
+                 "memorisation_step_median", "generalisation_step_95_median"):
+        assert f"{name}_err" in g
+    assert g.attributes["reference"] == "adamw" and (path / "scan.png").exists()
+    assert "adamw+ema" in done.out and "same optimiser without filter" in done.out
+    norms = runfile.read(path / "sphere.h5")["training"]["weight_norm"]
+    total = np.sqrt((norms**2).sum(axis=2))
+    np.testing.assert_allclose(total, total[:, :1] * np.ones_like(total), rtol=1e-6)
+
+    done = call("training", "optimisers-subtraction-31", *small, "--out", tmp_path / "alone.h5")
+    assert done.code == 0
+    alone = runfile.read(tmp_path / "alone.h5")["training"]
+    np.testing.assert_array_equal(alone["test_accuracy"], g["test_accuracy"][0])
+
+
+def test_a_card_without_the_section_is_refused(call):
+    done = call("optimisers", "transformer-subtraction-31")
+    assert done.code == 2 and len(done.errors) == 1
+    assert "needs [optimisers] on the card" in done.errors[0]
