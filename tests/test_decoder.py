@@ -159,6 +159,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch):
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_gradient_in_float32():
     """Rounding: sums of several hundred terms of relative error 6e-8 that partly cancel."""
     system = Parameters(**SMALL_31).build()
@@ -193,6 +194,7 @@ def minibatches(system, settings, seed, steps):
         yield state.order[first : first + settings.batch].copy()
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_minibatches_take_every_pair_once_an_epoch():
     system = Parameters(**SMALL).build()
     settings = adamw.Settings(batch=25, eval_every=1000)
@@ -204,6 +206,7 @@ def test_minibatches_take_every_pair_once_an_epoch():
     assert not np.array_equal(*epochs) and not np.array_equal(epochs[0], np.arange(n))
 
 
+@pytest.mark.slow  # compiles for a minute
 @pytest.mark.parametrize("batch", [0, 25, 66])
 def test_twenty_steps_equal_those_of_torch(batch):
     system = Parameters(**SMALL).build()
@@ -229,6 +232,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
     assert curves.test_loss[-1] == pytest.approx(test_loss, rel=1e-9)
 
 
+@pytest.mark.slow  # compiles for a minute
 @pytest.mark.parametrize("blocks", [[1] * 40, [13, 1, 26], [0, 40, 0]])
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_blocks_give_the_same_bits(blocks, temperature):
@@ -244,6 +248,7 @@ def test_blocks_give_the_same_bits(blocks, temperature):
         assert np.array_equal(np.concatenate([part[k] for part in parts]), curves[k]), name
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_broken_weights_stop_the_run():
     system = Parameters(**SMALL).build()
     settings = adamw.Settings(batch=25)
@@ -255,6 +260,7 @@ def test_broken_weights_stop_the_run():
         assert state.status == "not finite" and state.step < 20, name
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_protocol_resumes_from_its_checkpoint():
     """Two replicas, cut in the middle of an epoch: the state's arrays are all that is kept."""
     card = cards.load("decoder-subtraction-31", {"p": 11, "d_model": 16, "mlp": 32, "batch": 20})
@@ -271,6 +277,7 @@ def test_protocol_resumes_from_its_checkpoint():
     assert not np.array_equal(whole.order[0], whole.order[1])
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_command_line(tmp_path):
     out = tmp_path / "a.h5"
     command = [sys.executable, str(ROOT / "experiments" / "training.py"), "decoder-subtraction-31",
