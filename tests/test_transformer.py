@@ -1,6 +1,7 @@
 """The transformer on modular arithmetic: data, energy, gradient, AdamW, noise, events, resuming."""
 
 import threading
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from phasegrok.dynamics import adamw
 from phasegrok.rng import streams
 from phasegrok.systems import transformer_compiled as compiled
 from phasegrok.systems import transformer_torch
-from phasegrok.systems.transformer import Parameters, label
+from phasegrok.systems.transformer import SYMMETRIC, Operation, Parameters, label
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
@@ -60,8 +61,35 @@ def test_labels_of_every_operation():
     assert np.array_equal(label("+", p, pairs), (a + b) % p)
     assert np.array_equal(label("-", p, pairs), (a - b) % p)
     assert np.array_equal(label("*", p, pairs), (a * b) % p)
-    assert np.array_equal(label("x2+y2", p, pairs), (a**2 + b**2) % p)
     assert np.array_equal(label("/", p, pairs) * b % p, a)  # the quotient times b is a
+    for operation in get_args(Operation)[4:]:
+        formula = operation.replace("2", "**2").replace("3", "**3").replace("xy", "x*y")
+        expected = [eval(formula, {"x": int(x), "y": int(y)}) % p for x, y in pairs]
+        assert np.array_equal(label(operation, p, pairs), expected), operation
+
+
+def test_operations_that_are_called_symmetric_are_those_that_are():
+    pairs = np.array([[a, b] for a in range(11) for b in range(1, 11)])
+    pairs = pairs[pairs[:, 0] > 0]
+    for operation in get_args(Operation):
+        same = np.array_equal(label(operation, 11, pairs), label(operation, 11, pairs[:, ::-1]))
+        assert same == (operation in SYMMETRIC), operation
+
+
+@pytest.mark.parametrize("written", ["x^3 + xy^2 + y", "x³+xy²+y", "x**3+xy**2+y"])
+def test_spellings_of_an_operation(written):
+    assert Parameters(operation=written).operation == "x3+xy2+y"
+
+
+def test_ordered_split_divides_pairs_of_one_label():
+    p = 31
+    for split, expected in (("unordered", 1.0), ("ordered", 0.5)):
+        system = Parameters(operation="+", p=p, train_fraction=0.5, split=split).build()
+        train = {tuple(x) for x in system.pairs_train.tolist()}
+        off = [(a, b) for a, b in train if a != b]
+        share = sum((b, a) in train for a, b in off) / len(off)
+        error = 2.0 * np.sqrt(0.25 * 0.75 / (p * (p - 1) / 2))  # pairs {a, b} are independent
+        assert abs(share - expected) < 3.0 * error * (split == "ordered") + 1e-12
 
 
 @pytest.mark.parametrize("operation", ["+", "-", "*", "/", "x2+y2"])
@@ -96,7 +124,7 @@ def test_smaller_training_sets_are_nested_and_seeds_differ():
         (dict(p=15), "p = 15 is not a prime"),
         (dict(d_model=10, heads=4), "not divisible"),
         (dict(train_fraction=1.0), "train_fraction"),
-        (dict(operation="x3"), "operation"),
+        (dict(operation="x5"), "operation"),
         (dict(unknown=1), "unknown"),
     ],
 )

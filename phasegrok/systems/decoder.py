@@ -34,7 +34,7 @@ class Parameters(transformer.Parameters):
     """Modular arithmetic and the two-layer decoder that learns it (all dimensionless)."""
 
     operation: Operation = Field(
-        "/", description="operation on residues modulo p: one of + - * / x2+y2; / leaves out b = 0"
+        "/", description="of residues modulo p; / leaves out b = 0"
     )
     p: int = Field(97, ge=3, description="modulus, a prime; also the number of classes")
     train_fraction: float = Field(

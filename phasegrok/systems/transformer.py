@@ -16,8 +16,21 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Operation = Literal["+", "-", "*", "/", "x2+y2"]
-SYMMETRIC = ("+", "*", "x2+y2")  # (a, b) and (b, a) have the same label
+Operation = Literal["+", "-", "*", "/", "x2+y", "x2+y2", "x2+xy+y2", "x2+xy+y2+x", "x3+xy",
+                    "x3+xy2", "x3+xy2+y"]
+SYMMETRIC = ("+", "*", "x2+y2", "x2+xy+y2")  # (a, b) and (b, a) have the same label
+_POLYNOMIALS = {
+    "+": lambda x, y: x + y,
+    "-": lambda x, y: x - y,
+    "*": lambda x, y: x * y,
+    "x2+y": lambda x, y: x * x + y,
+    "x2+y2": lambda x, y: x * x + y * y,
+    "x2+xy+y2": lambda x, y: x * x + x * y + y * y,
+    "x2+xy+y2+x": lambda x, y: x * x + x * y + y * y + x,
+    "x3+xy": lambda x, y: x * x * x + x * y,
+    "x3+xy2": lambda x, y: x * x * x + x * y * y,
+    "x3+xy2+y": lambda x, y: x * x * x + x * y * y + y,
+}
 
 
 def is_prime(n: int) -> bool:
@@ -31,13 +44,17 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     operation: Operation = Field(
-        "-", description="operation on residues modulo p: one of + - * / x2+y2; / leaves out b = 0"
+        "-", description="of residues modulo p; / leaves out b = 0"
     )
     p: int = Field(113, ge=3, description="modulus, a prime; also the number of classes")
     train_fraction: float = Field(
         0.3, gt=0.0, lt=1.0, description="share of the pairs in the training set, between 0 and 1"
     )
     split_seed: int = Field(0, ge=0, description="seed of the division into training and test set")
+    split: Literal["unordered", "ordered"] = Field(
+        "unordered", description="unordered: (a, b) and (b, a) are on one side where they have one "
+        "label; ordered: they may not be, and a memoriser scores about the train fraction"
+    )
     d_model: int = Field(128, ge=1, description="width of the residual stream, in components")
     heads: int = Field(4, ge=1, description="number of attention heads; divides d_model")
     mlp: int = Field(512, ge=1, description="number of hidden units of the ReLU layer")
@@ -48,8 +65,11 @@ class Parameters(BaseModel):
     @field_validator("operation", mode="before")
     @classmethod
     def _as_written(cls, operation):
-        spellings = {"x^2+y^2": "x2+y2", "x²+y²": "x2+y2", "x**2+y**2": "x2+y2"}
-        return spellings.get(operation, operation) if isinstance(operation, str) else operation
+        if not isinstance(operation, str):
+            return operation
+        for power, digit in (("²", "2"), ("³", "3"), ("**", ""), ("^", ""), (" ", "")):
+            operation = operation.replace(power, digit)
+        return operation
 
     @field_validator("p")
     @classmethod
@@ -183,7 +203,7 @@ def label(operation: Operation, p: int, pairs: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    operation : {"+", "-", "*", "/", "x2+y2"}
+    operation : Operation
     p : int
         Prime modulus.
     pairs : (n, 2) integer array
@@ -193,14 +213,8 @@ def label(operation: Operation, p: int, pairs: np.ndarray) -> np.ndarray:
     labels : (n,) int64 array, 0..p-1
     """
     a, b = pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64)
-    if operation == "+":
-        return (a + b) % p
-    if operation == "-":
-        return (a - b) % p
-    if operation == "*":
-        return (a * b) % p
-    if operation == "x2+y2":
-        return (a * a + b * b) % p
+    if operation in _POLYNOMIALS:
+        return _POLYNOMIALS[operation](a, b) % p
     inverse = np.array([0] + [pow(k, -1, p) for k in range(1, p)], dtype=np.int64)
     return (a * inverse[b]) % p
 
@@ -240,10 +254,12 @@ def data_and_layout(
 def _split(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
     """Training and test pairs, each (n, 2) in lexicographic order.
 
-    For symmetric operations unordered pairs are divided, so that (a, b) and (b, a) are on the same
-    side: on ordered pairs a network that memorises {a, b} would score about the train fraction.
+    With ``split = "unordered"``, for symmetric operations unordered pairs are divided, so that
+    (a, b) and (b, a) are on the same side: on ordered pairs a network that memorises {a, b} would
+    score about the train fraction.
     """
-    p, symmetric = parameters.p, parameters.operation in SYMMETRIC
+    p = parameters.p
+    symmetric = parameters.operation in SYMMETRIC and parameters.split == "unordered"
     a, b = np.divmod(np.arange(p * p), p)
     if parameters.operation == "/":
         a, b = a[b != 0], b[b != 0]
