@@ -81,6 +81,7 @@ def test_positions_by_hand():
     assert np.allclose(x[3], [np.sin(3), np.cos(3), np.sin(0.03), np.cos(0.03)], rtol=1e-15)
 
 
+@pytest.mark.slow  # compiles for a minute
 def test_function_equals_that_of_torch_modules():
     """The peer of the benchmark is written with nn.Linear, nn.LayerNorm and a module a head."""
     sys.path.insert(0, str(ROOT / "benchmarks"))

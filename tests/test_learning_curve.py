@@ -102,6 +102,7 @@ def errors_are_beside(group):
             assert group[f"{name}_err"].shape == group[name].shape, name
 
 
+@pytest.mark.slow  # a quarter of a minute of theory
 def test_the_script_measures_ising_weights(call, tmp_path):
     ended = call("learning_curve", "ising-perceptron", "--quick", "--out", tmp_path / "ising",
                  "--set", "learning_curve.alphas=[0.6,1.2]", "--set", "learning_curve.sizes=[9,11]",

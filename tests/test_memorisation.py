@@ -54,6 +54,7 @@ def test_settings_that_show_no_gap_are_refused(changes, text):
         memorisation.settings(load("two-layer-cubic-dataset", changes))
 
 
+@pytest.mark.slow  # half a minute of chains
 def test_gap_closes_with_patterns(call, tmp_path):
     path = tmp_path / "scan"
     words = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]

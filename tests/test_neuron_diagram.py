@@ -165,6 +165,7 @@ def check(run, shape):
     return group
 
 
+@pytest.mark.slow  # a third of a minute of theory
 def test_the_script_draws_the_plane_of_the_cubic_card(call, tmp_path, monkeypatch):
     monkeypatch.setattr(neuron_diagram, "_THEORY", "joint")  # 20 times faster than cavity
     ended = call("phase_diagram", "two-layer-cubic", "--quick", "--out", tmp_path / "cubic",

@@ -641,6 +641,7 @@ def test_blume_capel_is_ising_without_vacancies():
     assert frozen.correlation_length > 1e12
 
 
+@pytest.mark.slow  # half a minute of transfer matrices
 def test_blume_capel_tricritical_point():
     # the T and D at which the gaps of a strip are those of tricritical Ising, scaling dimensions
     # 3/40 and 1/5, extrapolated by a power of L from three widths
