@@ -256,6 +256,6 @@ def test_langevin_with_two_wells_agrees_with_theory():
     difference = (found["s_mean"] - found["s_mean_theory"][2])[deep]
     assert np.nanmax(np.abs(difference)) < 0.01
     # beyond the cavity: three neurons have specialised, and their number fluctuates; b is off by
-    # 1.9 %, where at d = 80, N = 60 it is off by 2.6 % (19 % without the response across the teacher)
+    # 1.9 %, as at d = 80, N = 60 by 2.6 % (19 % without the response across the teacher)
     b = float(groups["chains"]["residual_1"])
     assert abs(b - found["b"][2]) < 0.03 * b
