@@ -16,10 +16,10 @@ import torch
 from decoder_peer import HeadsApart, HeadsTogether, Peer
 from side_by_side import ratio, save, seconds
 
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
 from phasegrok.systems.decoder import Parameters
-from phasegrok.systems.transformer_compiled import single_threaded_blas
+from phasegrok.systems.network_kernels import single_threaded_blas
 
 SIZES = {
     "p 97": (dict(operation="/", p=97, train_fraction=0.5, d_model=128, heads=4, mlp=512), 512),
@@ -35,14 +35,14 @@ class Run:
     """The compiled run, advanced without evaluations."""
 
     def __init__(self, system, batch):
-        self.system, self.room = system, adamw.scratch(system)
-        self.settings = adamw.Settings(learning_rate=1e-3, batch=batch, eval_every=NEVER)
-        self.state = adamw.init(system, self.settings, streams(1, "benchmark", 1)[0])
+        self.system, self.room = system, trainer.scratch(system)
+        self.settings = trainer.Settings(learning_rate=1e-3, batch=batch, eval_every=NEVER)
+        self.state = trainer.init(system, self.settings, streams(1, "benchmark", 1)[0])
         self.batch, self.per_epoch = batch, len(system.labels_train) // batch
 
     def advance(self, n):
         """Advance by n steps."""
-        adamw.advance(self.system, self.settings, self.state, n, self.room)
+        trainer.advance(self.system, self.settings, self.state, n, self.room)
 
     def chosen(self):
         """Pairs of the last step."""
@@ -53,7 +53,7 @@ class Run:
         """Loss of all training pairs with the present weights."""
         every = self.settings.model_copy(update=dict(eval_every=self.state.step))
         copy = self.state.copy()
-        return float(adamw.advance(self.system, every, copy, 0, self.room).train_loss[-1])
+        return float(trainer.advance(self.system, every, copy, 0, self.room).train_loss[-1])
 
 
 def measure(size, name, rounds):

@@ -13,7 +13,7 @@ import torch
 from side_by_side import ratio, save, seconds
 
 from phasegrok.dynamics.langevin import Langevin
-from phasegrok.systems.transformer_compiled import single_threaded_blas
+from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.two_layer import Parameters
 
 ROUNDS = 5

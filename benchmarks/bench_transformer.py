@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from transformer_peer import Peer
 
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
+from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
-from phasegrok.systems.transformer_compiled import single_threaded_blas
 
 RESULT = Path(__file__).parent / "results" / "transformer.json"
 CASES = {
@@ -39,18 +39,18 @@ class Ours:
     """The compiled run, advanced without evaluations."""
 
     def __init__(self, system, state):
-        self.system, self.state, self.room = system, state, adamw.scratch(system)
-        self.settings = adamw.Settings(learning_rate=1e-3, eval_every=NEVER)
+        self.system, self.state, self.room = system, state, trainer.scratch(system)
+        self.settings = trainer.Settings(learning_rate=1e-3, eval_every=NEVER)
 
     def advance(self, n):
         """Advance by n steps."""
-        adamw.advance(self.system, self.settings, self.state, n, self.room)
+        trainer.advance(self.system, self.settings, self.state, n, self.room)
 
     def loss(self):
         """Train loss of the present weights."""
         every = self.settings.model_copy(update=dict(eval_every=max(1, self.state.step)))
         copy = self.state.copy()
-        return float(adamw.advance(self.system, every, copy, 0, self.room).train_loss[-1])
+        return float(trainer.advance(self.system, every, copy, 0, self.room).train_loss[-1])
 
 
 def seconds(function, n):
@@ -63,7 +63,7 @@ def seconds(function, n):
 def measure(name, rounds):
     """Times of both sides; raises where their losses differ."""
     system = Parameters(operation="-", **CASES[name]).build()
-    state = adamw.init(system, adamw.Settings(), streams(1, "benchmark", 1)[0])
+    state = trainer.init(system, trainer.Settings(), streams(1, "benchmark", 1)[0])
     peer = Peer(system, state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
     ours = Ours(system, state)
 

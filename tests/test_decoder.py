@@ -11,13 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from phasegrok import cards, runfile
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.protocols import training
 from phasegrok.rng import streams
 from phasegrok.systems import decoder_compiled as compiled
 from phasegrok.systems import decoder_torch
 from phasegrok.systems.decoder import Parameters, positions
-from phasegrok.systems.transformer_compiled import pairs, single_threaded_blas
+from phasegrok.systems.network_kernels import pairs, single_threaded_blas
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
@@ -186,11 +186,11 @@ def test_wrong_parameters_are_refused():
 
 def minibatches(system, settings, seed, steps):
     """Indices of the pairs of each step, by the rule of the kernel: read off the state's order."""
-    state = adamw.init(system, settings, generator(seed))
+    state = trainer.init(system, settings, generator(seed))
     n = len(system.labels_train)
     per_epoch = -(-n // settings.batch)
     for k in range(steps):
-        adamw.advance(system, settings, state, 1)
+        trainer.advance(system, settings, state, 1)
         first = k % per_epoch * settings.batch
         yield state.order[first : first + settings.batch].copy()
 
@@ -198,7 +198,7 @@ def minibatches(system, settings, seed, steps):
 @pytest.mark.slow  # compiles for a minute
 def test_minibatches_take_every_pair_once_an_epoch():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(batch=25, eval_every=1000)
+    settings = trainer.Settings(batch=25, eval_every=1000)
     n = len(system.labels_train)  # 66 of 110
     batches = list(minibatches(system, settings, 2, 6))
     assert [len(x) for x in batches] == [25, 25, 16] * 2
@@ -211,8 +211,8 @@ def test_minibatches_take_every_pair_once_an_epoch():
 @pytest.mark.parametrize("batch", [0, 25, 66])
 def test_twenty_steps_equal_those_of_torch(batch):
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(learning_rate=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
-    state = adamw.init(system, settings, generator(2))
+    settings = trainer.Settings(learning_rate=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
+    state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
     x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
@@ -224,7 +224,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
         energies.append(decoder_torch.energy(system, theta, x, y).item())
         decoder_torch.energy(system, theta, x[chosen[k]], y[chosen[k]]).backward()
         optimiser.step()
-    curves = adamw.advance(system, settings, state, 20)
+    curves = trainer.advance(system, settings, state, 20)
     # a component of the gradient near epsilon moves its weight by rounding over epsilon times lr
     assert np.abs(state.theta - theta.detach().numpy()).max() < 1e-8
     assert np.allclose(curves.train_loss[:-1], energies[::10], rtol=1e-10)
@@ -238,10 +238,10 @@ def test_twenty_steps_equal_those_of_torch(batch):
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_blocks_give_the_same_bits(blocks, temperature):
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(learning_rate=3e-3, temperature=temperature, batch=25, eval_every=7)
-    whole, cut = (adamw.init(system, settings, generator(4)) for _ in range(2))
-    curves = adamw.advance(system, settings, whole, 40)
-    parts = [adamw.advance(system, settings, cut, n) for n in blocks]
+    settings = trainer.Settings(learning_rate=3e-3, temperature=temperature, batch=25, eval_every=7)
+    whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
+    curves = trainer.advance(system, settings, whole, 40)
+    parts = [trainer.advance(system, settings, cut, n) for n in blocks]
     assert np.array_equal(curves.step, [0, 7, 14, 21, 28, 35])
     for name in ("theta", "m", "v", "rng", "counters", "order"):
         assert np.array_equal(getattr(whole, name), getattr(cut, name)), name
@@ -252,12 +252,12 @@ def test_blocks_give_the_same_bits(blocks, temperature):
 @pytest.mark.slow  # compiles for a minute
 def test_broken_weights_stop_the_run():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(batch=25)
+    settings = trainer.Settings(batch=25)
     for name in ("W_E", "gain_mlp_1", "W_K_2", "W_U"):
-        state = adamw.init(system, settings, generator(1))
-        adamw.advance(system, settings, state, 12)
+        state = trainer.init(system, settings, generator(1))
+        trainer.advance(system, settings, state, 12)
         state.theta[system.layout[name][0]] = np.nan
-        adamw.advance(system, settings, state, 100)
+        trainer.advance(system, settings, state, 100)
         assert state.status == "not finite" and state.step < 20, name
 
 

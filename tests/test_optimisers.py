@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from phasegrok import runfile
 from phasegrok.cards import InputError, load
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.figures import networks
 from phasegrok.protocols import optimisers
 from phasegrok.rng import streams
-from phasegrok.systems import transformer_compiled as compiled
+from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
@@ -25,7 +25,7 @@ TORCH = {
 
 @pytest.fixture(autouse=True)
 def _one_blas_thread():
-    with compiled.single_threaded_blas():
+    with single_threaded_blas():
         yield
 
 
@@ -40,10 +40,10 @@ def generator(seed=2):
 
 def gradient_at(system, state):
     """The gradient that the next step begins with, from the kernel of the steps itself."""
-    room = adamw.scratch(system)
-    plain = adamw.init(system, adamw.Settings(), generator())
+    room = trainer.scratch(system)
+    plain = trainer.init(system, trainer.Settings(), generator())
     plain.theta[:] = state.theta
-    adamw.advance(system, adamw.Settings(), plain, 1, room)
+    trainer.advance(system, trainer.Settings(), plain, 1, room)
     return room.gradient
 
 
@@ -64,11 +64,11 @@ def filtered(kind, gradients):
 @pytest.mark.parametrize("kind", ["none", "ema", "ma"])
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
 def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
-    settings = adamw.Settings(
+    settings = trainer.Settings(
         optimiser=optimiser, learning_rate=3e-3, weight_decay=0.7, momentum=0.8, warmup=10,
         filter=kind, filter_alpha=0.9, filter_window=6, filter_lambda=3.0, fixed_norm=fixed_norm,
     )
-    state = adamw.init(system, settings, generator())
+    state = trainer.init(system, settings, generator())
     theta = torch.tensor(state.theta)
     norm, torchs, gradients = theta.norm(), TORCH[optimiser]([theta]), []
     for k in range(20):
@@ -78,7 +78,7 @@ def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
         torchs.step()
         if fixed_norm:
             theta *= norm / theta.norm()
-        adamw.advance(system, settings, state, 1)
+        trainer.advance(system, settings, state, 1)
         assert np.abs(state.theta - theta.numpy()).max() < 1e-12, k
     assert np.abs(state.theta).max() > 0.1 and state.step == 20
 
@@ -86,9 +86,9 @@ def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
 @pytest.mark.parametrize("kind, strength", [("ema", 2.0), ("ma", 5.0)])
 def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
     def weights(**given):
-        settings = adamw.Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
-        state = adamw.init(system, settings, generator())
-        adamw.advance(system, settings, state, 5)
+        settings = trainer.Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
+        state = trainer.init(system, settings, generator())
+        trainer.advance(system, settings, state, 5)
         return state.theta
 
     np.testing.assert_array_equal(weights(), weights(filter_lambda=strength))
@@ -96,26 +96,27 @@ def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
 
 def test_defaults_are_adamw_without_filter(system):
     card = load("transformer-subtraction-31").model.training
-    settings = adamw.Settings()
+    settings = trainer.Settings()
     assert card.optimiser == settings.optimiser == "adamw"
     assert card.filter == settings.filter == "none"
     for name in ("filter_alpha", "filter_window", "filter_lambda", "momentum", "initial_scale",
                  "fixed_norm"):
         assert getattr(card, name) == getattr(settings, name), name
     assert (card.filter_alpha, card.filter_window) == (0.98, 100)  # arXiv 2405.20233
-    state = adamw.init(system, settings, generator())
+    state = trainer.init(system, settings, generator())
     assert state.mu.size == state.window.size == 0  # nothing more is kept than before
 
 
 def test_norm_stays_at_that_of_the_scaled_start():
     system = Parameters(**(SMALL | dict(precision="float32"))).build()
-    plain = np.linalg.norm(adamw.init(system, adamw.Settings(), generator()).theta.astype(float))
+    start = trainer.init(system, trainer.Settings(), generator())
+    plain = np.linalg.norm(start.theta.astype(float))
     for optimiser, scale in (("adamw", 0.5), ("sgd", 2.0)):
-        settings = adamw.Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
+        settings = trainer.Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
                                   learning_rate=3e-3, temperature=1e-5)
-        state = adamw.init(system, settings, generator())
+        state = trainer.init(system, settings, generator())
         start = state.theta.copy()
-        curves = adamw.advance(system, settings, state, 200)
+        curves = trainer.advance(system, settings, state, 200)
         norms = np.sqrt((curves.norms**2).sum(axis=1))
         np.testing.assert_allclose(norms, scale * plain, rtol=1e-6)
         assert np.abs(state.theta - start).max() > 0.01
@@ -125,9 +126,10 @@ def test_norm_stays_at_that_of_the_scaled_start():
 def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
     after = []
     for T in (0.0, 0.3):
-        settings = adamw.Settings(optimiser=optimiser, learning_rate=0.01, warmup=4, temperature=T)
-        state = adamw.init(system, settings, generator())
-        adamw.advance(system, settings, state, 1)
+        settings = trainer.Settings(optimiser=optimiser, learning_rate=0.01, warmup=4,
+                                    temperature=T)
+        state = trainer.init(system, settings, generator())
+        trainer.advance(system, settings, state, 1)
         after.append(state.theta)
     noise = (after[1] - after[0]) / np.sqrt(2 * 0.01 / 4 * 0.3)
     assert abs(noise.mean() * np.sqrt(noise.size)) < 4
@@ -141,7 +143,7 @@ def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
 ])
 def test_resumed_training_has_the_same_bits(given):
     system = Parameters(**(SMALL | dict(precision="float32"))).build()
-    settings = adamw.Settings(learning_rate=3e-3, eval_every=7, weight_decay=0.1, **given)
+    settings = trainer.Settings(learning_rate=3e-3, eval_every=7, weight_decay=0.1, **given)
     protocol = Training(system, settings, 2, 60, 10.0)
     whole = protocol.init(3)
     protocol.advance(whole, 60)
@@ -159,7 +161,7 @@ def test_resumed_training_has_the_same_bits(given):
 
 
 def test_checkpoints_from_before_filters_go_on(system):
-    protocol = Training(system, adamw.Settings(), 2, 20, 10.0)
+    protocol = Training(system, trainer.Settings(), 2, 20, 10.0)
     whole = protocol.init(3)
     protocol.advance(whole, 20)
     half = protocol.init(3)
@@ -172,14 +174,14 @@ def test_checkpoints_from_before_filters_go_on(system):
 
 
 def test_clones_take_what_the_filter_keeps(system):
-    settings = adamw.Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
+    settings = trainer.Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
                               filter_window=4, event_threshold=1.0, event_hold=100)
     protocol = NetworkClones(system, settings, 3, 10, plateau_accuracy=0.9, search_steps=1000)
     state = protocol.init(1)
     assert state.start_step > 4 and np.abs(state.window[2]).max() > 0.0
     np.testing.assert_allclose(state.window[2].sum(axis=0), state.mu[2], atol=1e-12)
-    alone = adamw.init(system, settings, streams(1, ["training"], 1)[0])
-    adamw.advance(system, settings, alone, state.start_step + 10)
+    alone = trainer.init(system, settings, streams(1, ["training"], 1)[0])
+    trainer.advance(system, settings, alone, state.start_step + 10)
     protocol.advance(state, 10)
     for k in range(3):
         np.testing.assert_array_equal(state.theta[k], alone.theta)
@@ -210,7 +212,7 @@ def test_settings_that_cannot_be_run_are_refused_in_a_sentence(changes, text):
 def test_settings_of_the_code_are_checked_too():
     for given in (dict(optimiser="lion"), dict(filter="fir"), dict(initial_scale=0.0)):
         with pytest.raises(ValidationError):
-            adamw.Settings(**given)
+            trainer.Settings(**given)
 
 
 def test_names_mean_settings_of_training():

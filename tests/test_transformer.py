@@ -1,18 +1,18 @@
-"""The transformer on modular arithmetic: data, energy, gradient, AdamW, noise, events, resuming."""
+"""The transformer on modular arithmetic: energy, gradient, AdamW, noise, events, resuming."""
 
 import threading
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
 from phasegrok.systems import transformer_compiled as compiled
 from phasegrok.systems import transformer_torch
-from phasegrok.systems.transformer import SYMMETRIC, Operation, Parameters, label
+from phasegrok.systems.network_kernels import pairs as data_pairs
+from phasegrok.systems.network_kernels import single_threaded_blas
+from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
@@ -21,7 +21,7 @@ BLOCK_SETTINGS = dict(learning_rate=3e-3, temperature=1e-6, eval_every=7, warmup
 
 @pytest.fixture(autouse=True)
 def _one_blas_thread():
-    with compiled.single_threaded_blas():
+    with single_threaded_blas():
         yield
 
 
@@ -38,7 +38,7 @@ def weights(system, seed=1, spread=0.1):
 
 def compiled_gradient(system, theta):
     gradient = np.zeros_like(theta)
-    data = compiled.pairs(system.pairs_train, system.labels_train)
+    data = data_pairs(system.pairs_train, system.labels_train)
     E, accuracy = compiled.energy_and_gradient(
         system.matrices(theta), system.matrices(gradient), data, compiled.workspace(system)
     )
@@ -49,93 +49,6 @@ def relative_errors(system, gradient, reference):
     """Largest difference in each matrix over the largest entry of the reference."""
     pairs = zip(system.layout, system.matrices(gradient), system.matrices(reference))
     return {name: float(np.abs(x - y).max() / np.abs(y).max()) for name, x, y in pairs}
-
-
-# ----------------------------------------------------------------------------------------- data
-
-
-def test_labels_of_every_operation():
-    p = 7
-    pairs = np.array([[a, b] for a in range(p) for b in range(1, p)])
-    a, b = pairs.T
-    assert np.array_equal(label("+", p, pairs), (a + b) % p)
-    assert np.array_equal(label("-", p, pairs), (a - b) % p)
-    assert np.array_equal(label("*", p, pairs), (a * b) % p)
-    assert np.array_equal(label("/", p, pairs) * b % p, a)  # the quotient times b is a
-    for operation in get_args(Operation)[4:]:
-        formula = operation.replace("2", "**2").replace("3", "**3").replace("xy", "x*y")
-        expected = [eval(formula, {"x": int(x), "y": int(y)}) % p for x, y in pairs]
-        assert np.array_equal(label(operation, p, pairs), expected), operation
-
-
-def test_operations_that_are_called_symmetric_are_those_that_are():
-    pairs = np.array([[a, b] for a in range(11) for b in range(1, 11)])
-    pairs = pairs[pairs[:, 0] > 0]
-    for operation in get_args(Operation):
-        same = np.array_equal(label(operation, 11, pairs), label(operation, 11, pairs[:, ::-1]))
-        assert same == (operation in SYMMETRIC), operation
-
-
-@pytest.mark.parametrize("written", ["x^3 + xy^2 + y", "x³+xy²+y", "x**3+xy**2+y"])
-def test_spellings_of_an_operation(written):
-    assert Parameters(operation=written).operation == "x3+xy2+y"
-
-
-def test_ordered_split_divides_pairs_of_one_label():
-    p = 31
-    for split, expected in (("unordered", 1.0), ("ordered", 0.5)):
-        system = Parameters(operation="+", p=p, train_fraction=0.5, split=split).build()
-        train = {tuple(x) for x in system.pairs_train.tolist()}
-        off = [(a, b) for a, b in train if a != b]
-        share = sum((b, a) in train for a, b in off) / len(off)
-        error = 2.0 * np.sqrt(0.25 * 0.75 / (p * (p - 1) / 2))  # pairs {a, b} are independent
-        assert abs(share - expected) < 3.0 * error * (split == "ordered") + 1e-12
-
-
-@pytest.mark.parametrize("operation", ["+", "-", "*", "/", "x2+y2"])
-def test_split_covers_all_pairs_once_and_does_not_leak(operation):
-    p = 13
-    system = Parameters(operation=operation, p=p, train_fraction=0.4).build()
-    train = {tuple(x) for x in system.pairs_train.tolist()}
-    test = {tuple(x) for x in system.pairs_test.tolist()}
-    allowed = {(a, b) for a in range(p) for b in range(p) if operation != "/" or b}
-    assert train | test == allowed and not train & test
-    assert len(train) == len(system.labels_train) and len(test) == len(system.labels_test)
-    if operation in ("-", "/"):
-        assert len(train) == round(0.4 * len(allowed))
-        assert any((b, a) in test for a, b in train)
-    else:  # a symmetric operation: both orders on one side
-        assert all((b, a) in train for a, b in train)
-        assert len({tuple(sorted(x)) for x in train}) == round(0.4 * p * (p + 1) / 2)
-
-
-def test_smaller_training_sets_are_nested_and_seeds_differ():
-    def train(fraction, seed):
-        system = Parameters(p=13, train_fraction=fraction, split_seed=seed).build()
-        return {tuple(x) for x in system.pairs_train.tolist()}
-
-    assert train(0.3, 0) < train(0.6, 0)
-    assert train(0.3, 0) != train(0.3, 1)
-
-
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        (dict(p=15), "p = 15 is not a prime"),
-        (dict(d_model=10, heads=4), "not divisible"),
-        (dict(train_fraction=1.0), "train_fraction"),
-        (dict(operation="x5"), "operation"),
-        (dict(unknown=1), "unknown"),
-    ],
-)
-def test_wrong_parameters_are_refused(wrong, message):
-    with pytest.raises(ValidationError, match=message):
-        Parameters(**wrong)
-
-
-def test_empty_training_set_is_refused():
-    with pytest.raises(ValueError, match="no training set"):
-        Parameters(p=3, train_fraction=0.01).build()
 
 
 def test_initial_weights_have_the_stated_variances():
@@ -182,7 +95,7 @@ def test_gradient_over_several_chunks_of_rows():
     work = compiled.workspace(system)
     per_row = ("A", "hidden", "logits", "d_A", "d_hidden")
     work = work._replace(**{name: getattr(work, name)[:31].copy() for name in per_row})
-    gradient, data = np.zeros_like(theta), compiled.pairs(system.pairs_train, system.labels_train)
+    gradient, data = np.zeros_like(theta), data_pairs(system.pairs_train, system.labels_train)
     w, g = system.matrices(theta), system.matrices(gradient)
     E, _ = compiled.energy_and_gradient(w, g, data, work)
     assert E == pytest.approx(compiled.losses(w, data, work)[0], rel=1e-15)
@@ -221,7 +134,7 @@ def test_float32_gradient_survives_a_tiny_loss():
     w.W_U[:] = 0.0
     w.W_U[0, system.labels_train[0]] = 1.0
     w.b_out[0] = 40.0  # one class leads everywhere by about 40
-    one = compiled.pairs(system.pairs_train[:1], system.labels_train[:1])
+    one = data_pairs(system.pairs_train[:1], system.labels_train[:1])
     gradient = np.zeros_like(theta)
     E, accuracy = compiled.energy_and_gradient(
         w, system.matrices(gradient), one, compiled.workspace(system)
@@ -254,8 +167,8 @@ def test_scores_beyond_the_range_of_exp():
 
 def test_fifty_steps_equal_those_of_torch():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(learning_rate=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
-    state = adamw.init(system, settings, generator(2))
+    settings = trainer.Settings(learning_rate=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
+    state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
     x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
@@ -267,7 +180,7 @@ def test_fifty_steps_equal_those_of_torch():
         E.backward()
         energies.append(E.item())
         optimiser.step()
-    curves = adamw.advance(system, settings, state, 50)
+    curves = trainer.advance(system, settings, state, 50)
     assert np.abs(state.theta - theta.detach().numpy()).max() < 1e-9
     assert np.array_equal(curves.step, [0, 10, 20, 30, 40, 50])
     assert np.allclose(curves.train_loss[:-1], energies[::10], rtol=1e-10)
@@ -284,10 +197,10 @@ def test_noise_has_variance_2_lr_T():
     system = Parameters(**SMALL).build()
     after = {}
     for T in (0.0, 0.3):
-        settings = adamw.Settings(learning_rate=0.01, warmup=4, temperature=T)
-        state = adamw.init(system, settings, generator(7))
+        settings = trainer.Settings(learning_rate=0.01, warmup=4, temperature=T)
+        state = trainer.init(system, settings, generator(7))
         before = state.rng.copy()
-        adamw.advance(system, settings, state, 1)
+        trainer.advance(system, settings, state, 1)
         after[T] = state.theta
         assert np.array_equal(state.rng, before) == (T == 0.0)  # T = 0 draws no number
     noise = (after[0.3] - after[0.0]) / np.sqrt(2 * 0.01 / 4 * 0.3)  # lr is a quarter at step 0
@@ -300,10 +213,10 @@ def test_noise_has_variance_2_lr_T():
 @pytest.mark.parametrize("blocks", [[1] * 40, [13, 1, 26], [7, 14, 19], [0, 40, 0]])
 def test_blocks_give_the_same_bits(blocks):
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(**BLOCK_SETTINGS)
-    whole, cut = (adamw.init(system, settings, generator(4)) for _ in range(2))
-    curves = adamw.advance(system, settings, whole, 40)
-    parts = [adamw.advance(system, settings, cut, n) for n in blocks]
+    settings = trainer.Settings(**BLOCK_SETTINGS)
+    whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
+    curves = trainer.advance(system, settings, whole, 40)
+    parts = [trainer.advance(system, settings, cut, n) for n in blocks]
     assert np.array_equal(curves.step, [0, 7, 14, 21, 28, 35])
     for name in ("theta", "m", "v", "rng", "counters"):
         assert np.array_equal(getattr(whole, name), getattr(cut, name)), name
@@ -313,12 +226,12 @@ def test_blocks_give_the_same_bits(blocks):
 
 def test_threads_give_the_same_bits():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(**BLOCK_SETTINGS)
-    alone = adamw.init(system, settings, generator(4))
-    adamw.advance(system, settings, alone, 60)
-    clones = [adamw.init(system, settings, generator(4)) for _ in range(3)]
+    settings = trainer.Settings(**BLOCK_SETTINGS)
+    alone = trainer.init(system, settings, generator(4))
+    trainer.advance(system, settings, alone, 60)
+    clones = [trainer.init(system, settings, generator(4)) for _ in range(3)]
     threads = [
-        threading.Thread(target=adamw.advance, args=(system, settings, clone, 60))
+        threading.Thread(target=trainer.advance, args=(system, settings, clone, 60))
         for clone in clones
     ]
     for thread in threads:
@@ -332,9 +245,9 @@ def test_event_stops_the_run_and_reports_the_crossing():
     """Threshold on an accuracy curve known from a run without it."""
     system = Parameters(**(SMALL | dict(train_fraction=0.9))).build()
     common = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5)
-    free = adamw.Settings(**common)
-    state = adamw.init(system, free, generator(3))
-    curves = adamw.advance(system, free, state, 600)
+    free = trainer.Settings(**common)
+    state = trainer.init(system, free, generator(3))
+    curves = trainer.advance(system, free, state, 600)
     assert state.status == "running" and state.crossing_step is None
     hold = 3
     lowest = np.lib.stride_tricks.sliding_window_view(curves.test_accuracy, hold).min(axis=1)
@@ -342,45 +255,45 @@ def test_event_stops_the_run_and_reports_the_crossing():
     expected = int(np.argmax(lowest))
     assert 0 < expected < len(lowest) - 1 and (curves.test_accuracy[:expected] >= level).any()
 
-    watched = adamw.Settings(**common, event_threshold=level, event_hold=hold)
-    state = adamw.init(system, watched, generator(3))
+    watched = trainer.Settings(**common, event_threshold=level, event_hold=hold)
+    state = trainer.init(system, watched, generator(3))
     for _ in range(60):  # blocks that are no multiple of eval_every
-        adamw.advance(system, watched, state, 11)
+        trainer.advance(system, watched, state, 11)
     assert state.status == "event"
     assert state.crossing_step == curves.step[expected]
     assert state.step == curves.step[expected + hold - 1]
 
-    onward = adamw.Settings(**common, event_threshold=level, event_hold=hold, stop_at_event=False)
-    state = adamw.init(system, onward, generator(3))
-    adamw.advance(system, onward, state, 600)
+    onward = trainer.Settings(**common, event_threshold=level, event_hold=hold, stop_at_event=False)
+    state = trainer.init(system, onward, generator(3))
+    trainer.advance(system, onward, state, 600)
     assert state.status == "running" and state.step == 600
     assert state.crossing_step == curves.step[expected]
 
 
 def test_numbers_not_finite_stop_the_run():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings(learning_rate=1e-3)
+    settings = trainer.Settings(learning_rate=1e-3)
     for place, value in ((0, np.nan), (-1, np.inf), (system.layout["b_in"][0], np.nan)):
-        state = adamw.init(system, settings, generator(1))
-        adamw.advance(system, settings, state, 12)
+        state = trainer.init(system, settings, generator(1))
+        trainer.advance(system, settings, state, 12)
         state.theta[place] = value
-        curves = adamw.advance(system, settings, state, 100)
+        curves = trainer.advance(system, settings, state, 100)
         assert state.status == "not finite" and state.broken_step == 12 and state.step == 12
         assert len(curves.step) == 0
-        adamw.advance(system, settings, state, 100)
+        trainer.advance(system, settings, state, 100)
         assert state.step == 12
 
-    state = adamw.init(system, settings, generator(1))
-    hot = adamw.Settings(learning_rate=1e308, weight_decay=1e308)
-    adamw.advance(system, hot, state, 100)  # the weights overflow in the first steps
+    state = trainer.init(system, settings, generator(1))
+    hot = trainer.Settings(learning_rate=1e308, weight_decay=1e308)
+    trainer.advance(system, hot, state, 100)  # the weights overflow in the first steps
     assert state.status == "not finite" and 0 < state.broken_step <= 3
 
 
 def test_negative_number_of_steps_is_refused():
     system = Parameters(**SMALL).build()
-    settings = adamw.Settings()
+    settings = trainer.Settings()
     with pytest.raises(ValueError, match="negative"):
-        adamw.advance(system, settings, adamw.init(system, settings, generator(1)), -1)
+        trainer.advance(system, settings, trainer.init(system, settings, generator(1)), -1)
 
 
 # -------------------------------------------------------------------------------------- grokking
@@ -391,11 +304,11 @@ def test_negative_number_of_steps_is_refused():
 def test_subtraction_modulo_31_groks(seed):
     """Train accuracy 99 % near step 100 with the test set at chance, generalisation far later."""
     system = Parameters(**SMALL_31).build()
-    settings = adamw.Settings(
+    settings = trainer.Settings(
         learning_rate=3e-3, weight_decay=1.0, warmup=10, event_threshold=0.95, event_hold=20
     )
-    state = adamw.init(system, settings, generator(seed))
-    curves = adamw.advance(system, settings, state, 20_000)
+    state = trainer.init(system, settings, generator(seed))
+    curves = trainer.advance(system, settings, state, 20_000)
     memorised = int(np.argmax(curves.train_accuracy >= 0.99))
     assert 50 <= curves.step[memorised] <= 200
     assert curves.test_accuracy[memorised] < 0.12  # 288 pairs at chance: 0.032(10)

@@ -1,6 +1,6 @@
 """What the optimisers of the grokking literature do to a gradient and to the weights, in kernels.
 
-They work on flat arrays, in place, within the step k -> k + 1 of ``phasegrok.dynamics.adamw``, in
+They work on flat arrays, in place, within the step k -> k + 1 of ``phasegrok.dynamics.trainer``, in
 this order; g is the gradient of the energy, theta the weights.
 
 A filter that amplifies the slow part of the gradient (Grokfast: Lee et al., arXiv 2405.20233,
@@ -13,7 +13,7 @@ The moving average leaves the gradient as it is before there are w of them (the 
 
 The update, with lr the rate of this step (warm-up) and wd the weight decay:
 
-    adamw:  decoupled, the step of ``adamw.adamw_step``
+    adamw:  decoupled, the step of ``trainer.adamw_step``
     adam:   g <- g + wd theta, then the same step without decay (``torch.optim.Adam``)
     sgd:    g <- g + wd theta, m <- momentum m + g, theta <- theta - lr m (``torch.optim.SGD``)
 
@@ -23,7 +23,7 @@ after the noise, theta is scaled back to the norm of its start.
 
 import numpy as np
 
-from phasegrok.systems.transformer_compiled import inner
+from phasegrok.systems.network_kernels import inner
 
 OPTIMISERS = ("adamw", "adam", "sgd")  # the scheme of a kernel is the place here
 ADAMW, ADAM, SGD = range(3)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from phasegrok.compiled import cache_directory, n_threads, over_threads
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
 from phasegrok.systems.decoder import ModularDecoder
-from phasegrok.systems.transformer import ModularTransformer
-from phasegrok.systems.transformer_compiled import single_threaded_blas
+from phasegrok.systems.network_kernels import single_threaded_blas
+from phasegrok.systems.tasks import Network
 
 MEMORISED = 0.99  # train accuracy
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -29,19 +29,19 @@ _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
 _COMPILE = """
 import sys
-from phasegrok.dynamics import adamw
+from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
 from phasegrok.systems import parameters_class
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
 schema = parameters_class(sys.argv[1])
 system = schema(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2, mlp=8,
                 precision=sys.argv[2]).build()
-settings = adamw.Settings(temperature=1e-3)
-adamw.advance(system, settings, adamw.init(system, settings, streams(1, [], 1)[0]), 2)
+settings = trainer.Settings(temperature=1e-3)
+trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
 """
 
 
-def compile_apart(system: ModularTransformer) -> None:
+def compile_apart(system: Network) -> None:
     """Compile the training kernels in a process of their own, where they are not cached yet.
 
     The process that compiles these kernels gives other last digits than those that load them from
@@ -52,7 +52,7 @@ def compile_apart(system: ModularTransformer) -> None:
     name = f"training-{kind}-{precision}"
     marker = cache_directory() / f"{name}.ready"
     if name not in _ready and not marker.exists():
-        root = str(Path(adamw.__file__).resolve().parents[2])
+        root = str(Path(trainer.__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         subprocess.run([sys.executable, "-c", _COMPILE, kind, precision], check=True,
                        env=os.environ | {"PYTHONPATH": path})
@@ -68,7 +68,7 @@ class State:
     m: np.ndarray  # (R, n)
     v: np.ndarray  # (R, n)
     rng: np.ndarray  # (R, 4) uint64
-    counters: np.ndarray  # (R, 6) int64, see adamw.State
+    counters: np.ndarray  # (R, 6) int64, see trainer.State
     order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
     mu: np.ndarray  # (R, n), or (R, 0) without a filter of the gradient
     window: np.ndarray  # (R, w, n), or (R, 0, 0) without a moving average
@@ -80,9 +80,9 @@ class State:
     norms: np.ndarray  # (R, K, matrices)
     start_step: int
 
-    def replica(self, k: int) -> adamw.State:
+    def replica(self, k: int) -> trainer.State:
         """The k-th replica as views: advancing it advances this state."""
-        return adamw.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
+        return trainer.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
                            self.order[k], self.mu[k], self.window[k], self.norm[k])
 
 
@@ -90,8 +90,8 @@ class State:
 class _Ensemble:
     """What training and clones share: advancing replicas and recording their curves."""
 
-    system: ModularTransformer
-    settings: adamw.Settings
+    system: Network
+    settings: trainer.Settings
     replicas: int
     steps: int
     unit: str = dataclasses.field(default="steps", init=False)
@@ -110,7 +110,7 @@ class _Ensemble:
     def _rows(self) -> int:
         return self.steps // self.settings.eval_every + 1
 
-    def _begin(self, first: adamw.State, rng: np.ndarray) -> State:
+    def _begin(self, first: trainer.State, rng: np.ndarray) -> State:
         """Replicas that all start from ``first`` with their own generators."""
         r, k = self.replicas, self._rows()
 
@@ -143,8 +143,8 @@ class _Ensemble:
         return self.steps
 
     def _active(self, state: State) -> np.ndarray:
-        steps = state.counters[:, adamw._STEP] - state.start_step
-        running = state.counters[:, adamw._STATUS] == adamw.RUNNING
+        steps = state.counters[:, trainer._STEP] - state.start_step
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
         return np.flatnonzero(running & (steps < self.steps))
 
     def done(self, state: State) -> int:
@@ -152,7 +152,7 @@ class _Ensemble:
         active = self._active(state)
         if len(active) == 0:
             return self.steps
-        return int(state.counters[active, adamw._STEP].min()) - state.start_step
+        return int(state.counters[active, trainer._STEP].min()) - state.start_step
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
@@ -161,7 +161,7 @@ class _Ensemble:
         groups = np.array_split(active, min(len(active), n_threads()))
 
         def run(g):
-            room = adamw.scratch(self.system)
+            room = trainer.scratch(self.system)
             for k in groups[g]:
                 self._advance_one(state, int(k), n, room)
 
@@ -171,7 +171,7 @@ class _Ensemble:
     def _advance_one(self, state: State, k: int, n: int, room) -> None:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
-        curves = adamw.advance(self.system, self.settings, replica,
+        curves = trainer.advance(self.system, self.settings, replica,
                                min(n, left), room)
         # an end of a block is not evaluated unless it is on the grid, so rows are on the grid
         row = (curves.step - state.start_step) // self.settings.eval_every
@@ -189,8 +189,8 @@ class _Ensemble:
                 f"{len(self._active(state))} running")
 
     def _broken(self, state: State) -> np.ndarray:
-        return np.where(state.counters[:, adamw._BROKEN] >= 0,
-                        state.counters[:, adamw._BROKEN].astype(float), np.nan)
+        return np.where(state.counters[:, trainer._BROKEN] >= 0,
+                        state.counters[:, trainer._BROKEN].astype(float), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,8 +199,8 @@ class Training(_Ensemble):
 
     Parameters
     ----------
-    system : ModularTransformer
-    settings : adamw.Settings
+    system : Network
+    settings : trainer.Settings
     replicas : int
         Independent initialisations; the split into train and test set is the same.
     steps : int
@@ -218,7 +218,7 @@ class Training(_Ensemble):
         """Draw the weights of every replica."""
         compile_apart(self.system)
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
-        firsts = [adamw.init(self.system, self.settings, row)
+        firsts = [trainer.init(self.system, self.settings, row)
                   for row in rng]
         state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
         for k, first in enumerate(firsts):
@@ -271,8 +271,8 @@ class NetworkClones(_Ensemble):
 
     Parameters
     ----------
-    system : ModularTransformer
-    settings : adamw.Settings
+    system : Network
+    settings : trainer.Settings
         With ``temperature``, ``event_threshold`` and ``event_hold``.
     replicas : int
         Number of clones.
@@ -298,11 +298,11 @@ class NetworkClones(_Ensemble):
         quiet = self.settings.model_copy(update={"temperature": 0.0})
         rng = streams(seed, ["training"], 1)[0]
         compile_apart(self.system)
-        state = adamw.init(self.system, quiet, rng)
-        room = adamw.scratch(self.system)
+        state = trainer.init(self.system, quiet, rng)
+        room = trainer.scratch(self.system)
         with single_threaded_blas():
             while True:
-                curves = adamw.advance(self.system, quiet, state,
+                curves = trainer.advance(self.system, quiet, state,
                                        quiet.eval_every, room)
                 if state.status != "running" or state.step > self.search_steps:
                     raise ValueError(
@@ -312,16 +312,16 @@ class NetworkClones(_Ensemble):
                     )
                 if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
                     break
-        state.counters[adamw._EVALUATED] = -1  # the clones record the checkpoint too
-        state.counters[adamw._HELD] = 0
+        state.counters[trainer._EVALUATED] = -1  # the clones record the checkpoint too
+        state.counters[trainer._HELD] = 0
         key = ["clones", self.settings.temperature]
         return self._begin(state, streams(seed, key, self.replicas))
 
     def result(self, state: State) -> dict[str, Group]:
         """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
-        crossing = state.counters[:, adamw._CROSSING]
+        crossing = state.counters[:, trainer._CROSSING]
         crossed = crossing >= 0
-        last = state.counters[:, adamw._STEP]
+        last = state.counters[:, trainer._STEP]
         broken = self._broken(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
         start_phi = float(state.test_accuracy[0, 0])

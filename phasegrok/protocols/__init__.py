@@ -278,10 +278,10 @@ _SAME = ("optimiser", "momentum", "filter", "filter_alpha", "filter_window", "fi
 
 
 def _training_settings(card: Card, **changes):
-    from phasegrok.dynamics import adamw
+    from phasegrok.dynamics import trainer
 
     t = card.model.training
-    return adamw.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
+    return trainer.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
                           beta_2=t.beta2, epsilon=t.epsilon, batch=t.batch, warmup=t.warmup,
                           eval_every=t.eval_every, **{name: getattr(t, name) for name in _SAME},
                           **changes)

@@ -1,4 +1,4 @@
-"""The two-layer decoder of the first grokking paper on arithmetic modulo a prime.
+"""The two-layer decoder of the first grokking paper.
 
 The network is that of Power et al. (arXiv 2201.02177) as published (github.com/openai/grok): a
 learned token embedding plus a fixed sinusoidal position encoding, causal self-attention and a ReLU
@@ -9,7 +9,7 @@ biases but those of the norms, a separate unembedding, no dropout:
 
 The sequence is "a o b =" and the answer is read at "=".  Three things differ from the published
 code: it begins sequences with a constant token, it reads logits of all tokens of all its tasks
-where only the p residues are classes here, and its loss also counts the end token that follows the
+where only the elements are classes here, and its loss also counts the end token that follows the
 answer, which is learned at once.
 
 The energy of the weights is the mean cross-entropy of the training set, the order parameter is the
@@ -24,19 +24,19 @@ import numpy as np
 from pydantic import Field
 
 from phasegrok.systems import transformer
-from phasegrok.systems.transformer import ModularTransformer, Operation, data_and_layout
+from phasegrok.systems.tasks import Network, Operation, data_set, layout_of
 
 LAYERS = (1, 2)
 NORM_EPSILON = 1e-5  # added to the variance; the value of torch.nn.LayerNorm
 
 
 class Parameters(transformer.Parameters):
-    """Modular arithmetic and the two-layer decoder that learns it (all dimensionless)."""
+    """A task on pairs and the two-layer decoder that learns it (all dimensionless)."""
 
     operation: Operation = Field(
-        "/", description="of residues modulo p; / leaves out b = 0"
+        "/", description=transformer.Parameters.model_fields["operation"].description
     )
-    p: int = Field(97, ge=3, description="modulus, a prime; also the number of classes")
+    p: int = Field(97, ge=3, description="modulus, a prime")
     train_fraction: float = Field(
         0.5, gt=0.0, lt=1.0, description="share of the pairs in the training set, between 0 and 1"
     )
@@ -53,7 +53,7 @@ class Parameters(transformer.Parameters):
         ValueError
             Where the training or the test set would be empty.
         """
-        return ModularDecoder(**data_and_layout(self, _shapes(self)))
+        return ModularDecoder(self, *data_set(self, arrays), **layout_of(_shapes(self)))
 
 
 class Layer(NamedTuple):
@@ -77,14 +77,14 @@ class Layer(NamedTuple):
 class Matrices(NamedTuple):
     """All weights (or their gradient) as named arrays or tensors; d = d_model."""
 
-    W_E: Any  # (p + 2, d) embedding of the residues, of the operation sign, and of "="
+    W_E: Any  # (n + 2, d) embedding of the n elements, of the operation sign, and of "="
     first: Any  # Layer
     second: Any  # Layer
-    W_U: Any  # (d, p) residual stream to logits
+    W_U: Any  # (d, n) residual stream to logits
 
 
-class ModularDecoder(ModularTransformer):
-    """A two-layer decoder with its data set; attributes as ``ModularTransformer``."""
+class ModularDecoder(Network):
+    """A two-layer decoder with its data set; attributes as ``Network``."""
 
     def initial(self, rng_state: np.ndarray) -> np.ndarray:
         """Draw weights as PyTorch's modules do, which the published code leaves as they are.
@@ -117,14 +117,8 @@ class ModularDecoder(ModularTransformer):
                 part[:] = ((words >> np.uint64(11)) * 2.0**-52 - 1.0) * inputs**-0.5
         return theta.astype(self.dtype)
 
-    def matrices(self, theta: np.ndarray) -> Matrices:
-        """Views of the flat vector ``theta`` (or of a gradient) as named ``Matrices``.
-
-        Raises
-        ------
-        ValueError
-            Where theta is not a contiguous vector of length n_parameters.
-        """
+    def matrices(self, theta: Any) -> Matrices:
+        """Views of the flat vector ``theta`` (or of a gradient) as named ``Matrices``."""
         return assemble(self.views(theta))
 
 
@@ -147,11 +141,11 @@ def positions(d_model: int) -> np.ndarray:
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:
-    p, d, m, heads = parameters.p, parameters.d_model, parameters.mlp, parameters.heads
+    n, d, m, heads = parameters.elements, parameters.d_model, parameters.mlp, parameters.heads
     projection = (heads, d // heads, d)
     layer: list[tuple[int, ...]] = [projection, projection, projection, (d, d), (d,), (d,)]
     layer += [(d, m), (m, d), (d,), (d,)]
-    shapes: dict[str, tuple[int, ...]] = {"W_E": (p + 2, d)}
+    shapes: dict[str, tuple[int, ...]] = {"W_E": (n + 2, d)}
     for k in LAYERS:
         shapes |= {f"{name}_{k}": shape for name, shape in zip(Layer._fields, layer)}
-    return shapes | {"W_U": (d, p)}
+    return shapes | {"W_U": (d, n)}

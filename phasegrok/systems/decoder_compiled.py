@@ -24,26 +24,28 @@ import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.systems.decoder import NORM_EPSILON, ModularDecoder, positions
-from phasegrok.systems.transformer_compiled import (
-    BYTES,
+from phasegrok.systems.network_kernels import (
     NEVER,
-    add,
     aligned,
     cross_entropy,
-    fma,
     inner,
-    lanes_of,
-    load,
-    mul,
     nn,
     nt,
     padded,
+    tn,
+)
+from phasegrok.systems.simd import (
+    BYTES,
+    add,
+    fma,
+    lanes_of,
+    load,
+    mul,
     positive_part,
     splat,
     store,
     sub,
     sum_of_lanes,
-    tn,
 )
 
 _ROWS = 256  # pairs handled at once: their 512 hidden rows stay in the second-level cache
@@ -111,7 +113,7 @@ class Workspace(NamedTuple):
 def workspace(system: ModularDecoder) -> Workspace:
     """Scratch arrays for ``energy_and_gradient`` and ``losses``; make one a thread."""
     par, dtype = system.parameters, system.dtype
-    p, d, m, heads = par.p, par.d_model, par.mlp, par.heads
+    p, d, m, heads = par.elements, par.d_model, par.mlp, par.heads
     most = max(len(system.labels_train), len(system.labels_test))
     rows = min(most, _ROWS)
     d_head, classes, n_x = d // heads, padded(p), 2 * p + 2
@@ -687,7 +689,7 @@ def losses_from_tables(w, data, work):
         now = min(rows, n - first)
         _pairs(w, data, first, now, work)
         _answers(w, data, first, now, work)
-        loss, right = cross_entropy(data, first, now, work, 0.0)
+        loss, right = cross_entropy(data, first, now, work.logits, 0.0)
         total += loss
         n_right += right
     return total / n, n_right / n
@@ -754,7 +756,7 @@ def energy_and_gradient_inner(w, g, data, work):
         now = min(rows, n - first)
         _pairs(w, data, first, now, work)
         _answers(w, data, first, now, work)
-        loss, right = cross_entropy(data, first, now, work, 1.0 / n)
+        loss, right = cross_entropy(data, first, now, work.logits, 1.0 / n)
         _answers_backward(w, g, data, first, now, work)
         _pairs_backward(w, g, data, first, now, work)
         total += loss

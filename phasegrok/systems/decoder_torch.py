@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import layer_norm
 
 from phasegrok.systems import transformer_torch
-from phasegrok.systems.decoder import NORM_EPSILON, Layer, ModularDecoder, assemble, positions
+from phasegrok.systems.decoder import NORM_EPSILON, Layer, ModularDecoder, positions
 
 
 def _layer(w: Layer, x: torch.Tensor) -> torch.Tensor:
@@ -37,19 +37,16 @@ def residuals(
     theta : (n_parameters,) tensor
     pairs : (n, 2) int64 tensor on the same device
     """
-    parts = [theta[o : o + math.prod(s)].reshape(s) for o, s in system.layout.values()]
-    w, p = assemble(parts), system.parameters.p
+    w, n = system.matrices(theta), system.parameters.elements
     a, b = pairs[:, :1], pairs[:, 1:]
-    tokens = torch.cat([a, torch.full_like(a, p), b, torch.full_like(a, p + 1)], dim=1)
+    tokens = torch.cat([a, torch.full_like(a, n), b, torch.full_like(a, n + 1)], dim=1)
     first = _layer(w.first, w.W_E[tokens] + torch.tensor(positions(w.W_E.shape[1])).to(theta))
     return first, _layer(w.second, first)
 
 
 def logits(system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """Logits of the p classes at "=", (n, p); arguments as ``residuals``."""
-    offset, shape = system.layout["W_U"]
-    W_U = theta[offset : offset + math.prod(shape)].reshape(shape)
-    return residuals(system, theta, pairs)[1][:, -1] @ W_U
+    """Logits of the classes at "=", (n, elements); arguments as ``residuals``."""
+    return residuals(system, theta, pairs)[1][:, -1] @ system.matrices(theta).W_U
 
 
 def energy(

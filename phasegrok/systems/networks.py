@@ -1,6 +1,6 @@
 """The networks that are trained, under one set of names.
 
-Kernels of ``phasegrok.dynamics.adamw`` are written once; which network's energy they compile in
+Kernels of ``phasegrok.dynamics.trainer`` are written once; which network's energy they compile in
 follows from the type of its workspace.
 """
 
@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from phasegrok.systems import decoder_compiled, transformer_compiled
 from phasegrok.systems.decoder import ModularDecoder
-from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.systems.tasks import Network
 
 _ENGINES = {
     transformer_compiled.Workspace: transformer_compiled,
@@ -20,7 +20,7 @@ _ENGINES = {
 _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
-def workspace(system: ModularTransformer):
+def workspace(system: Network):
     """Scratch arrays for the energy of ``system``; make one a thread."""
     if isinstance(system, ModularDecoder):
         return decoder_compiled.workspace(system)

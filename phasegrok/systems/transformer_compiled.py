@@ -13,260 +13,42 @@ attention weights (A_2 = 1 - A_0 - A_1).  With W_f = W_out W_U the logits are
 Y[mlp:] + relu(Y[:mlp]) W_f.  The only matrix products with as many rows as there are training pairs
 are that one and its two transposes; everything else costs p rows or is a pass over 2 heads rows of
 a table.  The gradient is the same chain backwards (gradient of the tables by scattering).
-
-The cross-entropy keeps the right class apart: with delta = ln sum_{j != y} exp(l_j) - l_y the loss
-is ln(1 + exp(delta)) and the gradient of l_y is -1/(1 + exp(-delta)), so that neither is lost when
-the other classes fall below the rounding of one (the float32 stall of arXiv 2501.04697).  Losses
-are summed in float64 at either precision.
-
-BLAS is that of SciPy, which Numba calls.  Limit it to one thread (``single_threaded_blas``) when
-replicas run in threads: the products here are too small to gain from more.
 """
 
-import functools
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
 
 from phasegrok.compiled import kernel
-from phasegrok.systems.transformer import ModularTransformer
-
-# ----------------------------------------------------------------------------------------------
-# SIMD: a vector of 64 bytes as a Numba type, kept in registers.  Loops over these vectors need no
-# aliasing checks and no reordering of sums by the compiler, so that the order of every sum is fixed
-# by the source and results repeat to the last bit.
-# ----------------------------------------------------------------------------------------------
-
-BYTES = 64  # one AVX-512 register, or several narrower ones: LLVM splits
-
-
-class Simd(types.Type):
-    """64 bytes of float32 or float64 lanes."""
-
-    def __init__(self, element):
-        self.element = element
-        self.lanes = BYTES * 8 // element.bitwidth
-        super().__init__(name=f"Simd({element}, {self.lanes})")
-
-
-@register_model(Simd)
-class _SimdModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _llvm_vector(fe_type))
-
-
-def _llvm_vector(simd):
-    element = ir.FloatType() if simd.element == types.float32 else ir.DoubleType()
-    return ir.VectorType(element, simd.lanes)
-
-
-def _llvm_integers(simd):
-    return ir.VectorType(ir.IntType(simd.element.bitwidth), simd.lanes)
-
-
-def _constant(llvm_type, value):
-    return ir.Constant(llvm_type, [ir.Constant(llvm_type.element, value)] * llvm_type.count)
-
-
-def _pointer(context, builder, array_type, array, offset, llvm_type):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [offset]), llvm_type.as_pointer())
-
-
-@intrinsic
-def load(typingctx, array, offset):
-    """Vector that starts at linear index ``offset`` of a C-contiguous array."""
-    simd = Simd(array.dtype)
-
-    def codegen(context, builder, signature, args):
-        pointer = _pointer(context, builder, signature.args[0], *args, _llvm_vector(simd))
-        value = builder.load(pointer)
-        value.align = array.dtype.bitwidth // 8
-        return value
-
-    return simd(array, types.intp), codegen
-
-
-@intrinsic
-def store(typingctx, array, offset, vector):
-    """Write a vector at linear index ``offset`` of a C-contiguous array."""
-
-    def codegen(context, builder, signature, args):
-        pointer = _pointer(
-            context, builder, signature.args[0], args[0], args[1], _llvm_vector(vector)
-        )
-        builder.store(args[2], pointer).align = array.dtype.bitwidth // 8
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp, vector), codegen
-
-
-@intrinsic
-def splat(typingctx, array, value):
-    """Vector with every lane equal to ``value``, of the type of ``array``'s elements."""
-    simd = Simd(array.dtype)
-
-    def codegen(context, builder, signature, args):
-        undefined = ir.Constant(_llvm_vector(simd), ir.Undefined)
-        zero = ir.Constant(ir.IntType(32), 0)
-        first = builder.insert_element(undefined, args[1], zero)
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), simd.lanes), None)
-        return builder.shuffle_vector(first, undefined, mask)
-
-    return simd(array, array.dtype), codegen
-
-
-@intrinsic
-def lanes_of(typingctx, array):
-    """Elements of a vector of ``array``'s type: a constant of the compiled code."""
-    n = BYTES * 8 // array.dtype.bitwidth
-
-    def codegen(context, builder, signature, args):
-        return context.get_constant(types.intp, n)
-
-    return types.intp(array), codegen
-
-
-def _lanewise(name, n_args, build):
-    """An operation on ``n_args`` vectors, lane by lane; ``build(builder, simd, *args)``."""
-
-    def make(args):
-        simd = args[0]
-
-        def codegen(context, builder, signature, values):
-            return build(builder, simd, *values)
-
-        return simd(*args), codegen
-
-    if n_args == 1:
-        return intrinsic(lambda typingctx, a: make((a,)))
-    if n_args == 2:
-        return intrinsic(lambda typingctx, a, b: make((a, b)))
-    return intrinsic(lambda typingctx, a, b, c: make((a, b, c)))
-
-
-def _call(builder, name, llvm_type, *args):
-    count = llvm_type.count
-    kind = "f32" if isinstance(llvm_type.element, ir.FloatType) else "f64"
-    function_type = ir.FunctionType(llvm_type, [llvm_type] * len(args))
-    function = cgutils.get_or_insert_function(
-        builder.module, function_type, f"llvm.{name}.v{count}{kind}"
-    )
-    return builder.call(function, args)
-
-
-def _fmuladd(builder, simd, a, b, c):
-    return _call(builder, "fmuladd", _llvm_vector(simd), a, b, c)
-
-
-def _positive_part(builder, simd, x, gate):
-    """x where gate > 0, else 0; NaN passes, so that a broken state is not hidden."""
-    zero = _constant(_llvm_vector(simd), 0.0)
-    return builder.select(builder.fcmp_ordered("<=", gate, zero), zero, x)
-
-
-def _keep_above(builder, simd, x, floor):
-    """x where it exceeds the floor, else 0."""
-    zero = _constant(_llvm_vector(simd), 0.0)
-    return builder.select(builder.fcmp_ordered(">", x, floor), x, zero)
-
-
-def _larger(builder, simd, a, b):
-    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-
-def _exponential(builder, simd, x):
-    """exp(x) for x <= 0, zero below the smallest normal number; error < 2 units in the last place.
-
-    x = n ln 2 + r with |r| <= ln(2)/2, the Taylor series of exp(r), and 2^n put in the exponent.
-    """
-    vector, integers = _llvm_vector(simd), _llvm_integers(simd)
-    single = simd.element == types.float32
-    degree, low, bias, shift = (7, -87.0, 127, 23) if single else (13, -708.0, 1023, 52)
-    ln2_high, ln2_low = (0.693359375, -2.12194440e-4) if single else _LN2
-    low_v = _constant(vector, low)
-    above = builder.fcmp_ordered(">", x, low_v)
-    x = builder.select(above, x, low_v)
-    n = _call(builder, "rint", vector, builder.fmul(x, _constant(vector, 1.4426950408889634)))
-    r = _fmuladd(builder, simd, n, _constant(vector, -ln2_high), x)
-    r = _fmuladd(builder, simd, n, _constant(vector, -ln2_low), r)
-    coefficient, series = 1.0, None
-    factorials = [1.0]
-    for k in range(1, degree + 1):
-        factorials.append(factorials[-1] * k)
-    for k in range(degree, -1, -1):
-        coefficient = _constant(vector, 1.0 / factorials[k])
-        series = coefficient if series is None else _fmuladd(builder, simd, series, r, coefficient)
-    exponent = builder.add(builder.fptosi(n, integers), _constant(integers, bias))
-    power = builder.bitcast(builder.shl(exponent, _constant(integers, shift)), vector)
-    return builder.select(above, builder.fmul(series, power), _constant(vector, 0.0))
-
-
-_LN2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)  # Cody and Waite, as in fdlibm
-
-add = _lanewise("add", 2, lambda builder, simd, a, b: builder.fadd(a, b))
-sub = _lanewise("sub", 2, lambda builder, simd, a, b: builder.fsub(a, b))
-mul = _lanewise("mul", 2, lambda builder, simd, a, b: builder.fmul(a, b))
-fma = _lanewise("fma", 3, _fmuladd)
-larger = _lanewise("larger", 2, _larger)
-keep_above = _lanewise("keep_above", 2, _keep_above)
-positive_part = _lanewise("positive_part", 2, _positive_part)
-exponential = _lanewise("exponential", 1, _exponential)
-
-
-def _fold(name, combine):
-    """Reduction of a vector to a scalar by halving: the order is fixed."""
-
-    def make(simd):
-        def codegen(context, builder, signature, args):
-            value, count = args[0], simd.lanes
-            while count > 1:
-                count //= 2
-                low = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
-                high = ir.Constant(
-                    ir.VectorType(ir.IntType(32), count), list(range(count, 2 * count))
-                )
-                value = combine(
-                    builder,
-                    builder.shuffle_vector(value, value, low),
-                    builder.shuffle_vector(value, value, high),
-                )
-            return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
-
-        return simd.element(simd), codegen
-
-    return intrinsic(lambda typingctx, vector: make(vector))
-
-
-sum_of_lanes = _fold("sum", lambda builder, a, b: builder.fadd(a, b))
-largest_lane = _fold(
-    "max", lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)
+from phasegrok.systems.network_kernels import (
+    LANES,
+    NEVER,
+    aligned,
+    cross_entropy,
+    inner,
+    nn,
+    nt,
+    padded,
+    tn,
 )
-
+from phasegrok.systems.simd import (
+    BYTES,
+    add,
+    fma,
+    load,
+    positive_part,
+    splat,
+    store,
+    sum_of_lanes,
+)
+from phasegrok.systems.transformer import ModularTransformer
 
 # ----------------------------------------------------------------------------------------------
 # Arrays of a calculation
 # ----------------------------------------------------------------------------------------------
 
-_LANES = 16  # columns are padded to whole vectors of the narrower type
 _CHUNK_BYTES = 1 << 20  # hidden activations handled at once: they stay in the second-level cache
 _SAFE_SCORE = 600.0  # exp of a difference of scores below this is a float64
-_FAINT = 1e-20  # a class this much below the row's strongest wrong one is lost in any rounding
-_NIL = 1e-30  # gradients below this are dropped: products with them would be denormal, and slow
-NEVER = -1e30  # logit of the padding columns: finite, and exp of it is zero
-
-
-class Pairs(NamedTuple):
-    """Inputs and labels of a data set, each (n,) int64; a ascending keeps table rows in cache."""
-
-    a: np.ndarray
-    b: np.ndarray
-    labels: np.ndarray
 
 
 class Workspace(NamedTuple):
@@ -312,17 +94,13 @@ class Workspace(NamedTuple):
     d_W_U: np.ndarray  # (d, p padded)
 
 
-def padded(n: int) -> int:
-    return -(-n // _LANES) * _LANES
-
-
 def workspace(system: ModularTransformer) -> Workspace:
     """Scratch arrays for ``energy_and_gradient`` and ``losses``; make one a thread."""
     par, dtype = system.parameters, system.dtype
-    p, d, heads = par.p, par.d_model, par.heads
+    p, d, heads = par.elements, par.d_model, par.heads
     m, classes = padded(par.mlp), padded(p)
     w = m + classes
-    w += _LANES * (1 - w // _LANES % 2)  # an odd number of cache lines: rows spread over all sets
+    w += LANES * (1 - w // LANES % 2)  # an odd number of cache lines: rows spread over all sets
     most = max(len(system.labels_train), len(system.labels_test))
     rows = min(most, max(64, _CHUNK_BYTES // (m * dtype.itemsize)))
     n_x, d_head = 2 * p + 1, d // heads
@@ -344,58 +122,10 @@ def workspace(system: ModularTransformer) -> Workspace:
     )
 
 
-def aligned(shape, dtype):
-    """Zeros that begin on a cache line: a vector across two lines costs twice.
-
-    One vector behind the end may be read and written too.
-    """
-    size = int(np.prod(shape)) * dtype.itemsize
-    room = np.zeros(size + 2 * BYTES, np.uint8)
-    begin = -room.ctypes.data % BYTES
-    return room[begin : begin + size].view(dtype).reshape(shape)
-
-
-def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
-    """Arrays of a data set for the kernels, from ``(n, 2)`` operands and ``(n,)`` labels."""
-    columns = np.ascontiguousarray(operands.T.astype(np.int64))
-    return Pairs(columns[0], columns[1], np.ascontiguousarray(labels, dtype=np.int64))
-
-
-@contextmanager
-def single_threaded_blas():
-    """Limit every BLAS of the process, also the one that Numba calls (SciPy's), to one thread."""
-    import scipy.linalg  # noqa: F401  (loads the library, so that the limit reaches it)
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
-
 
 # ----------------------------------------------------------------------------------------------
 # Forward
 # ----------------------------------------------------------------------------------------------
-
-
-# Called from kernels only: the code that would take the arrays from Python is most of the compile.
-# Division by zero gives infinity or NaN as in the rest of NumPy; a test would stop vectorisation.
-inner = functools.partial(
-    kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy"
-)
-
-
-@inner
-def nn(x, y, out):
-    np.dot(x, y, out)
-
-
-@inner
-def nt(x, y, out):
-    np.dot(x, y.T, out)
-
-
-@inner
-def tn(x, y, out):
-    np.dot(x.T, y, out)
 
 
 @inner
@@ -526,58 +256,6 @@ def _mix(data, first, n, work, column, out, accumulate, rectify):
 
 
 @inner
-def _cross_entropy_row(logits, i, target):
-    """Of one row: ln(1 + exp(delta)), its slope, and whether the right class leads.
-
-    Leaves exp(l_j - max over the wrong classes) in the row, and returns with the slope the factor
-    that turns it into the gradient of the loss.
-    """
-    lanes, width = BYTES // logits.itemsize, logits.shape[1]
-    row = i * width
-    right = logits[i, target]
-    logits[i, target] = NEVER
-    top, probe = load(logits, row), splat(logits, right - right)
-    for j in range(0, width, lanes):
-        x = load(logits, row + j)
-        top = larger(x, top)
-        probe = add(probe, sub(x, x))  # NaN where a logit is not finite
-    highest = largest_lane(top)
-    shift, total = splat(logits, highest), splat(logits, right * 0)
-    for j in range(0, width, lanes):
-        x = exponential(sub(load(logits, row + j), shift))
-        store(logits, row + j, x)
-        total = add(total, x)
-    others, gap = np.float64(sum_of_lanes(total)), np.float64(right) - np.float64(highest)
-    if gap >= 0.0:  # exp(delta) = others exp(-gap)
-        ratio = others * np.exp(-gap)
-        loss, slope = np.log1p(ratio), ratio / (1.0 + ratio)
-    else:
-        norm = others + np.exp(gap)
-        loss, slope = np.log(norm) - gap, others / norm
-    loss += np.float64(sum_of_lanes(probe))
-    return loss, slope, slope / others, right > highest
-
-
-@inner
-def cross_entropy(data, first, n, work, scale):
-    """Loss summed over rows and number of right answers; gradient times ``scale`` in logits."""
-    logits, lanes, width = work.logits, BYTES // work.logits.itemsize, work.logits.shape[1]
-    total, n_right = 0.0, 0
-    for i in range(n):
-        target = data.labels[first + i]
-        loss, slope, factor, right = _cross_entropy_row(logits, i, target)
-        total += loss
-        n_right += right
-        if scale > 0.0:
-            f = splat(logits, logits.dtype.type(factor * scale))
-            floor = splat(logits, logits.dtype.type(max(_FAINT, _NIL / (factor * scale + _NIL))))
-            for j in range(i * width, (i + 1) * width, lanes):
-                store(logits, j, mul(f, keep_above(load(logits, j), floor)))
-            logits[i, target] = -slope * scale
-    return total, n_right
-
-
-@inner
 def _forward(data, first, n, work):
     """Hidden activations and logits of rows first..first+n-1."""
     _attention(data, first, n, work)
@@ -594,7 +272,7 @@ def losses_from_tables(w, data, work):
     for first in range(0, n, rows):
         now = min(rows, n - first)
         _forward(data, first, now, work)
-        loss, right = cross_entropy(data, first, now, work, 0.0)
+        loss, right = cross_entropy(data, first, now, work.logits, 0.0)
         total += loss
         n_right += right
     return total / n, n_right / n
@@ -795,7 +473,7 @@ def energy_and_gradient_inner(w, g, data, work):
     for first in range(0, n, rows):
         now = min(rows, n - first)
         _forward(data, first, now, work)
-        loss, right = cross_entropy(data, first, now, work, 1.0 / n)
+        loss, right = cross_entropy(data, first, now, work.logits, 1.0 / n)
         _backward(data, first, now, work)
         total += loss
         n_right += right

@@ -9,16 +9,11 @@ import math
 import numpy as np
 import torch
 
-from phasegrok.systems.transformer import Matrices, ModularTransformer
-
-
-def matrices(system: ModularTransformer, theta: torch.Tensor) -> Matrices:
-    """Differentiable views of the flat vector ``theta`` (n_parameters,) as named matrices."""
-    return Matrices(*(theta[o : o + math.prod(s)].reshape(s) for o, s in system.layout.values()))
+from phasegrok.systems.transformer import ModularTransformer
 
 
 def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """Logits of the p classes at "=", Nanda et al. (arXiv 2301.05217).
+    """Logits of the classes at "=", Nanda et al. (arXiv 2301.05217).
 
     Parameters
     ----------
@@ -28,11 +23,11 @@ def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor)
 
     Returns
     -------
-    logits : (n, p) tensor
+    logits : (n, elements) tensor
     """
-    w = matrices(system, theta)
-    p, d_head = system.parameters.p, w.W_Q.shape[1]
-    equals = torch.full_like(pairs[:, :1], p)
+    w = system.matrices(theta)
+    n, d_head = system.parameters.elements, w.W_Q.shape[1]
+    equals = torch.full_like(pairs[:, :1], n)
     x = w.W_E[torch.cat([pairs, equals], dim=1)] + w.W_pos
     # "=" is the last position, so that the causal mask hides nothing from it
     query = torch.einsum("hkd,nd->nhk", w.W_Q, x[:, 2])

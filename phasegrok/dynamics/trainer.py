@@ -23,7 +23,7 @@ are shuffled at the start of each epoch and taken in turn, the last minibatch be
 
 A run is exactly resumable: cut into any blocks it gives the same bits.  The kernel holds no lock,
 so that replicas run in threads, one a core, each with its own ``Scratch``; run them under
-``phasegrok.systems.transformer_compiled.single_threaded_blas``.
+``phasegrok.systems.network_kernels.single_threaded_blas``.
 """
 
 from dataclasses import dataclass
@@ -46,9 +46,9 @@ from phasegrok.dynamics.optimisers import (
     sgd_step,
 )
 from phasegrok.rng import below, fill_normal
+from phasegrok.systems.network_kernels import Pairs, inner, pairs
 from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
-from phasegrok.systems.transformer import ModularTransformer
-from phasegrok.systems.transformer_compiled import Pairs, inner, pairs
+from phasegrok.systems.tasks import Network
 
 # Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
 # 1e-38 a float32 is denormal, which slows every step several times; beside epsilon they are nil.
@@ -358,12 +358,12 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, n_steps, co
     return rows
 
 
-def init(system: ModularTransformer, settings: Settings, rng: np.ndarray) -> State:
+def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
     """Draw the weights and start the counters.
 
     Parameters
     ----------
-    system : ModularTransformer
+    system : Network
     settings : Settings
         Says how large the weights are, and whether there are minibatches and a filter.
     rng : (4,) uint64 array
@@ -383,7 +383,7 @@ def init(system: ModularTransformer, settings: Settings, rng: np.ndarray) -> Sta
     return State(theta, m, v, rng, counters, order, mu, window, norm)
 
 
-def scratch(system: ModularTransformer) -> Scratch:
+def scratch(system: Network) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
     ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
     train = pairs(system.pairs_train, system.labels_train)
@@ -399,7 +399,7 @@ def scratch(system: ModularTransformer) -> Scratch:
 
 
 def advance(
-    system: ModularTransformer,
+    system: Network,
     settings: Settings,
     state: State,
     n_steps: int,
@@ -414,7 +414,7 @@ def advance(
 
     Parameters
     ----------
-    system : ModularTransformer
+    system : Network
     settings : Settings
     state : State
         Changed in place.
