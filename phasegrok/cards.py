@@ -312,11 +312,12 @@ class LearningCurve(_Section):
 class Training(_Section):
     """Settings of the training of a network: optimiser, filter of the gradient, initial weights."""
 
-    optimiser: Literal["adamw", "adam", "sgd"] = Field(
-        "adamw", description="adamw: decoupled decay; adam, sgd: decay in the gradient")
+    optimiser: Literal["adamw", "adam", "sgd", "baoab", "ghmc", "wand"] = Field(
+        "adamw", description="adamw: decoupled decay; the others: decay in the gradient; baoab, "
+        "ghmc: Langevin dynamics with velocities; wand: Wang-Landau molecular dynamics in ln loss")
     steps: int = Field(3000, ge=1, description="steps of a network")
     batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
-    lr: float = Field(1e-3, gt=0.0, description="learning rate")
+    lr: float = Field(1e-3, gt=0.0, description="learning rate; baoab, ghmc, wand: step of time")
     weight_decay: float = Field(1.0, ge=0.0, description="wd; adamw: weights shrink by lr wd a "
                                 "step; adam, sgd: wd theta is added to the gradient")
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
@@ -334,14 +335,34 @@ class Training(_Section):
     initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
     fixed_norm: bool = Field(False, description="after every step, scale the weights back to their "
                              "norm at the start")
+    noise: float = Field(0.0, ge=0.0, description="T of the weights, in units of the mean loss "
+                         "(wand: of its ln): noise of variance 2 lr T a step, or T of velocities")
+    anneal: Literal["none", "linear", "exponential"] = Field(
+        "none", description="schedule of the noise, to final_noise at anneal_steps")
+    final_noise: float = Field(0.0, ge=0.0, description="T at the end of the schedule")
+    anneal_steps: int | None = Field(None, ge=1, description="none: all steps of the card")
+    friction: float = Field(0.1, gt=0.0, le=1.0, description="share of a velocity lost a step")
+    deposit: float = Field(1e-3, ge=0.0, description="wand: height of a deposit, in units of ln "
+                           "loss; 0: no Wang-Landau term")
+    deposit_steps: int = Field(10_000, ge=1, description="wand: steps after which deposits fall as "
+                               "one over the time")
+    x_range: tuple[float, float] = Field((-20.0, 3.0), description="wand: ln loss of deposits")
+    x_bins: int = Field(230, ge=4, le=100_000, description="wand: intervals of it")
     replicas: int = Field(4, ge=1, description="independent initialisations")
     eval_every: int = Field(10, ge=1, description="steps between evaluations")
+    per_decade: int = Field(100, ge=0, description="points of the curves in a decade of steps; 0: "
+                            "every evaluation")
+    stop_at_event: bool = Field(False, description="end a replica when 95 % test accuracy has held")
 
 
 OPTIMISERS: dict[str, dict[str, Any]] = {
     "adamw": {"optimiser": "adamw"},
     "adam": {"optimiser": "adam"},
     "sgd": {"optimiser": "sgd"},
+    "sgld": {"optimiser": "sgd", "momentum": 0.0},
+    "baoab": {"optimiser": "baoab"},
+    "ghmc": {"optimiser": "ghmc"},
+    "wand": {"optimiser": "wand", "weight_decay": 0.0},
     "sphere": {"optimiser": "adamw", "weight_decay": 0.0, "fixed_norm": True},
 }
 """Settings of [training] that a name of [optimisers] means; +ema and +ma add a filter."""
@@ -351,8 +372,9 @@ class Optimisers(_Section):
     """Optimisers to compare on one network, split and set of initial weights, with [training]."""
 
     names: list[str] = Field(min_length=1, description="adamw, adam, sgd, sphere (adamw without "
-                             "decay at fixed norm) or a name that settings explain, with +ema or "
-                             "+ma where the gradient is filtered; the first is the reference")
+                             "decay at fixed norm), sgld, baoab, ghmc, wand or a name that "
+                             "settings explain, with +ema or +ma where the gradient is filtered; "
+                             "the first is the reference")
     settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="a name -> keys of [training] of its own; those of NAME "
         "hold for NAME+ema and NAME+ma as well")

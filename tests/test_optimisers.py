@@ -160,19 +160,6 @@ def test_resumed_training_has_the_same_bits(given):
     assert protocol.memory() > sum(np.asarray(value).nbytes for value in vars(whole).values())
 
 
-def test_checkpoints_from_before_filters_go_on(system):
-    protocol = Training(system, trainer.Settings(), 2, 20, 10.0)
-    whole = protocol.init(3)
-    protocol.advance(whole, 20)
-    half = protocol.init(3)
-    protocol.advance(half, 10)
-    saved = {name: value for name, value in vars(half).items()
-             if name not in ("mu", "window", "norm")}
-    half = protocol.restore(saved)
-    protocol.advance(half, 10)
-    np.testing.assert_array_equal(whole.theta, half.theta)
-
-
 def test_clones_take_what_the_filter_keeps(system):
     settings = trainer.Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
                               filter_window=4, event_threshold=1.0, event_hold=100)

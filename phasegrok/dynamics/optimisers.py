@@ -25,8 +25,9 @@ import numpy as np
 
 from phasegrok.systems.network_kernels import inner
 
-OPTIMISERS = ("adamw", "adam", "sgd")  # the scheme of a kernel is the place here
-ADAMW, ADAM, SGD = range(3)
+OPTIMISERS = ("adamw", "adam", "sgd", "baoab", "ghmc", "wand")  # the scheme is the place here
+ADAMW, ADAM, SGD, BAOAB, GHMC, WAND = range(6)
+VELOCITIES = OPTIMISERS[BAOAB:]  # updates with velocities, in ``State.m``
 FILTERS = ("none", "ema", "ma")
 NO_FILTER, EMA, MA = range(3)
 LAMBDA = {"none": 0.0, "ema": 2.0, "ma": 5.0}  # defaults of the authors' code

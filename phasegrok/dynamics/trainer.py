@@ -14,9 +14,16 @@ the preconditioner of Adam T is the strength of the noise and not exactly that o
 
 ``Settings.optimiser`` puts Adam with coupled decay or SGD with momentum in the place of AdamW,
 ``filter`` a filter of the gradient before it, and ``fixed_norm`` keeps the weights on a sphere: the
-equations are at the head of ``phasegrok.dynamics.optimisers``.  The noise is the same for all.
+equations are at the head of ``phasegrok.dynamics.optimisers``.  The noise is the same for these.
 With SGD without momentum or filter, on all pairs, it makes Langevin dynamics in the energy
-E + wd |theta|^2 / 2 at T, to first order in lr; with momentum that at (1 - momentum) T.
+E + wd |theta|^2 / 2 at T, to first order in lr (SGLD); with momentum that at (1 - momentum) T.
+
+Further updates are dynamics with velocities (unit masses), in which lr is the step of time and
+``friction`` the share of the velocity that is lost in a step; they sample the same density
+exp(-E/T - wd |theta|^2 / 2T) (``baoab``, ``ghmc``), or that of WanD, in ln E (``wand``): the
+equations are at the head of ``phasegrok.dynamics.langevin_steps``.  T may follow a schedule,
+
+    T_k = T (1 - s) + T_final s,    or  T (T_final / T)^s,    s = min(1, k / anneal_steps).
 
 The gradient is that of the whole training set, or with ``batch`` that of one minibatch: the pairs
 are shuffled at the start of each epoch and taken in turn, the last minibatch being what is left.
@@ -30,22 +37,34 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phasegrok.compiled import kernel
+from phasegrok.dynamics.langevin_steps import (
+    baoab_step,
+    deposit,
+    force_factor,
+    halve_kick,
+    mix_velocity,
+)
 from phasegrok.dynamics.optimisers import (
     ADAM,
     ADAMW,
+    BAOAB,
     FILTERS,
+    GHMC,
     LAMBDA,
     NO_FILTER,
     OPTIMISERS,
+    VELOCITIES,
+    WAND,
     add_decay,
     filter_gradient,
+    norm_of,
     rescale,
     sgd_step,
 )
-from phasegrok.rng import below, fill_normal
+from phasegrok.rng import below, fill_normal, uniform
 from phasegrok.systems.network_kernels import Pairs, inner, pairs
 from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
 from phasegrok.systems.tasks import Network
@@ -56,7 +75,9 @@ _NIL = 1e-30
 
 RUNNING, EVENT, NOT_FINITE = 0, 1, 2
 STATUS = ("running", "event", "not finite")
-_STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN = range(6)  # places in State.counters
+_STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN, _ACCEPTED = range(7)  # of State.counters
+ANNEAL = ("none", "linear", "exponential")
+_LINEAR, _EXPONENTIAL = 1, 2
 
 
 class Settings(BaseModel):
@@ -64,8 +85,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    optimiser: Literal["adamw", "adam", "sgd"] = Field("adamw", description="the update")
-    learning_rate: float = Field(1e-3, gt=0.0, description="learning rate lr, per step")
+    optimiser: Literal["adamw", "adam", "sgd", "baoab", "ghmc", "wand"] = Field(
+        "adamw", description="the update")
+    learning_rate: float = Field(
+        1e-3, gt=0.0, description="learning rate lr, per step; step of time where there are "
+        "velocities"
+    )
     weight_decay: float = Field(
         1.0, ge=0.0, description="weight decay wd; adamw: weights shrink by lr wd a step; adam, "
         "sgd: wd theta is added to the gradient"
@@ -79,6 +104,18 @@ class Settings(BaseModel):
     temperature: float = Field(
         0.0, ge=0.0, description="T of the weight noise, variance 2 lr T a step; in units of energy"
     )
+    anneal: Literal["none", "linear", "exponential"] = Field("none", description="schedule of T")
+    final_temperature: float = Field(0.0, ge=0.0, description="T at the end of the schedule")
+    anneal_steps: int = Field(1, ge=1, description="steps of the schedule")
+    friction: float = Field(0.1, gt=0.0, le=1.0, description="velocity lost a step, baoab to wand")
+    deposit: float = Field(
+        1e-3, ge=0.0, description="wand: height of a deposit at first, in units of ln E; 0: none"
+    )
+    deposit_steps: int = Field(
+        10_000, ge=1, description="wand: steps after which deposits fall as one over the time"
+    )
+    x_range: tuple[float, float] = Field((-20.0, 3.0), description="wand: x = ln E of the deposits")
+    x_bins: int = Field(230, ge=4, description="wand: intervals of x")
     eval_every: int = Field(10, ge=1, description="steps between evaluations; step 0 is the first")
     filter: Literal["none", "ema", "ma"] = Field("none", description="filter of the gradient")
     filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
@@ -96,6 +133,23 @@ class Settings(BaseModel):
     )
     stop_at_event: bool = Field(True, description="end the run when the event has happened")
 
+    @model_validator(mode="after")
+    def _fit_together(self):
+        T, last = self.temperature, self.final_temperature
+        if self.optimiser in VELOCITIES and self.fixed_norm:
+            raise ValueError(f"{self.optimiser} has velocities, which leave the sphere: leave out "
+                             "fixed_norm")
+        if self.optimiser == "ghmc" and (self.batch or self.filter != "none"):
+            raise ValueError("ghmc needs the gradient of the whole training set as it is: leave "
+                             "out batch and filter")
+        if self.optimiser == "ghmc" and T == 0.0:
+            raise ValueError("ghmc needs a temperature above zero")
+        if self.anneal == "exponential" and not min(T, last) > 0.0:
+            raise ValueError("an exponential schedule begins and ends above zero temperature")
+        if not self.x_range[0] < self.x_range[1]:
+            raise ValueError("x_range must ascend")
+        return self
+
 
 @dataclass
 class State:
@@ -107,9 +161,10 @@ class State:
         Weights and the two moments of the gradient.
     rng : (4,) uint64 array
         State of the generator.
-    counters : (6,) int64 array
+    counters : (7,) int64 array
         Steps done, last step evaluated, consecutive evaluations at the threshold, crossing step,
-        status, step at which loss or weights ceased to be finite (-1: none).
+        status, step at which loss or weights ceased to be finite (-1: none), proposals of ghmc
+        that were accepted.
     order : (n_train,) int64 array
         Training pairs in the order of the present epoch; empty without minibatches.
     mu : (n_parameters,) float64 array
@@ -118,6 +173,8 @@ class State:
         The last gradients; of no rows but for the moving average.
     norm : (1,) float64 array
         Norm of theta at the start.
+    bias : (x_bins + 1,) float64 array
+        W at the nodes of x (wand); empty for the other updates.
     """
 
     theta: np.ndarray
@@ -129,6 +186,7 @@ class State:
     mu: np.ndarray
     window: np.ndarray
     norm: np.ndarray
+    bias: np.ndarray
 
     @property
     def step(self) -> int:
@@ -166,6 +224,8 @@ class Curves(NamedTuple):
     train_accuracy: np.ndarray  # (n,)
     test_accuracy: np.ndarray  # (n,)
     norms: np.ndarray  # (n, number of matrices), in the order of ``system.layout``
+    moved_step: np.ndarray  # (m,) int64 step k of each row of ``moved``
+    moved: np.ndarray  # (m, number of matrices) norm of the update k -> k + 1 of each matrix
 
 
 class Scratch(NamedTuple):
@@ -176,6 +236,8 @@ class Scratch(NamedTuple):
     batch: Pairs  # room for one minibatch
     gradient: np.ndarray  # (n_parameters,)
     noise: np.ndarray  # (n_parameters,)
+    before: np.ndarray  # (n_parameters,) weights before a step
+    kept: np.ndarray  # (2, n_parameters) gradient and velocity that a rejection restores
     ends: np.ndarray  # (number of matrices,) where each matrix ends in theta
     work: Any  # Workspace of the network
 
@@ -199,6 +261,14 @@ class _Constants(NamedTuple):
     alpha: float
     strength: float
     fixed_norm: bool
+    anneal: int  # place in ANNEAL
+    final_temperature: float
+    anneal_steps: int
+    friction: float
+    deposit: float
+    deposit_steps: int
+    x_low: float
+    x_high: float
 
 
 @inner
@@ -282,7 +352,18 @@ def _record(theta, counters, constants, train, test, scratch, curves, row):
 
 
 @inner
-def _update(theta, g, m, v, mu, window, norm, k, lr, constants, scratch, rng):
+def _temperature(c, k):
+    """T of step k."""
+    s = min(1.0, k / c.anneal_steps)
+    if c.anneal == _LINEAR:
+        return (1.0 - s) * c.temperature + s * c.final_temperature
+    if c.anneal == _EXPONENTIAL:
+        return c.temperature * (c.final_temperature / c.temperature) ** s
+    return c.temperature
+
+
+@inner
+def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng):
     """Step k -> k + 1, noise included; returns how many weights are not finite."""
     c = constants
     if c.filter != NO_FILTER:
@@ -292,27 +373,86 @@ def _update(theta, g, m, v, mu, window, norm, k, lr, constants, scratch, rng):
         if c.wd > 0.0:
             add_decay(theta, g, c.wd)
         wd = 0.0
-    if c.scheme == ADAMW or c.scheme == ADAM:
+    if c.scheme == BAOAB or c.scheme == WAND:
+        if k == 0:
+            halve_kick(g)
+        fill_normal(rng, scratch.noise)
+        n_broken = baoab_step(theta, g, m, scratch.noise, lr, c.friction, T)
+    elif c.scheme == ADAMW or c.scheme == ADAM:
         n_broken = adamw_step(theta, g, m, v, k, lr, wd, c.beta_1, c.beta_2, c.epsilon)
     else:
         n_broken = sgd_step(theta, g, m, lr, c.momentum)
-    if c.temperature > 0.0:
-        _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * c.temperature))
+    if T > 0.0 and c.scheme < BAOAB:
+        _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * T))
     if c.fixed_norm:
         n_broken += rescale(theta, norm[0])
     return n_broken
 
 
+@inner
+def _ghmc(w, g, theta, m, energy, lr, T, constants, scratch, rng, counters):
+    """One generalised hybrid Monte Carlo step on all pairs; returns the energy it ends at.
+
+    Afterwards ``scratch.gradient`` is the gradient at the weights it ends at.  A proposal with an
+    energy that is not finite is rejected.
+    """
+    c, grad = constants, scratch.gradient
+    fill_normal(rng, scratch.noise)
+    mix_velocity(m, scratch.noise, c.friction, T)
+    real = theta.dtype.type
+    half, step, wd = real(0.5 * lr), real(lr), real(c.wd)
+    before = energy[0] + 0.5 * c.wd * norm_of(theta) ** 2 + 0.5 * norm_of(m) ** 2
+    for i in range(theta.shape[0]):
+        scratch.before[i] = theta[i]
+        scratch.kept[0, i] = grad[i]
+        scratch.kept[1, i] = m[i]
+        m[i] -= half * (grad[i] + wd * theta[i])
+        theta[i] += step * m[i]
+    proposed = energy_and_gradient(w, g, scratch.train, scratch.work)
+    for i in range(theta.shape[0]):
+        m[i] -= half * (grad[i] + wd * theta[i])
+    after = proposed[0] + 0.5 * c.wd * norm_of(theta) ** 2 + 0.5 * norm_of(m) ** 2
+    if uniform(rng) < np.exp(min(0.0, (before - after) / T)):  # NaN is not accepted
+        counters[_ACCEPTED] += 1
+        return proposed
+    for i in range(theta.shape[0]):
+        theta[i] = scratch.before[i]
+        grad[i] = scratch.kept[0, i]
+        m[i] = -scratch.kept[1, i]
+    return energy
+
+
+@inner
+def _bias_force(g, bias, energy, k, c):
+    """Wang-Landau deposit at x = ln E, and the gradient of E turned into that of x + W(x)."""
+    x = np.log(max(energy, 1e-300))
+    height = c.deposit * min(1.0, c.deposit_steps / (k + 1.0))
+    if height > 0.0:
+        deposit(bias, x, c.x_low, c.x_high, height)
+    factor = g.dtype.type(force_factor(bias, x, c.x_low, c.x_high) / max(energy, 1e-300))
+    for i in range(g.shape[0]):
+        g[i] *= factor
+
+
+@inner
+def _record_move(theta, scratch, curves, row, k):
+    """Norm of the update of each matrix in step k, from the weights kept before it."""
+    for i in range(theta.shape[0]):
+        scratch.before[i] = theta[i] - scratch.before[i]
+    curves.moved_step[row] = k
+    _norms(scratch.before, scratch.ends, curves.moved[row])
+
+
 @kernel
-def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, n_steps, constants, scratch,
-          curves):
+def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_steps, constants,
+          scratch, curves):
     """Advance a run by ``n_steps`` steps, or to its event, or to the first number not finite.
 
     Parameters
     ----------
     w, g : Matrices
         Views of ``theta`` and of ``scratch.gradient``.
-    theta, m, v, rng, counters, order, mu, window, norm : arrays
+    theta, m, v, rng, counters, order, mu, window, norm, bias : arrays
         Those of a ``State``, changed in place.
     n_steps : int
     constants : _Constants
@@ -322,22 +462,26 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, n_steps, co
 
     Returns
     -------
-    rows : int
-        Number of evaluations written.
+    rows, moves : int
+        Numbers of evaluations and of norms of updates that were written.
     """
-    end, rows = counters[_STEP] + n_steps, 0
+    end, rows, moves = counters[_STEP] + n_steps, 0, 0
     whole, energy = order.shape[0] == 0, (0.0, 0.0)
+    monte_carlo, known = constants.scheme == GHMC, False
     while counters[_STATUS] == RUNNING:
         k = counters[_STEP]
         due = k % constants.eval_every == 0 and counters[_EVALUATED] != k
         if k == end and not due:
             break
-        if whole:
+        if whole and not known:
             energy = energy_and_gradient(w, g, scratch.train, scratch.work)
-        elif due:
+        elif due and not whole:
             energy = losses(w, scratch.train, scratch.work)
-        if due:  # what depends on the weights alone is still that of this step
-            test = losses_again(w, scratch.test, scratch.work)
+        if due:
+            if known:
+                test = losses(w, scratch.test, scratch.work)
+            else:  # what depends on the weights alone is still that of this step
+                test = losses_again(w, scratch.test, scratch.work)
             _record(theta, counters, constants, energy, test, scratch, curves, rows)
             rows += 1
         if not whole and k < end and counters[_STATUS] == RUNNING:
@@ -349,13 +493,25 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, n_steps, co
         if k == end or counters[_STATUS] != RUNNING:
             break
         lr = constants.lr * (min(1.0, (k + 1.0) / constants.warmup) if constants.warmup else 1.0)
-        n_broken = _update(theta, scratch.gradient, m, v, mu, window, norm, k, lr, constants,
-                           scratch, rng)
+        T = _temperature(constants, k)
+        if monte_carlo:
+            energy = _ghmc(w, g, theta, m, energy, lr, T, constants, scratch, rng, counters)
+            known, n_broken = True, 0
+        else:
+            if constants.scheme == WAND:
+                _bias_force(scratch.gradient, bias, energy[0], k, constants)
+            for i in range(theta.shape[0]):
+                scratch.before[i] = theta[i]
+            n_broken = _update(theta, scratch.gradient, m, v, mu, window, norm, k, lr, T,
+                               constants, scratch, rng)
+        if k % constants.eval_every == 0:
+            _record_move(theta, scratch, curves, moves, k)
+            moves += 1
         counters[_STEP] = k + 1
         if n_broken:
             counters[_STATUS] = NOT_FINITE
             counters[_BROKEN] = k + 1
-    return rows
+    return rows, moves
 
 
 def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
@@ -372,15 +528,20 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
     rng = np.array(rng, dtype=np.uint64)
     theta = system.initial(rng)
     theta *= theta.dtype.type(settings.initial_scale)
-    counters = np.array([0, -1, 0, -1, RUNNING, -1], dtype=np.int64)
+    counters = np.array([0, -1, 0, -1, RUNNING, -1, 0], dtype=np.int64)
     n = len(system.labels_train)
     order = np.arange(n if 0 < settings.batch < n else 0)
     mu = np.zeros(0 if settings.filter == "none" else theta.size)
     window = np.zeros((settings.filter_window, theta.size) if settings.filter == "ma" else (0, 0),
                       theta.dtype)
     m, v = np.zeros_like(theta), np.zeros_like(theta)
+    if settings.optimiser in VELOCITIES:
+        draws = np.empty(theta.size)
+        fill_normal(rng, draws)
+        m[:] = np.sqrt(settings.temperature) * draws
     norm = np.array([np.linalg.norm(theta.astype(float))])
-    return State(theta, m, v, rng, counters, order, mu, window, norm)
+    bias = np.zeros(settings.x_bins + 1 if settings.optimiser == "wand" else 0)
+    return State(theta, m, v, rng, counters, order, mu, window, norm, bias)
 
 
 def scratch(system: Network) -> Scratch:
@@ -393,6 +554,8 @@ def scratch(system: Network) -> Scratch:
         batch=Pairs(*(x.copy() for x in train)),
         gradient=np.zeros(system.n_parameters, system.dtype),
         noise=np.zeros(system.n_parameters, system.dtype),
+        before=np.zeros(system.n_parameters, system.dtype),
+        kept=np.zeros((2, system.n_parameters), system.dtype),
         ends=np.array(ends, dtype=np.int64),
         work=workspace(system),
     )
@@ -438,14 +601,14 @@ def advance(
     n = n_steps // settings.eval_every + 2
     curves = Curves(
         np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
-        np.zeros((n, len(system.layout))),
+        np.zeros((n, len(system.layout))), np.zeros(n, np.int64), np.zeros((n, len(system.layout))),
     )  # fmt: skip
-    rows = train(
+    rows, moves = train(
         system.matrices(state.theta), system.matrices(room.gradient),
         state.theta, state.m, state.v, state.rng, state.counters, state.order,
-        state.mu, state.window, state.norm, n_steps, _constants(settings), room, curves,
+        state.mu, state.window, state.norm, state.bias, n_steps, _constants(settings), room, curves,
     )  # fmt: skip
-    return Curves(*(x[:rows] for x in curves))
+    return Curves(*(x[:rows] for x in curves[:6]), *(x[:moves] for x in curves[6:]))
 
 
 def _constants(settings: Settings) -> _Constants:
@@ -456,5 +619,6 @@ def _constants(settings: Settings) -> _Constants:
         s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.batch, s.warmup,
         s.temperature, s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
         OPTIMISERS.index(s.optimiser), s.momentum, FILTERS.index(s.filter), s.filter_alpha,
-        strength, s.fixed_norm,
+        strength, s.fixed_norm, ANNEAL.index(s.anneal), s.final_temperature, s.anneal_steps,
+        s.friction, s.deposit, s.deposit_steps, *s.x_range,
     )  # fmt: skip

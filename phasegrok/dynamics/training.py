@@ -15,15 +15,17 @@ import numpy as np
 
 from phasegrok.compiled import cache_directory, n_threads, over_threads
 from phasegrok.dynamics import trainer
-from phasegrok.relaxation.waiting_times import first_step, sustained_step
+from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
 from phasegrok.systems.decoder import ModularDecoder
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.tasks import Network
 
-MEMORISED = 0.99  # train accuracy
+MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+_BY_MATRIX = ("norms", "moved")
+_CLOCK = range(4)  # places in State.clock: memorised, half, since when above 95 %, generalised
 
 
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
@@ -68,22 +70,32 @@ class State:
     m: np.ndarray  # (R, n)
     v: np.ndarray  # (R, n)
     rng: np.ndarray  # (R, 4) uint64
-    counters: np.ndarray  # (R, 6) int64, see trainer.State
+    counters: np.ndarray  # (R, 7) int64, see trainer.State
     order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
     mu: np.ndarray  # (R, n), or (R, 0) without a filter of the gradient
     window: np.ndarray  # (R, w, n), or (R, 0, 0) without a moving average
     norm: np.ndarray  # (R, 1) of theta at the start
+    bias: np.ndarray  # (R, nodes) of wand, or (R, 0)
+    grid: np.ndarray  # (K,) int64 steps since the start at which the curves are kept
+    clock: np.ndarray  # (R, 4) steps, NaN: not yet; see _CLOCK
     train_loss: np.ndarray  # (R, K), NaN where not reached
     test_loss: np.ndarray
     train_accuracy: np.ndarray
     test_accuracy: np.ndarray
     norms: np.ndarray  # (R, K, matrices)
+    moved: np.ndarray  # (R, K, matrices) norm of the update that follows
     start_step: int
 
     def replica(self, k: int) -> trainer.State:
         """The k-th replica as views: advancing it advances this state."""
         return trainer.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
-                           self.order[k], self.mu[k], self.window[k], self.norm[k])
+                           self.order[k], self.mu[k], self.window[k], self.norm[k], self.bias[k])
+
+
+def _rows(grid: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the steps are on the grid, and their places there."""
+    kept = np.isin(step, grid)
+    return kept, np.searchsorted(grid, step[kept])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,42 +112,42 @@ class _Ensemble:
         """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves."""
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
-        curves = 8 * self._rows() * (4 + len(self.system.layout))
+        curves = 8 * len(self._grid()) * (4 + 2 * len(self.system.layout))
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
         return self.replicas * (n * (4 * itemsize + kept) + 8 * len(self.system.labels_train)
                                 + curves)
 
-    def _rows(self) -> int:
-        return self.steps // self.settings.eval_every + 1
+    def _grid(self) -> np.ndarray:
+        """Steps at which the curves are kept: all evaluations."""
+        return np.arange(0, self.steps + 1, self.settings.eval_every)
 
     def _begin(self, first: trainer.State, rng: np.ndarray) -> State:
         """Replicas that all start from ``first`` with their own generators."""
-        r, k = self.replicas, self._rows()
+        r, grid = self.replicas, self._grid()
 
         def copies(array):
             return np.repeat(array[None], r, axis=0)
 
-        curves = {name: np.full((r, k), np.nan) for name in _CURVES}
-        norms = np.full((r, k, len(self.system.layout)), np.nan)
+        curves = {name: np.full((r, len(grid)), np.nan) for name in _CURVES}
+        curves |= {name: np.full((r, len(grid), len(self.system.layout)), np.nan)
+                   for name in _BY_MATRIX}
         return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
                      counters=copies(first.counters), order=copies(first.order),
                      mu=copies(first.mu), window=copies(first.window), norm=copies(first.norm),
-                     norms=norms, start_step=first.step, **curves)
+                     bias=copies(first.bias), grid=grid, clock=np.full((r, 4), np.nan),
+                     start_step=first.step, **curves)
 
     def restore(self, saved: dict) -> State:
-        """The state of a checkpoint; room for further evaluations where the run was extended."""
-        missing: dict[str, tuple] = {
-            "order": ((0,), np.int64), "mu": ((0,), float), "norm": ((1,), float),
-            "window": ((0, 0), self.system.dtype)}  # from older checkpoints
-        for name, (shape, dtype) in missing.items():
-            saved.setdefault(name, np.zeros((self.replicas, *shape), dtype))
-        extra = self._rows() - saved["train_loss"].shape[1]
-        if extra > 0:
-            for name in (*_CURVES, "norms"):
-                width = [(0, 0), (0, extra)] + [(0, 0)] * (saved[name].ndim - 2)
-                saved[name] = np.pad(saved[name], width, constant_values=np.nan)
+        """The state of a checkpoint, with the grid of a run that may have been extended."""
+        grid = self._grid()
+        old, new = np.isin(saved["grid"], grid), np.isin(grid, saved["grid"])
+        for name in (*_CURVES, *_BY_MATRIX):
+            kept = saved[name]
+            saved[name] = np.full((len(kept), len(grid), *kept.shape[2:]), np.nan)
+            saved[name][:, new] = kept[:, old]
+        saved["grid"] = grid
         return State(**saved)
 
     def total(self) -> int:
@@ -173,15 +185,19 @@ class _Ensemble:
         left = self.steps - (replica.step - state.start_step)
         curves = trainer.advance(self.system, self.settings, replica,
                                min(n, left), room)
-        # an end of a block is not evaluated unless it is on the grid, so rows are on the grid
-        row = (curves.step - state.start_step) // self.settings.eval_every
-        for name in _CURVES:
-            getattr(state, name)[k, row] = getattr(curves, name)
-        state.norms[k, row] = curves.norms
+        self._watch(state.clock[k], curves)
+        kept, row = _rows(state.grid, curves.step - state.start_step)
+        for name in (*_CURVES, "norms"):
+            getattr(state, name)[k, row] = getattr(curves, name)[kept]
+        kept, row = _rows(state.grid, curves.moved_step - state.start_step)
+        state.moved[k, row] = curves.moved[kept]
+
+    def _watch(self, clock: np.ndarray, curves: trainer.Curves) -> None:
+        """Read the clock of one replica; only training has one."""
 
     def status(self, state: State) -> str:
         """One phrase for the progress display."""
-        last = max(0, self.done(state) // self.settings.eval_every - 1)
+        last = max(0, int(np.searchsorted(state.grid, self.done(state))) - 1)
         train, test = state.train_accuracy[:, last], state.test_accuracy[:, last]
         if not np.isfinite(train).any():
             return f"{self.replicas} replicas"
@@ -197,6 +213,9 @@ class _Ensemble:
 class Training(_Ensemble):
     """Protocol: training curves of independent initialisations.
 
+    Curves are kept at evaluations on a grid that is even at first and logarithmic later; the times
+    to memorise and to generalise are read from every evaluation.
+
     Parameters
     ----------
     system : Network
@@ -209,10 +228,35 @@ class Training(_Ensemble):
         Steps over which 95 % test accuracy must last to count as generalised.
     seed : int, optional
         Seed of the weights, in place of that of the run.
+    per_decade : int
+        Points of the curves in a decade of steps; 0: every evaluation.
     """
 
     hold: float = 50.0
     seed: int | None = None
+    per_decade: int = 100
+
+    def _grid(self) -> np.ndarray:
+        every = super()._grid()
+        if self.per_decade == 0 or len(every) == 1:
+            return every
+        decade = np.floor(self.per_decade * np.log10(np.maximum(1, every)) + 1e-9)
+        first = np.flatnonzero(np.diff(decade, prepend=-1.0))  # the first of each interval
+        return every[np.union1d(first, [0, len(every) - 1])]
+
+    def _watch(self, clock: np.ndarray, curves: trainer.Curves) -> None:
+        memorised, half, since, generalised = _CLOCK
+        for step, train, test in zip(curves.step, curves.train_accuracy, curves.test_accuracy):
+            if np.isnan(clock[memorised]) and train >= MEMORISED:
+                clock[memorised] = step
+            if np.isnan(clock[half]) and test >= HALF:
+                clock[half] = step
+            if test < GENERALISED:
+                clock[since] = np.nan
+            elif np.isnan(clock[since]):
+                clock[since] = step
+            if np.isnan(clock[generalised]) and step - clock[since] >= self.hold:
+                clock[generalised] = clock[since]
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
@@ -228,10 +272,9 @@ class Training(_Ensemble):
     def result(self, state: State) -> dict[str, Group]:
         """Group ``training``: curves, norms, times to memorise and to generalise."""
         names = list(self.system.layout)
-        step = np.arange(self._rows()) * self.settings.eval_every
         group = Group()
         group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
-        group.add("step", step, "step", "steps", "training step")
+        group.add("step", state.grid, "step", "steps", "training step")
         group.add("matrix", np.array(names), "matrix", "1", "weight matrix")
         texts = {"train_loss": ("nat", "mean cross-entropy of the train set"),
                  "test_loss": ("nat", "mean cross-entropy of the test set"),
@@ -241,16 +284,35 @@ class Training(_Ensemble):
             group.add(name, getattr(state, name), ("replica", "step"), unit, text)
         group.add("weight_norm", state.norms, ("replica", "step", "matrix"), "1",
                   "Euclidean norm of each weight matrix")
-        self._add_times(group, state, step)
+        group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
+                  "Euclidean norm of the update that follows of each weight matrix")
+        self._add_diffusion(group, state)
+        self._add_times(group, state)
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
+        if self.settings.optimiser == "ghmc":
+            steps = np.maximum(1, state.counters[:, trainer._STEP])
+            group.add("acceptance", state.counters[:, trainer._ACCEPTED] / steps, "replica", "1",
+                      "share of the proposals that were accepted")
+        if self.settings.optimiser == "wand":
+            self._add_bias(group, state)
         return {"training": group}
 
-    def _add_times(self, group: Group, state: State, step: np.ndarray) -> None:
-        replicas = range(self.replicas)
-        memorised = [first_step(step, state.train_accuracy[k], MEMORISED) for k in replicas]
-        half = [first_step(step, state.test_accuracy[k], 0.5) for k in replicas]
-        full = [sustained_step(step, state.test_accuracy[k], 0.95, self.hold) for k in replicas]
+    def _add_bias(self, group: Group, state: State) -> None:
+        s = self.settings
+        group.add("x", np.linspace(*s.x_range, s.x_bins + 1), "x", "nat", "ln of the train loss")
+        group.add("deposits", state.bias, ("replica", "x"), "1",
+                  "Wang-Landau bias W(x), in units of x")
+
+    def _add_diffusion(self, group: Group, state: State) -> None:
+        """Beside the norm, where there is noise, that of weights that feel the noise alone."""
+        free = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], state.grid)
+        if free is not None:
+            group.add("free_norm", free, ("replica", "step"), "1", "root of the mean square norm "
+                      "of all weights without the force of the loss: free diffusion, with decay")
+
+    def _add_times(self, group: Group, state: State) -> None:
+        memorised, half, _, full = state.clock.T
         group.add("memorisation_step", memorised, "replica", "steps",
                   "first step with 99 % train accuracy; NaN: never")
         group.add("generalisation_step_50", half, "replica", "steps",
@@ -328,7 +390,7 @@ class NetworkClones(_Ensemble):
         mean, spread, transit, plateau, final = self._plateau(state, time)
         group = Group()
         group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
-        group.add("step", np.arange(self._rows()) * self.settings.eval_every, "step", "steps",
+        group.add("step", state.grid, "step", "steps",
                   "steps since the checkpoint")
         group.add("time", time, "clone", "steps", "waiting time (censored: the limit)")
         group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
@@ -363,7 +425,7 @@ class NetworkClones(_Ensemble):
         """Mean and spread of Phi before the event, transit time, train accuracy, last Phi."""
         n = self.replicas
         mean, spread, transit, train, final = (np.full(n, math.nan) for _ in range(5))
-        step = np.arange(self._rows()) * self.settings.eval_every
+        step = state.grid
         for k in range(n):
             phi = state.test_accuracy[k]
             before = np.isfinite(phi) & (step < max(time[k], 1.0))

@@ -5,10 +5,12 @@ sentence what is missing where it does not.
 """
 
 import dataclasses
+import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from phasegrok.cards import (
     Card,
@@ -274,28 +276,37 @@ def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Grou
 
 # settings of an optimiser that the card calls as the code does
 _SAME = ("optimiser", "momentum", "filter", "filter_alpha", "filter_window", "filter_lambda",
-         "initial_scale", "fixed_norm")
+         "initial_scale", "fixed_norm", "anneal", "friction", "deposit", "deposit_steps", "x_range",
+         "x_bins")
 
 
-def _training_settings(card: Card, **changes):
+def training_settings(card: Card, **changes):
+    """Settings of the trainer from a card; those that do not go together are refused."""
     from phasegrok.dynamics import trainer
 
     t = card.model.training
-    return trainer.Settings(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1,
-                          beta_2=t.beta2, epsilon=t.epsilon, batch=t.batch, warmup=t.warmup,
-                          eval_every=t.eval_every, **{name: getattr(t, name) for name in _SAME},
-                          **changes)
+    own = dict(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1, beta_2=t.beta2,
+               epsilon=t.epsilon, batch=t.batch, warmup=t.warmup, eval_every=t.eval_every,
+               temperature=t.noise, final_temperature=t.final_noise,
+               anneal_steps=t.anneal_steps or t.steps)
+    try:
+        return trainer.Settings(**own | {name: getattr(t, name) for name in _SAME} | changes)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"{card.name}: training: {message}") from None
 
 
 def training(card: Card, replicas: int | None = None, steps: int | None = None):
     """Training protocol of a network card; settings that are None are the card's."""
     _need_family(card, "network", "training")
-    from phasegrok.dynamics.training import Training
+    from phasegrok.dynamics.training import GENERALISED, Training
 
     t = card.model.training
     hold = card.model.event.hold if card.model.event else 0.0
-    return Training(card.build(), _training_settings(card), replicas or t.replicas,
-                    steps or t.steps, hold)
+    event = {} if not t.stop_at_event else {
+        "event_threshold": GENERALISED, "event_hold": 1 + math.ceil(hold / t.eval_every)}
+    return Training(card.build(), training_settings(card, **event), replicas or t.replicas,
+                    steps or t.steps, hold, per_decade=t.per_decade)
 
 
 # --- waiting times --------------------------------------------------------------------------------
@@ -357,7 +368,7 @@ def _network_clones(card: Card, temperature: float, number: int):
 
     waiting, event = _event_of(card)
     every = _eval_every(card)
-    settings = _training_settings(card, temperature=temperature, event_threshold=event.threshold,
+    settings = training_settings(card, temperature=temperature, event_threshold=event.threshold,
                                   event_hold=1 + round(event.hold / every), stop_at_event=True)
     return NetworkClones(card.build(), settings, number, int(waiting.limit),
                          waiting.plateau_accuracy, card.model.training.steps)
