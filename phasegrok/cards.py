@@ -418,6 +418,29 @@ class Optimisers(_Section):
         return {f"training.{key}": value for key, value in found.items()}
 
 
+class DecayLaw(_Section):
+    """Values at which a network is trained, one quantity changed at a time, with [training]."""
+
+    decays: list[float] = Field(default_factory=list, description="lr wd, by the weight decay")
+    rates: list[float] = Field(default_factory=list, description="lr wd, by the learning rate")
+    fractions: list[float] = Field(default_factory=list, description="train fraction")
+    scales: list[float] = Field(default_factory=list, description="factor of the initial weights")
+    norms: list[float] = Field(
+        default_factory=list, description="norm of all weights, held fixed without decay, over "
+        "that of the default initial weights")
+    slowest: float = Field(
+        20.0, ge=1.0, description="a point has the steps of [training] times the ratio of the "
+        "card's lr wd to its own, or this at most; fractions and scales have this many times the steps")
+    seed: int | None = Field(None, ge=0, description="of the initial weights; none: the run's")
+
+    @field_validator("decays", "rates", "fractions", "scales", "norms")
+    @classmethod
+    def _ascend(cls, values: list[float]) -> list[float]:
+        if any(not v > 0.0 for v in values) or sorted(set(values)) != values:
+            raise ValueError("values must be positive and ascend")
+        return values
+
+
 class WaitingTimes(_Section):
     """Clones of one checkpoint; the first temperature is the one that the verdict is about."""
 
@@ -474,6 +497,7 @@ class CardModel(_Section):
     learning_curve: LearningCurve | None = None
     training: Training = Field(default_factory=Training)
     optimisers: Optimisers | None = None
+    decay_law: DecayLaw | None = None
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
 
@@ -495,6 +519,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "learning_curve": LearningCurve,
     "training": Training,
     "optimisers": Optimisers,
+    "decay_law": DecayLaw,
     "waiting_times": WaitingTimes,
 }
 

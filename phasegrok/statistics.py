@@ -260,6 +260,21 @@ def jackknife_error(leave_one_out: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.sqrt(squares * (n_walkers - 1) / n_walkers)
 
 
+def mean_and_error(x: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of independent samples along an axis, and its standard error.
+
+    Samples that are NaN are left out; the error of fewer than two is NaN.
+    """
+    x = np.asarray(x, dtype=float)
+    known = np.isfinite(x)
+    n = known.sum(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, x, 0.0).sum(axis=axis, keepdims=True) / n
+        squares = (np.where(known, x - mean, 0.0) ** 2).sum(axis=axis, keepdims=True)
+        error = np.sqrt(np.where(n > 1, squares / (n - 1), math.nan) / n)
+    return mean.squeeze(axis), error.squeeze(axis)
+
+
 def over_samples(x_r: np.ndarray, n_samples: int = 1):
     r"""Mean over replicas with its error; with disorder, errors over samples and thermal ones.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from phasegrok.figures import (
+    decay_law,
     finite_size,
     landscapes,
     learning,
@@ -45,6 +46,7 @@ _SCANS = {
     "neuron_phases": neuron_phases.lines,
     "learning_curve": learning.lines,
     "optimisers": networks.optimiser_lines,
+    "decay_law": decay_law.lines,
     "perceptron_phases": learning.plane_lines,
     "nucleation": nucleation.lines,
     "memorisation_gap": memorisation.lines,
@@ -54,6 +56,7 @@ _SCANS = {
 _FIGURES = {
     "learning_curve": learning.draw,
     "optimisers": networks.draw_optimisers,
+    "decay_law": decay_law.draw,
     "perceptron_phases": learning.plane,
     "neuron_phases": neuron_phases.draw,
     "nucleation": nucleation.draw,

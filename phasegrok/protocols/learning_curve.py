@@ -11,6 +11,7 @@ from phasegrok.cards import Card, InputError, LearningCurve
 from phasegrok.protocols import _known_kind, relaxation, wang_landau
 from phasegrok.runfile import Group
 from phasegrok.scan import point_seed
+from phasegrok.statistics import mean_and_error
 
 _BETWEEN = 0.85  # overlap between the poor state and the good one
 _COLDEST, _HOTTEST = 0.02, 20.0  # between these a coexistence is looked for
@@ -218,11 +219,6 @@ def gibbs(log_g_seo: np.ndarray, R: np.ndarray) -> dict[str, tuple[np.ndarray, s
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _mean(x: np.ndarray) -> tuple[float, float]:
-    x = np.asarray(x, float)
-    return float(x.mean()), float(x.std(ddof=1) / math.sqrt(len(x)))
-
-
 def _annealed(log_g_seo: np.ndarray, R: np.ndarray) -> list[tuple[float, float]]:
     """Entropy and error of the mean of g over samples, at T = 0, with bootstrap errors."""
     N = len(R) - 1
@@ -278,12 +274,13 @@ def _ising_row(run) -> dict[str, tuple]:
     T = g["coexistence"]
     found = np.isfinite(T)
     return {
-        "error": (_mean(g["error"]), "1", "generalisation error at T = 0, typical"),
-        "overlap": (_mean(g["overlap"]), "1", "<R> at T = 0, typical"),
-        "entropy": (_mean(g["entropy"]), "nat per weight", "of students without error, typical"),
+        "error": (mean_and_error(g["error"]), "1", "generalisation error at T = 0, typical"),
+        "overlap": (mean_and_error(g["overlap"]), "1", "<R> at T = 0, typical"),
+        "entropy": (mean_and_error(g["entropy"]), "nat per weight",
+                    "of students without error, typical"),
         "annealed_error": (annealed[1], "1", "generalisation error at T = 0, annealed"),
         "annealed_entropy": (annealed[0], "nat per weight", "at T = 0, annealed"),
-        "coexistence": (_mean(T[found]) if found.sum() > 1 else (math.nan, math.nan), "energy",
+        "coexistence": (mean_and_error(T[found]), "energy",
                         "T at which R > 0.85 weighs as much as the rest, mean of the samples that "
                         "have one"),
         "coexisting": ((float(found.mean()),), "1", "fraction of samples that have one"),
@@ -356,8 +353,8 @@ def _spherical_row(run) -> dict[str, tuple]:
     g = run["version_space"]
     z = (g["error"][:, 0] - g["error"][:, 1]) / np.hypot(*g["error_err"].T)
     return {
-        "error": (_mean(g["error"].mean(axis=1)), "1", "generalisation error at T = 0"),
-        "overlap": (_mean(g["overlap"].mean(axis=1)), "1", "<R> at T = 0"),
+        "error": (mean_and_error(g["error"].mean(axis=1)), "1", "generalisation error at T = 0"),
+        "overlap": (mean_and_error(g["overlap"].mean(axis=1)), "1", "<R> at T = 0"),
         "agreement": ((float(np.sqrt(np.nanmean(z**2))),), "1",
                       "rms difference of the two starts, in its errors"),
     }

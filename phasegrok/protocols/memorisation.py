@@ -10,6 +10,7 @@ from phasegrok.cards import Card, InputError, MemorisationGap
 from phasegrok.protocols import _known_kind
 from phasegrok.protocols.langevin import TheoryOfUnit, add_theories, cubic_theory
 from phasegrok.runfile import Group
+from phasegrok.statistics import mean_and_error
 
 _STARTS = ("prior", "aligned")
 _LOSSES = ("train_loss", "test_loss")
@@ -142,10 +143,9 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
 
 
 def _add_means(group: Group, name: str, rows, unit: str, text: str) -> None:
-    x = np.array(rows)
-    group.add(name, x.mean(axis=1), "patterns", unit, f"{text}, mean over data sets")
-    group.add(f"{name}_err", x.std(axis=1, ddof=1) / math.sqrt(x.shape[1]), "patterns", unit,
-              f"error of {text}, over data sets")
+    mean, error = mean_and_error(np.array(rows), axis=1)
+    group.add(name, mean, "patterns", unit, f"{text}, mean over data sets")
+    group.add(f"{name}_err", error, "patterns", unit, f"error of {text}, over data sets")
 
 
 def _add_courses(group: Group, by_n) -> None:
@@ -156,10 +156,10 @@ def _add_courses(group: Group, by_n) -> None:
     group.add("start", np.array(_STARTS), "start", "1", "of the chains")
     dims = ("patterns", "start", "time")
     for name in (*_LOSSES, "residual_3"):
-        x = np.array([[run["course"][name] for run in row] for row in by_n])
-        group.add(f"{name}_course", x.mean(axis=1), dims, "1", f"{name}, mean over data sets")
-        group.add(f"{name}_course_err", x.std(axis=1, ddof=1) / math.sqrt(x.shape[1]), dims, "1",
-                  f"error of {name}, over data sets")
+        mean, error = mean_and_error(
+            np.array([[run["course"][name] for run in row] for row in by_n]), axis=1)
+        group.add(f"{name}_course", mean, dims, "1", f"{name}, mean over data sets")
+        group.add(f"{name}_course_err", error, dims, "1", f"error of {name}, over data sets")
     for name in _LOSSES:
         rows = [[settling_time(time, run["course"][name][0]) for run in row] for row in by_n]
         _add_means(group, f"{name}_settled", np.log(rows), "1",

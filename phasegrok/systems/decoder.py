@@ -45,7 +45,7 @@ class Parameters(transformer.Parameters):
         "float32", description="floating-point type of the weights (the loss is always float64)"
     )
 
-    def build(self, arrays: dict[str, np.ndarray] | None = None) -> "ModularDecoder":
+    def build(self, arrays: dict[str, np.ndarray] | None = None) -> Network:
         """Make the data set and the layout of the weights.
 
         Raises

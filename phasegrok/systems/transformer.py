@@ -35,7 +35,7 @@ class Parameters(tasks.Parameters):
             raise ValueError(f"d_model = {self.d_model} is not divisible by heads = {self.heads}")
         return self
 
-    def build(self, arrays: dict[str, np.ndarray] | None = None) -> "ModularTransformer":
+    def build(self, arrays: dict[str, np.ndarray] | None = None) -> Network:
         """Make the data set and the layout of the weights.
 
         Raises

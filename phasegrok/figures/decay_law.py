@@ -1,0 +1,138 @@
+"""Table and figure of the time to generalise against decay, data and size of the weights."""
+
+import numpy as np
+
+from phasegrok.figures.common import COLOURS, GREY, both, empty, pair, table, title
+from phasegrok.runfile import Group, RunFile
+
+_LABELS = {"decays": "lr wd (by the decay)", "rates": "lr wd (by the learning rate)",
+           "fractions": "train fraction", "scales": "scale of the initial weights"}
+_TIMES = {"memorisation_step": ("train 99 %", "^", COLOURS[0]),
+          "generalisation_step_50": ("test 50 %", "o", COLOURS[1]),
+          "generalisation_step_95": ("test 95 % held", "s", COLOURS[2])}
+
+
+def lines(run: RunFile) -> str:
+    """Median times at every value, the fitted laws, and the losses at fixed norms."""
+    g, parts = run["decay_law"], []
+    n = len(g["replica"])
+    for scan, label in _LABELS.items():
+        if scan not in g.variables:
+            continue
+        rows = []
+        for k, value in enumerate(g[scan]):
+            cells = []
+            for name in _TIMES:
+                times, median = g[f"{scan}_{name}"][k], g[f"{scan}_{name}_median"][k]
+                reached = int(np.isfinite(times).sum())
+                text = pair(float(median), float(g[f"{scan}_{name}_median_err"][k]), "-")
+                cells.append(text if reached == n else f"{text} ({reached}/{n})")
+            rows.append([f"{value:g}", *cells, f"{g[f'{scan}_steps'][k]:.0f}"])
+        text = table([label, *(t for t, *_ in _TIMES.values()), "steps at most"], rows)
+        parts.append(text + "\n" + _law(g, scan))
+    if "norms" in g.variables:
+        rows = [[f"{value:g}", *(pair(float(g[f"norms_{name}_mean"][k]),
+                                      float(g[f"norms_{name}_mean_err"][k]))
+                                 for name in ("train_loss", "test_loss", "test_accuracy"))]
+                for k, value in enumerate(g["norms"])]
+        parts.append(table(["norm held", "train loss", "test loss", "test accuracy"], rows)
+                     + f"\nafter {g['norms_steps'][0]:.0f} steps")
+    return "\n\n".join(parts) + (f"\nmedians of {n} replicas, the same initial weights at all "
+                                 "values; (k/n): k reached it")
+
+
+def _law(g: Group, scan: str) -> str:
+    points = g.attributes[f"{scan}_points"]
+    if not np.isfinite(g[f"{scan}_exponent"]):
+        return f"no law of the step of 50 %: {points} medians are known"
+    power = f"exponent {both(g, f'{scan}_exponent')}"
+    if scan == "fractions":
+        return (f"step of 50 % ~ (fraction - critical)^-exponent: critical fraction "
+                f"{both(g, 'fractions_critical')}, {power} ({_quality(g, scan)})")
+    return f"step of 50 % ~ x^-exponent: {power} ({_quality(g, scan)})"
+
+
+def _quality(g: Group, scan: str) -> str:
+    return (f"{g.attributes[f'{scan}_points']} medians, {g.attributes[f'{scan}_rms']:.2f} rms "
+            "about it in ln")
+
+
+def draw(run: RunFile):
+    """Times against lr wd, train fraction and initial scale, with their laws; losses by norm."""
+    import matplotlib.pyplot as plt
+
+    g = run["decay_law"]
+    figure, axes = plt.subplots(1, 4, figsize=(11.0, 2.9))
+    _against_product(axes[0], g)
+    _against(axes[1], g, "fractions")
+    _against(axes[2], g, "scales")
+    axes[2].set(xscale="log" if "scales" in g.variables else "linear")
+    _losses(axes[3], g)
+    title(figure, run, more=f"{len(g['replica'])} replicas")
+    return figure
+
+
+def _times(axis, g: Group, scan: str, name: str, marker: str, colour: str, label, face=None):
+    x, times = g[scan], g[f"{scan}_{name}"]
+    axis.plot(np.repeat(x, times.shape[1]), times.ravel(), ".", color=colour, alpha=0.25,
+              markersize=2.5)
+    axis.errorbar(x, g[f"{scan}_{name}_median"], np.nan_to_num(g[f"{scan}_{name}_median_err"]),
+                  fmt=marker, color=colour, markersize=4, label=label,
+                  markerfacecolor=face or colour)
+
+
+def _against(axis, g: Group, scan: str) -> None:
+    if scan not in g.variables:
+        empty(axis, f"no {scan}")
+        return
+    for name, (label, marker, colour) in _TIMES.items():
+        _times(axis, g, scan, name, marker, colour, label)
+    _curve(axis, g, scan)
+    axis.set(yscale="log", xlabel=_LABELS[scan], ylabel="step")
+    axis.legend(loc="best")
+
+
+def _curve(axis, g: Group, scan: str, style: str = "-") -> None:
+    b, a = g[f"{scan}_exponent"], g[f"{scan}_prefactor"]
+    if not np.isfinite(b):
+        return
+    at = g[f"{scan}_critical"] if scan == "fractions" else 0.0
+    x = at + np.geomspace(g[scan][0] - at, g[scan][-1] - at, 100)
+    label = f"exponent {both(g, f'{scan}_exponent')}"
+    if scan == "fractions":
+        label += f"\ncritical {both(g, 'fractions_critical')}"
+    axis.plot(x, a * (x - at) ** -b, style, color="k", linewidth=0.9, label=label)
+
+
+def _against_product(axis, g: Group) -> None:
+    shown = [scan for scan in ("decays", "rates") if scan in g.variables]
+    if not shown:
+        empty(axis, "no decays")
+        return
+    for scan in shown:
+        for name, (label, marker, colour) in _TIMES.items():
+            first = scan == shown[0]
+            _times(axis, g, scan, name, marker, colour, label if first else None,
+                   None if first else "w")
+        _curve(axis, g, scan, "-" if scan == "decays" else "--")
+    axis.set(xscale="log", yscale="log", ylabel="step",
+             xlabel="lr wd (by decay: full, solid;\nby rate: open, dashed)" if len(shown) > 1
+             else _LABELS[shown[0]])
+    axis.legend(loc="best")
+
+
+def _losses(axis, g: Group) -> None:
+    if "norms" not in g.variables:
+        empty(axis, "no norms")
+        return
+    for name, colour in (("train_loss", COLOURS[0]), ("test_loss", COLOURS[1])):
+        axis.errorbar(g["norms"], g[f"norms_{name}_mean"],
+                      np.nan_to_num(g[f"norms_{name}_mean_err"]), fmt="o-", color=colour,
+                      markersize=3.5, label=name.replace("_", " "))
+    twin = axis.twinx()
+    twin.plot(g["norms"], g["norms_test_accuracy_mean"], "s:", color=GREY, markersize=3)
+    twin.set(ylim=(-0.02, 1.05), ylabel="test accuracy (grey)")
+    twin.spines["right"].set_visible(True)
+    axis.set(xscale="log", yscale="log", xlabel="norm held, over that of the start",
+             ylabel=f"loss (nat) after {g['norms_steps'][0]:.0f} steps")
+    axis.legend(loc="best")

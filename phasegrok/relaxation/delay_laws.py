@@ -1,0 +1,89 @@
+"""Laws of a time to generalise, fitted to replicas: powers, and divergences at a critical value."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import least_squares
+
+_RESAMPLES = 200
+
+
+class Fit(NamedTuple):
+    """Parameters of a law with their standard errors."""
+
+    value: np.ndarray
+    error: np.ndarray  # of a bootstrap of replicas; NaN where too few resamples could be fitted
+    rms: float  # of the logarithms of the medians about the law; NaN without a fit
+    points: int  # values that entered
+
+
+def power_law(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
+    """t = A value^(-b), fitted to the medians of replicas in logarithms.
+
+    Parameters
+    ----------
+    value_k : (K,) array
+        Positive.
+    time_kr : (K, R) array
+        Times of R replicas, which are the same at all values (they are resampled together); NaN:
+        never.  Values at which half of the replicas or more are NaN do not enter.
+
+    Returns
+    -------
+    fit : Fit
+        Of A and b.
+    """
+    def solve(x, y):
+        slope, level = np.polyfit(np.log(x), y, 1)
+        return np.array([np.exp(level), -slope])
+
+    return _fit(value_k, time_kr, 2, solve, lambda p, x: np.log(p[0]) - p[1] * np.log(x))
+
+
+def divergence(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
+    """t = A (value - critical)^(-b) with critical < min(value), fitted as :func:`power_law`.
+
+    Returns
+    -------
+    fit : Fit
+        Of A, b and the critical value.
+    """
+    def law(p, x):
+        return np.log(p[0]) - p[1] * np.log(x - p[2])
+
+    def solve(x, y):
+        def residual(q):  # q[2] = ln(min(x) - critical)
+            return q[0] - q[1] * np.log(x - x.min() + np.exp(q[2])) - y
+
+        found = [least_squares(residual, (y.mean(), 1.0, np.log(gap * np.ptp(x))))
+                 for gap in (0.03, 0.3, 1.0)]
+        q = min(found, key=lambda f: f.cost).x
+        return np.array([np.exp(q[0]), q[1], x.min() - np.exp(q[2])])
+
+    return _fit(value_k, time_kr, 3, solve, law)
+
+
+def _fit(value_k, time_kr, n, solve, law) -> Fit:
+    value_k, time_kr = np.asarray(value_k, dtype=float), np.asarray(time_kr, dtype=float)
+    never = Fit(np.full(n, np.nan), np.full(n, np.nan), np.nan, 0)
+
+    def medians(times):
+        y = np.log(np.median(np.where(np.isnan(times), np.inf, times), axis=1))
+        return np.isfinite(y), y
+
+    known, y = medians(time_kr)
+    if known.sum() <= n:  # nothing would be left to tell whether it is a law
+        return never._replace(points=int(known.sum()))
+    best = solve(value_k[known], y[known])
+    rms = float(np.sqrt(np.mean((law(best, value_k[known]) - y[known]) ** 2)))
+    rng, draws = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        chosen = rng.integers(0, time_kr.shape[1], time_kr.shape[1])
+        seen, again = medians(time_kr[:, chosen])
+        if seen.sum() > n:
+            draws.append(solve(value_k[seen], again[seen]))
+    error = never.error
+    if len(draws) > _RESAMPLES // 2 and time_kr.shape[1] > 1:
+        low, high = np.quantile(draws, [0.16, 0.84], axis=0)
+        error = 0.5 * (high - low)
+    return Fit(best, error, rms, int(known.sum()))
