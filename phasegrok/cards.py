@@ -430,7 +430,8 @@ class DecayLaw(_Section):
         "that of the default initial weights")
     slowest: float = Field(
         20.0, ge=1.0, description="a point has the steps of [training] times the ratio of the "
-        "card's lr wd to its own, or this at most; fractions and scales have this many times the steps")
+        "card's lr wd to its own, or this at most; fractions and scales have this "
+        "many times the steps")
     seed: int | None = Field(None, ge=0, description="of the initial weights; none: the run's")
 
     @field_validator("decays", "rates", "fractions", "scales", "norms")
