@@ -16,6 +16,7 @@ import numpy as np
 from phasegrok.compiled import cache_directory, n_threads, over_threads
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.free_diffusion import free_norm
+from phasegrok.dynamics.optimisers import VELOCITIES
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
 from phasegrok.systems.decoder import ModularDecoder
@@ -294,6 +295,9 @@ class Training(_Ensemble):
             steps = np.maximum(1, state.counters[:, trainer._STEP])
             group.add("acceptance", state.counters[:, trainer._ACCEPTED] / steps, "replica", "1",
                       "share of the proposals that were accepted")
+        if self.settings.optimiser in VELOCITIES:
+            group.add("kinetic_temperature", np.mean(state.m.astype(float) ** 2, axis=1), "replica",
+                      "1", "mean square velocity at the end; T where the step is small enough")
         if self.settings.optimiser == "wand":
             self._add_bias(group, state)
         return {"training": group}

@@ -43,6 +43,11 @@ def draw_training(run: RunFile):
         if not str(name).startswith("b_"):
             axes[2].plot(step, _mean_of_known(norms[:, :, j]), label=str(name),
                          color=plt.get_cmap("viridis")(j / max(1, len(names) - 1)))
+    if "free_norm" in group.variables:
+        total = _mean_of_known(np.sqrt((norms**2).sum(axis=2)))
+        axes[2].plot(step, total, color="k", label="all weights")
+        axes[2].plot(step, group["free_norm"].mean(axis=0), "--", color=GREY,
+                     label="noise alone")
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=_step_range(step))
     axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

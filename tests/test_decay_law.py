@@ -1,0 +1,104 @@
+"""Laws of the time to generalise: fits to made times, points of the scan, and the script."""
+
+import numpy as np
+import pytest
+
+from phasegrok.cards import InputError, load
+from phasegrok.protocols import decay_law
+from phasegrok.relaxation.delay_laws import divergence, power_law
+from phasegrok.runfile import read
+from phasegrok.statistics import mean_and_error
+
+RNG = np.random.default_rng(5)
+
+
+def made(law, x, replicas, scatter):
+    """Times of a law, with a factor of each time that is lognormal."""
+    return law(x)[:, None] * np.exp(scatter * RNG.standard_normal((len(x), replicas)))
+
+
+def test_power_law_is_found_within_its_error():
+    x, found = np.geomspace(1e-3, 3e-2, 6), []
+    for _ in range(60):
+        fit = power_law(x, made(lambda x: 4.0 * x**-1.2, x, 16, 0.3))
+        found.append([(fit.value[1] - 1.2) / fit.error[1], fit.error[1]])
+    z, error = np.array(found).T
+    assert error.max() < 0.12 and abs(z.mean()) < 3.0 / np.sqrt(60)
+    assert 0.7 < z.std() < 1.4
+
+
+def test_divergence_is_found_within_its_error():
+    x = np.array([0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9])
+    found = []
+    for _ in range(25):
+        fit = divergence(x, made(lambda x: 50.0 * (x - 0.35) ** -1.5, x, 32, 0.1))
+        found.append([*fit.value[1:], *fit.error[1:]])
+    b, critical, b_error, critical_error = np.array(found).T
+    assert abs(np.mean(b) - 1.5) < 0.1 and abs(np.mean(critical) - 0.35) < 0.01
+    assert 0.5 < np.std(critical) / np.median(critical_error) < 2.0
+    exact = divergence(x, made(lambda x: 50.0 * (x - 0.35) ** -1.5, x, 4, 0.0))
+    assert exact.value == pytest.approx([50.0, 1.5, 0.35], rel=1e-4) and exact.rms < 1e-6
+
+
+def test_values_that_half_of_the_replicas_never_reach_do_not_enter():
+    x = np.array([1.0, 2.0, 4.0, 8.0])
+    times = np.repeat(8.0 / x[:, None], 4, axis=1)
+    times[0, :2] = np.nan  # the median is not known
+    times[1, 0] = np.nan  # later than all others: the median is not moved
+    fit = power_law(x, times)
+    assert fit.points == 3 and fit.value == pytest.approx([8.0, 1.0])
+    times[1, :3] = np.nan
+    fit = power_law(x, times)
+    assert fit.points == 2 and np.isnan(fit.value).all()
+
+
+def test_mean_and_error_leave_out_what_is_not_known():
+    x = np.array([[1.0, 3.0, np.nan, 5.0], [2.0, np.nan, np.nan, np.nan], [np.nan] * 4])
+    mean, error = mean_and_error(x, axis=1)
+    np.testing.assert_allclose(mean, [3.0, 2.0, np.nan])
+    np.testing.assert_allclose(error, [np.std([1, 3, 5], ddof=1) / np.sqrt(3), np.nan, np.nan])
+
+
+def test_one_quantity_differs_at_each_value():
+    card = load("decay-law-subtraction-31")
+    t = card.model.training
+    cards = dict(decay_law.points(card, 7))
+    assert all(c.model.decay_law.seed == 7 for c in cards.values())
+    slow = cards["decays=0.0005"].model.training
+    assert slow.lr == t.lr and slow.lr * slow.weight_decay == pytest.approx(5e-4)
+    assert slow.steps == 6 * t.steps and slow.stop_at_event
+    fast = cards["rates=0.008"].model.training
+    assert fast.weight_decay == t.weight_decay and fast.lr == pytest.approx(8e-3)
+    assert fast.steps == t.steps
+    assert cards["fractions=0.6"].parameters.train_fraction == 0.6
+    assert cards["scales=2"].model.training.initial_scale == 2.0
+    held = cards["norms=0.5"].model.training
+    assert held.fixed_norm and held.weight_decay == 0.0 and not held.stop_at_event
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"decay_law.decays": [2e-3, 1e-3]}, "ascend"),
+    ({"training.weight_decay": 0.0}, "lr wd is scanned about"),
+    ({f"decay_law.{scan}": [] for scan in decay_law.SCANS}, "no values"),
+])
+def test_what_cannot_be_scanned_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        decay_law.points(load("decay-law-subtraction-31", changes), 1)
+    with pytest.raises(InputError, match="needs \\[decay_law\\]"):
+        decay_law.points(load("transformer-subtraction-31"), 1)
+
+
+@pytest.mark.slow
+def test_the_script_measures_fits_and_draws(call, tmp_path):
+    out = tmp_path / "scan"
+    ended = call("decay_law", "--quick", "--out", out, "--set", "training.steps=400", "--set",
+                 "p=7", "--set", "decay_law.norms=[0.5, 1.5]", "--set",
+                 "decay_law.fractions=[0.5, 0.9]")
+    assert ended.code == 0, ended.err
+    group = read(out / "scan.h5")["decay_law"]
+    assert group["decays"].tolist() == [2e-3, 4e-3, 8e-3]
+    assert group["decays_steps"].tolist() == [600, 400, 400]
+    assert np.isfinite(group["decays_memorisation_step"]).all()
+    loss = group["norms_train_loss_mean"]
+    assert loss[1] < loss[0] and np.isfinite(group["norms_test_loss_mean"]).all()
+    assert (out / "scan.png").stat().st_size > 10_000
