@@ -33,7 +33,7 @@ def test_divergence_is_found_within_its_error():
     for _ in range(25):
         fit = divergence(x, made(lambda x: 50.0 * (x - 0.35) ** -1.5, x, 32, 0.1))
         found.append([*fit.value[1:], *fit.error[1:]])
-    b, critical, b_error, critical_error = np.array(found).T
+    b, critical, _, critical_error = np.array(found).T
     assert abs(np.mean(b) - 1.5) < 0.1 and abs(np.mean(critical) - 0.35) < 0.01
     assert 0.5 < np.std(critical) / np.median(critical_error) < 2.0
     exact = divergence(x, made(lambda x: 50.0 * (x - 0.35) ** -1.5, x, 4, 0.0))
