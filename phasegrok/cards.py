@@ -336,6 +336,15 @@ class Training(_Section):
                              "norm at the start")
     replicas: int = Field(4, ge=1, description="independent initialisations")
     eval_every: int = Field(10, ge=1, description="steps between evaluations")
+    engine: Literal["compiled", "torch"] = Field(
+        "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
+
+    @model_validator(mode="after")
+    def _engine_runs_there(self) -> "Training":
+        if self.device == "cuda" and self.engine != "torch":
+            raise ValueError('device = "cuda" needs engine = "torch"')
+        return self
 
 
 OPTIMISERS: dict[str, dict[str, Any]] = {

@@ -1,10 +1,11 @@
 """Ensembles of networks in training: independent initialisations, or clones of one checkpoint.
 
-Replicas run one a core.  A replica whose loss or weights are not finite stops where it is, is
-recorded, and does not stop the others.
+Replicas run one a core, or with the engine torch stacked on one device.  A replica whose loss or
+weights are not finite stops where it is, is recorded, and does not stop the others.
 """
 
 import dataclasses
+import functools
 import math
 import os
 import subprocess
@@ -96,16 +97,26 @@ class _Ensemble:
     steps: int
     unit: str = dataclasses.field(default="steps", init=False)
 
+    @functools.cached_property
+    def _stack(self):
+        from phasegrok.dynamics.torch_trainer import Stack  # PyTorch only where it is asked for
+
+        return Stack(self.system, self.settings, self.replicas)
+
     def memory(self) -> int:
-        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves."""
+        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
+
+        With the engine torch on a CPU, those of the replicas that are stacked at once as well.
+        """
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
         curves = 8 * self._rows() * (4 + len(self.system.layout))
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
-        return self.replicas * (n * (4 * itemsize + kept) + 8 * len(self.system.labels_train)
-                                + curves)
+        stacked = self._stack.memory() if self.settings.engine == "torch" else 0
+        return stacked + self.replicas * (n * (4 * itemsize + kept)
+                                          + 8 * len(self.system.labels_train) + curves)
 
     def _rows(self) -> int:
         return self.steps // self.settings.eval_every + 1
@@ -156,6 +167,9 @@ class _Ensemble:
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
+        if self.settings.engine == "torch":
+            self._stack.advance(state, min(n, self.steps - self.done(state)))
+            return
         compile_apart(self.system)
         active = self._active(state)
         groups = np.array_split(active, min(len(active), n_threads()))
@@ -216,7 +230,8 @@ class Training(_Ensemble):
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
-        compile_apart(self.system)
+        if self.settings.engine == "compiled":
+            compile_apart(self.system)
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
         firsts = [trainer.init(self.system, self.settings, row)
                   for row in rng]

@@ -1,0 +1,394 @@
+"""Training of all replicas of a network at once with PyTorch, on a CPU or on a CUDA device.
+
+The steps are those of ``phasegrok.dynamics.trainer``, whose head has the equations: the same
+initial weights, minibatches, filters, evaluations and events, so that in float64 the curves are
+those of the compiled engine up to rounding.  Weights of R replicas are rows of one tensor; energies
+and gradients are those of one replica under ``torch.func.vmap``.  AdamW and Adam are PyTorch's:
+they are element-wise, so that R rows are R independent runs.  SGD is written out, since PyTorch's
+takes its rate from the host, where a captured graph could not change it.
+
+On a CUDA device a step is captured once as a CUDA graph and replayed, which leaves one launch of
+the several hundred; evaluations are made outside of it.  On a CPU the compiled engine is several
+times faster; this one is there to be tested.
+
+The noise is drawn by a hash of replica, step and weight (:func:`normals`), so it has no state, and
+does not depend on how replicas are stacked or runs are cut up.  It is not that of the compiled
+engine: noisy runs of the two agree in law only.
+
+A replica that has had its event, or whose loss or weights are not finite, stays where it is.  Runs
+cut into any blocks give the same bits on one device with one number of threads.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from phasegrok.compiled import kernel, n_threads
+from phasegrok.dynamics import trainer
+from phasegrok.dynamics.optimisers import ADAM, ADAMW, EMA, MA, NO_FILTER
+from phasegrok.systems import decoder_torch, transformer_torch
+from phasegrok.systems.decoder import ModularDecoder
+from phasegrok.systems.tasks import Network
+from phasegrok.systems.transformer import ModularTransformer
+
+if TYPE_CHECKING:
+    from phasegrok.dynamics.training import State
+
+_MODULES = {ModularTransformer: transformer_torch, ModularDecoder: decoder_torch}
+_CPU_BYTES = 2**31  # of a stack: one replica keeps the cores busy, more of them need memory only
+_CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
+_WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
+
+# splitmix64: Steele, Lea and Flood, doi:10.1145/2660193.2660195, fig. 15, as signed numbers
+_GOLDEN, _MIX_1, _MIX_2 = (
+    c - 2**64 for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def words(key_r: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    """Words ``i`` (n,) of the splitmix64 streams that begin at ``key_r`` (R,): (R, n) int64."""
+    x = key_r[:, None] + (i + 1) * _GOLDEN
+    x = (x ^ _shift(x, 30)) * _MIX_1
+    x = (x ^ _shift(x, 27)) * _MIX_2
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: torch.Tensor, bits: int) -> torch.Tensor:
+    """Shift to the right that brings in zeros; that of signed numbers brings in the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
+
+
+def normals(key_r: torch.Tensor, k: torch.Tensor, n: int) -> torch.Tensor:
+    """Standard normal variates of step k, (R, n) float64, by the method of Box and Muller.
+
+    Parameters
+    ----------
+    key_r : (R,) int64 tensor
+        What tells the replicas apart.
+    k : int64 scalar tensor
+    n : int
+        Variates of a replica.
+    """
+    half = (n + 1) // 2
+    i = torch.arange(2 * half, device=key_r.device) + 2 * half * k
+    u = _shift(words(key_r, i), 11).double() * 2.0**-53
+    radius, angle = torch.sqrt(-2.0 * torch.log1p(-u[:, :half])), 2.0 * math.pi * u[:, half:]
+    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)[:, :n]
+
+
+@kernel
+def shuffle(order, rng, running):
+    """Begin an epoch in the replicas that run, with the compiled engine's orders of pairs."""
+    for r in range(order.shape[0]):
+        if running[r]:
+            trainer.shuffle(order[r], rng[r])
+
+
+class Stack:
+    """Replicas of one network on one device: the tensors and the captured step that stay there.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+        ``device`` says where: "cpu" or "cuda".
+    replicas : int
+        Of the ensemble; as many are stacked at once as fit, the others follow.
+    """
+
+    def __init__(self, system: Network, settings: trainer.Settings, replicas: int):
+        self.system, self.settings = system, settings
+        self.device = torch.device(settings.device)
+        self.constants = trainer._constants(settings)
+        self._module = _MODULES[type(system)]
+        n_train = len(system.labels_train)
+        self._batch = settings.batch if 0 < settings.batch < n_train else n_train
+        self._whole = self._batch == n_train
+        data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
+        self._train, self._test = (
+            tuple(torch.tensor(x, device=self.device) for x in data[j : j + 2]) for j in (0, 2))
+        fit = max(1, int(self._limit() / self._bytes_of_one()))
+        self._parts = math.ceil(replicas / fit)
+        self.size = math.ceil(replicas / self._parts)
+        self._ready = False
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def _limit(self) -> float:
+        if self.device.type == "cuda":
+            return _CUDA_SHARE * torch.cuda.get_device_properties(self.device).total_memory
+        return _CPU_BYTES
+
+    def _bytes_of_one(self) -> int:
+        """Of one replica: weights, what belongs to them, and what a gradient keeps on its way."""
+        s, n, itemsize = self.settings, self.system.n_parameters, self.system.dtype.itemsize
+        kept: dict[int, int] = {}
+
+        def keep(x):
+            kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        theta = torch.zeros(n, dtype=_dtype(self.system), device=self.device, requires_grad=True)
+        batch = (x[: self._batch] for x in self._train)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            energy = self._module.energy(self.system, theta, *batch)
+        del energy
+        filtered = 16 if s.filter != "none" else 0  # mu and what it was
+        window = s.filter_window * itemsize if s.filter == "ma" else 0
+        # theta, m, v, what they were, and the gradient; activations have gradients too
+        return n * (7 * itemsize + filtered + window) + 2 * sum(kept.values())
+
+    def memory(self) -> int:
+        """Bytes of this process's memory, beside the state, that the stack takes."""
+        return self.size * self._bytes_of_one() if self.device.type == "cpu" else 0
+
+    # --- tensors ----------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Make the tensors and capture the steps while no replica runs, so that nothing moves."""
+        c, r, n = self.constants, self.size, self.system.n_parameters
+        real = _dtype(self.system)
+
+        def zeros(*shape, dtype=real):
+            return torch.zeros(*shape, dtype=dtype, device=self.device)
+
+        self.theta, self.m, self.v = zeros(r, n), zeros(r, n), zeros(r, n)
+        self.mu = zeros(r, n if c.filter != NO_FILTER else 0, dtype=torch.float64)
+        self.window = zeros(r, *((self.settings.filter_window, n) if c.filter == MA else (0, 0)))
+        self.norm = zeros(r, 1, dtype=torch.float64)
+        self.key = zeros(r, dtype=torch.int64)
+        self.k, self.step = zeros((), dtype=torch.int64), zeros((), dtype=torch.float64)
+        self.lr = zeros((), dtype=torch.float64)
+        self.alive = zeros(r, dtype=torch.bool)
+        self.broken = torch.full_like(self.key, -1)
+        self.order = zeros(r, 0 if self._whole else len(self._train[1]), dtype=torch.int64)
+        self._optimiser = self._adam() if c.scheme in (ADAMW, ADAM) else None
+
+        def energy(theta, pairs, labels):
+            return self._module.energy(self.system, theta, pairs, labels)
+
+        axis = None if self._whole else 0
+        self._gradient = torch.func.vmap(torch.func.grad_and_value(energy), (0, axis, axis))
+        rest = 0 if self._whole else len(self._train[1]) % self._batch
+        self._chosen = {b: zeros(r, b, dtype=torch.int64) for b in (self._batch, rest) if b}
+        self._steps = {b: self._captured(b) for b in self._chosen}
+        self._ready = True
+
+    def _adam(self) -> torch.optim.Optimizer:
+        s = self.settings
+        kind = torch.optim.AdamW if s.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind([self.theta], lr=self.lr, betas=(s.beta_1, s.beta_2), eps=s.epsilon,
+                         weight_decay=s.weight_decay, foreach=False,
+                         capturable=self.device.type == "cuda")
+        # a float64 step: PyTorch's own is float32, as are the corrections 1 - beta^step made of it
+        optimiser.state[self.theta] = {"step": self.step, "exp_avg": self.m, "exp_avg_sq": self.v}
+        return optimiser
+
+    def _captured(self, b: int):
+        """The step on ``b`` pairs, as one call."""
+        if self.device.type != "cuda":
+            return lambda: self._step(b)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                self._step(b)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(b)
+        return graph.replay
+
+    # --- one step, on the device alone ------------------------------------------------------------
+
+    def _step(self, b: int) -> None:
+        c = self.constants
+        data = self._train if self._whole else tuple(x[self._chosen[b]] for x in self._train)
+        g, energy = self._gradient(self.theta, *data)
+        self._stop_unless(torch.isfinite(energy), self.k)
+        moving = (self.theta, self.m, self.v, self.mu)
+        before = [x.clone() for x in moving]
+        # numbers on the device, and in float64: a captured step would keep those of the host
+        self.lr.copy_(c.lr * ((self.k + 1).double() / max(c.warmup, 1)).clamp(max=1.0))
+        self._update(self._filtered(g))
+        if c.temperature > 0.0:
+            noise = normals(self.key, self.k, self.system.n_parameters)
+            self.theta += (torch.sqrt(2.0 * self.lr * c.temperature) * noise).to(self.theta.dtype)
+        if c.fixed_norm:
+            now = torch.linalg.vector_norm(self.theta, dim=1, keepdim=True, dtype=torch.float64)
+            self.theta.copy_(self.norm / now * self.theta)
+        for x, old in zip(moving, before):
+            x.copy_(torch.where(self.alive[:, None], x, old))
+        self.k += 1
+        self._stop_unless(torch.isfinite(self.theta).all(dim=1), self.k)
+
+    def _stop_unless(self, fine: torch.Tensor, step: torch.Tensor) -> None:
+        self.broken.copy_(torch.where(self.alive & ~fine, step, self.broken))
+        self.alive &= fine
+
+    def _filtered(self, g: torch.Tensor) -> torch.Tensor:
+        """``optimisers.filter_gradient`` on all replicas."""
+        c = self.constants
+        if c.filter == NO_FILTER:
+            return g
+        if c.filter == EMA:
+            keep = c.alpha * (self.k > 0).double()
+            self.mu.copy_(keep * self.mu + (1.0 - keep) * g)
+            return (g + c.strength * self.mu).to(g.dtype)
+        w = self.window.shape[1]
+        place = (self.k % w).reshape(1)
+        row = self.window.index_select(1, place)[:, 0]
+        self.mu += g.double() - row.double()
+        now = torch.where(self.alive[:, None], g, row)
+        self.window.index_copy_(1, place, now[:, None])
+        scale = c.strength / w * (self.k + 1 >= w).double()
+        return (g + scale * self.mu).to(g.dtype)
+
+    def _update(self, g: torch.Tensor) -> None:
+        c = self.constants
+        if self._optimiser is not None:
+            self.theta.grad = g
+            self._optimiser.step()
+            return
+        self.m.mul_(c.momentum).add_(g.add(self.theta, alpha=c.wd))
+        self.theta -= (self.lr * self.m).to(self.theta.dtype)
+
+    # --- blocks of steps --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def advance(self, state: "State", n: int) -> None:
+        """Advance the replicas of an ensemble that run by ``n`` steps, in place.
+
+        Evaluations are written into the curves of ``state``; replicas end as in
+        ``trainer.advance``.
+        """
+        if self.device.type == "cpu":
+            torch.set_num_threads(n_threads())
+        if not self._ready:
+            self._prepare()
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        for first in range(0, len(running), self.size):
+            part = slice(first, min(first + self.size, len(running)))
+            if running[part].any():
+                self._block(state, part, n)
+
+    def _block(self, state: "State", part: slice, n: int) -> None:
+        k = self._load(state, part)
+        for now in range(k, k + n + 1):
+            if now % self.constants.eval_every == 0:
+                self._evaluate(state, part, now)
+            running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+            if now == k + n or not running.any():
+                break
+            self._steps[self._batch if self._whole else self._choose(state, part, now)]()
+        self._learn(state, part, now)
+        self._store(state, part)
+
+    def _pairs(self, state: "State", part: slice):
+        """What is on the device and in the state: (rows of a tensor, array) of each."""
+        for name in ("theta", "m", "v", "mu", "window"):
+            yield getattr(self, name)[: part.stop - part.start], getattr(state, name)[part]
+
+    def _load(self, state: "State", part: slice) -> int:
+        """Bring a part of the ensemble to the device; returns the step of those that run."""
+        for tensor, array in self._pairs(state, part):
+            tensor.copy_(torch.from_numpy(array))
+        rows, counters = part.stop - part.start, state.counters[part]
+        self.norm[:rows].copy_(torch.from_numpy(state.norm[part]))
+        self.broken.fill_(-1)
+        self._tell_who_runs(state, part)
+        self._load_order(state, part)
+        steps = np.unique(counters[counters[:, trainer._STATUS] == trainer.RUNNING, trainer._STEP])
+        if len(steps) != 1:
+            raise ValueError(f"replicas that run together are at different steps: {steps}")
+        self.k.fill_(int(steps[0]))
+        self.step.fill_(float(steps[0]))
+        return int(steps[0])
+
+    def _load_order(self, state: "State", part: slice) -> None:
+        rows = part.stop - part.start
+        self.key[:rows].copy_(torch.from_numpy(state.rng[part, 0].view(np.int64)))
+        if not self._whole:
+            self.order[:rows].copy_(torch.from_numpy(state.order[part]))
+
+    def _tell_who_runs(self, state: "State", part: slice) -> None:
+        running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+        self.alive.fill_(False)
+        self.alive[: len(running)].copy_(torch.from_numpy(running))
+
+    def _store(self, state: "State", part: slice) -> None:
+        for tensor, array in self._pairs(state, part):
+            array[...] = tensor.cpu().numpy()
+
+    def _learn(self, state: "State", part: slice, k: int) -> np.ndarray:
+        """Write the step k of those that run, and who broke before; returns which rows run."""
+        counters = state.counters[part]
+        broken = self.broken[: len(counters)].cpu().numpy()
+        running = counters[:, trainer._STATUS] == trainer.RUNNING
+        counters[running, trainer._STEP] = k
+        new = running & (broken >= 0)
+        for place in (trainer._STEP, trainer._BROKEN):
+            counters[new, place] = broken[new]
+        counters[new, trainer._STATUS] = trainer.NOT_FINITE
+        return running & ~new
+
+    def _choose(self, state: "State", part: slice, k: int) -> int:
+        """Lay out the minibatches of step k; returns how many pairs each has."""
+        n_all = len(self._train[1])
+        first = k % math.ceil(n_all / self._batch) * self._batch
+        if first == 0:
+            shuffle(state.order[part], state.rng[part], self._learn(state, part, k))
+            self._load_order(state, part)
+        b = min(self._batch, n_all - first)
+        self._chosen[b].copy_(self.order[:, first : first + b])
+        return b
+
+    # --- evaluations ------------------------------------------------------------------------------
+
+    def losses(self, pairs: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cross-entropy and accuracy of every replica on a data set, (size,) each."""
+
+        def one(theta, x, y):
+            logits = self._module.logits(self.system, theta, x)
+            right = logits.gather(1, y[:, None])
+            others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1, keepdim=True)
+            loss = transformer_torch.cross_entropy(logits, y)
+            return torch.stack([loss.sum(), (right > others).double().sum()])
+
+        total = torch.zeros(self.size, 2, dtype=torch.float64, device=self.device)
+        for x, y in zip(pairs.split(self._batch), labels.split(self._batch)):  # as much as a step
+            total += torch.func.vmap(one, (0, None, None))(self.theta, x, y)
+        loss, accuracy = (total / len(labels)).T.cpu().numpy()
+        return loss, accuracy
+
+    def _evaluate(self, state: "State", part: slice, k: int) -> None:
+        """Write one evaluation and watch for the event, as ``trainer._record`` does."""
+        counters, c = state.counters[part], self.constants
+        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer._EVALUATED] != k))
+        if len(rows) == 0:
+            return
+        place = (k - state.start_step) // c.eval_every
+        train, test = self.losses(*self._train), self.losses(*self._test)
+        for name, values in (("train_loss", train[0]), ("train_accuracy", train[1]),
+                             ("test_loss", test[0]), ("test_accuracy", test[1])):
+            getattr(state, name)[part][rows, place] = values[rows]
+        squares = self.theta.double() ** 2
+        ends = np.cumsum([math.prod(shape) for _, shape in self.system.layout.values()])
+        norms = [x.sum(dim=1).sqrt() for x in squares.tensor_split(ends[:-1].tolist(), dim=1)]
+        state.norms[part][rows, place] = torch.stack(norms, dim=1).cpu().numpy()[rows]
+        counters[rows, trainer._EVALUATED] = k
+        held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer._HELD] + 1, 0)
+        counters[rows, trainer._HELD] = held
+        event = rows[(held == c.hold) & (counters[rows, trainer._CROSSING] < 0)]
+        counters[event, trainer._CROSSING] = k - (c.hold - 1) * c.eval_every
+        if c.stop:
+            counters[event, trainer._STATUS] = trainer.EVENT
+        broken = rows[~np.isfinite(train[0][rows])]
+        counters[broken, trainer._STATUS] = trainer.NOT_FINITE
+        counters[broken, trainer._BROKEN] = k
+        self._tell_who_runs(state, part)
+
+
+def _dtype(system: Network) -> torch.dtype:
+    return torch.float64 if system.dtype == np.float64 else torch.float32
