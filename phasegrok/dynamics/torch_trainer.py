@@ -16,16 +16,17 @@ does not depend on how replicas are stacked or runs are cut up.  It is not that 
 engine: noisy runs of the two agree in law only.
 
 A replica that has had its event, or whose loss or weights are not finite, stays where it is.  Runs
-cut into any blocks give the same bits on one device with one number of threads.
+cut into any blocks give the same bits on one device, stacked in the same way.
 """
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from phasegrok.compiled import kernel, n_threads
+from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.optimisers import ADAM, ADAMW, EMA, MA, NO_FILTER
 from phasegrok.systems import decoder_torch, transformer_torch
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from phasegrok.dynamics.training import State
 
 _MODULES = {ModularTransformer: transformer_torch, ModularDecoder: decoder_torch}
-_CPU_BYTES = 2**31  # of a stack: one replica keeps the cores busy, more of them need memory only
+_CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
 _WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
 
@@ -85,8 +86,10 @@ def shuffle(order, rng, running):
             trainer.shuffle(order[r], rng[r])
 
 
-class Stack:
-    """Replicas of one network on one device: the tensors and the captured step that stay there.
+class Trainer:
+    """Training of an ensemble on one device: as many replicas are stacked at once as fit.
+
+    On a CPU a stack runs on one core, and there are as many stacks as cores.
 
     Parameters
     ----------
@@ -94,26 +97,17 @@ class Stack:
     settings : trainer.Settings
         ``device`` says where: "cpu" or "cuda".
     replicas : int
-        Of the ensemble; as many are stacked at once as fit, the others follow.
+        Of the ensemble.
     """
 
     def __init__(self, system: Network, settings: trainer.Settings, replicas: int):
         self.system, self.settings = system, settings
         self.device = torch.device(settings.device)
-        self.constants = trainer._constants(settings)
-        self._module = _MODULES[type(system)]
-        n_train = len(system.labels_train)
-        self._batch = settings.batch if 0 < settings.batch < n_train else n_train
-        self._whole = self._batch == n_train
-        data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
-        self._train, self._test = (
-            tuple(torch.tensor(x, device=self.device) for x in data[j : j + 2]) for j in (0, 2))
         fit = max(1, int(self._limit() / self._bytes_of_one()))
-        self._parts = math.ceil(replicas / fit)
-        self.size = math.ceil(replicas / self._parts)
-        self._ready = False
-
-    # --- memory -----------------------------------------------------------------------------------
+        cores = n_threads() if self.device.type == "cpu" else 1
+        self.size = math.ceil(replicas / max(math.ceil(replicas / fit), min(cores, replicas)))
+        self._workers = min(cores, math.ceil(replicas / self.size))
+        self._stacks: list[Stack] = []
 
     def _limit(self) -> float:
         if self.device.type == "cuda":
@@ -130,9 +124,10 @@ class Stack:
             return x
 
         theta = torch.zeros(n, dtype=_dtype(self.system), device=self.device, requires_grad=True)
-        batch = (x[: self._batch] for x in self._train)
+        pairs, labels = (torch.tensor(x[: _batch(self.system, s)], device=self.device)
+                         for x in (self.system.pairs_train, self.system.labels_train))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            energy = self._module.energy(self.system, theta, *batch)
+            energy = _MODULES[type(self.system)].energy(self.system, theta, pairs, labels)
         del energy
         filtered = 16 if s.filter != "none" else 0  # mu and what it was
         window = s.filter_window * itemsize if s.filter == "ma" else 0
@@ -140,13 +135,78 @@ class Stack:
         return n * (7 * itemsize + filtered + window) + 2 * sum(kept.values())
 
     def memory(self) -> int:
-        """Bytes of this process's memory, beside the state, that the stack takes."""
-        return self.size * self._bytes_of_one() if self.device.type == "cpu" else 0
+        """Bytes of this process's memory, beside the state, that the stacks take."""
+        on_host = self.device.type == "cpu"
+        return self._workers * self.size * self._bytes_of_one() if on_host else 0
 
-    # --- tensors ----------------------------------------------------------------------------------
+    def advance(self, state: "State", n: int) -> None:
+        """Advance the replicas of an ensemble that run by ``n`` steps, in place.
 
-    def _prepare(self) -> None:
-        """Make the tensors and capture the steps while no replica runs, so that nothing moves."""
+        Evaluations are written into the curves of ``state``; replicas end as in
+        ``trainer.advance``.
+        """
+        if not self._stacks:
+            self._stacks = [Stack(self.system, self.settings, self.size)
+                            for _ in range(self._workers)]
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        parts = [slice(first, min(first + self.size, len(running)))
+                 for first in range(0, len(running), self.size)]
+        parts = [part for part in parts if running[part].any()]
+
+        def run(worker):
+            with torch.no_grad(), one_thread():
+                for part in parts[worker :: self._workers]:
+                    self._stacks[worker].advance(state, part, n)
+
+        over_threads(run, self._workers)
+
+
+@contextmanager
+def one_thread():
+    """Threads of one product would wait for each other, and its last digits depend on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batch(system: Network, settings: trainer.Settings) -> int:
+    """Pairs of a step."""
+    n_train = len(system.labels_train)
+    return settings.batch if 0 < settings.batch < n_train else n_train
+
+
+class Stack:
+    """Replicas stacked on one device: the tensors and the captured steps that stay there.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+    size : int
+        Replicas at once; rows that are not needed stay where they are.
+    """
+
+    def __init__(self, system: Network, settings: trainer.Settings, size: int):
+        self.system, self.settings, self.size = system, settings, size
+        self.device = torch.device(settings.device)
+        self.constants = trainer._constants(settings)
+        self._module = _MODULES[type(system)]
+        self._batch = _batch(system, settings)
+        self._whole = self._batch == len(system.labels_train)
+        data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
+        self._train, self._test = (
+            tuple(torch.tensor(x, device=self.device) for x in data[j : j + 2]) for j in (0, 2))
+        self._allocate()
+        rest = 0 if self._whole else len(system.labels_train) % self._batch
+        self._chosen = {b: torch.zeros(size, b, dtype=torch.int64, device=self.device)
+                        for b in (self._batch, rest) if b}
+        with torch.no_grad():  # no replica runs yet, so that nothing moves
+            self._steps = {b: self._captured(b) for b in self._chosen}
+
+    def _allocate(self) -> None:
         c, r, n = self.constants, self.size, self.system.n_parameters
         real = _dtype(self.system)
 
@@ -170,10 +230,6 @@ class Stack:
 
         axis = None if self._whole else 0
         self._gradient = torch.func.vmap(torch.func.grad_and_value(energy), (0, axis, axis))
-        rest = 0 if self._whole else len(self._train[1]) % self._batch
-        self._chosen = {b: zeros(r, b, dtype=torch.int64) for b in (self._batch, rest) if b}
-        self._steps = {b: self._captured(b) for b in self._chosen}
-        self._ready = True
 
     def _adam(self) -> torch.optim.Optimizer:
         s = self.settings
@@ -256,24 +312,8 @@ class Stack:
 
     # --- blocks of steps --------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def advance(self, state: "State", n: int) -> None:
-        """Advance the replicas of an ensemble that run by ``n`` steps, in place.
-
-        Evaluations are written into the curves of ``state``; replicas end as in
-        ``trainer.advance``.
-        """
-        if self.device.type == "cpu":
-            torch.set_num_threads(n_threads())
-        if not self._ready:
-            self._prepare()
-        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
-        for first in range(0, len(running), self.size):
-            part = slice(first, min(first + self.size, len(running)))
-            if running[part].any():
-                self._block(state, part, n)
-
-    def _block(self, state: "State", part: slice, n: int) -> None:
+    def advance(self, state: "State", part: slice, n: int) -> None:
+        """Advance one part of an ensemble by ``n`` steps, in place."""
         k = self._load(state, part)
         for now in range(k, k + n + 1):
             if now % self.constants.eval_every == 0:

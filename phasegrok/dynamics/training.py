@@ -98,10 +98,10 @@ class _Ensemble:
     unit: str = dataclasses.field(default="steps", init=False)
 
     @functools.cached_property
-    def _stack(self):
-        from phasegrok.dynamics.torch_trainer import Stack  # PyTorch only where it is asked for
+    def _torch(self):
+        from phasegrok.dynamics.torch_trainer import Trainer  # PyTorch only where it is asked for
 
-        return Stack(self.system, self.settings, self.replicas)
+        return Trainer(self.system, self.settings, self.replicas)
 
     def memory(self) -> int:
         """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
@@ -114,7 +114,7 @@ class _Ensemble:
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
-        stacked = self._stack.memory() if self.settings.engine == "torch" else 0
+        stacked = self._torch.memory() if self.settings.engine == "torch" else 0
         return stacked + self.replicas * (n * (4 * itemsize + kept)
                                           + 8 * len(self.system.labels_train) + curves)
 
@@ -168,7 +168,7 @@ class _Ensemble:
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
         if self.settings.engine == "torch":
-            self._stack.advance(state, min(n, self.steps - self.done(state)))
+            self._torch.advance(state, min(n, self.steps - self.done(state)))
             return
         compile_apart(self.system)
         active = self._active(state)
