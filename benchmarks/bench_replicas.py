@@ -33,10 +33,8 @@ FLOOR = {"cuda": 10.0, "cpu": None}
 
 
 def training(system, replicas, **given):
-    """A protocol far from its end."""
-    settings = trainer.Settings(**given)
-    return Training(system, settings, replicas, 10 * NEVER if settings.eval_every == NEVER else
-                    CHECKED)
+    """A protocol far from its end, evaluated at its start alone."""
+    return Training(system, trainer.Settings(eval_every=NEVER, **given), replicas, NEVER)
 
 
 def timed(device, advance, n):
@@ -53,7 +51,8 @@ def timed(device, advance, n):
 
 def same_losses(name, system, state, device, where):
     """Losses after some steps of the first and last replica, ours and the peer's; refuse others."""
-    protocol = training(system, len(state.theta), eval_every=CHECKED, **where)
+    settings = trainer.Settings(eval_every=CHECKED, **where)
+    protocol = Training(system, settings, len(state.theta), CHECKED)
     mine = protocol.init(1)
     protocol.advance(mine, CHECKED)
     pairs = []
@@ -73,7 +72,7 @@ def measure(name, replicas, device, rounds):
     """Times of both sides; raises where their losses differ."""
     system = Parameters(operation="-", **CASES[name]).build()
     where = dict(engine="torch", device=device)
-    protocol = training(system, replicas, eval_every=NEVER, **where)
+    protocol = training(system, replicas, **where)
     state = protocol.init(1)
     losses = same_losses(name, system, state, device, where)
     peer = Peer(system, state.theta[0], 1e-3, 1.0, (0.9, 0.98), 10, device)
@@ -101,7 +100,7 @@ def measure(name, replicas, device, rounds):
 
 def compiled_rate(system, replicas, n, rounds):
     """Steps of a replica per second with the compiled engine."""
-    protocol = training(system, replicas, eval_every=NEVER)
+    protocol = training(system, replicas)
     state = protocol.init(1)
     protocol.advance(state, CHECKED)
     with single_threaded_blas():

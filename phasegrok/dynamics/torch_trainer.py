@@ -131,8 +131,9 @@ class Trainer:
         del energy
         filtered = 16 if s.filter != "none" else 0  # mu and what it was
         window = s.filter_window * itemsize if s.filter == "ma" else 0
-        # theta, m, v, what they were, and the gradient; activations have gradients too
-        return n * (7 * itemsize + filtered + window) + 2 * sum(kept.values())
+        # theta, m, v, what they were, and the gradient; activations, their gradients, and as much
+        # between them
+        return n * (7 * itemsize + filtered + window) + 3 * sum(kept.values())
 
     def memory(self) -> int:
         """Bytes of this process's memory, beside the state, that the stacks take."""

@@ -35,11 +35,10 @@ def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor)
     W_V = w.W_V.reshape(heads * d_head, -1)
     both = torch.cat([asks, W_V])  # a residual vector to its scores and its values
     table_a, table_b = ((w.W_E[:n] + w.W_pos[t]) @ both.T for t in (0, 1))
-    found = [rows(table_a, pairs[:, 0]), rows(table_b, pairs[:, 1])]
-    found.append((both @ equals).expand(found[0].shape))
-    x = torch.stack(found, dim=1)  # (n, 3, heads + d)
-    A = torch.softmax(x[..., :heads], dim=1)
-    mixed = torch.einsum("nth,nthk->nhk", A, x[..., heads:].unflatten(-1, (heads, d_head)))
+    found = [rows(table_a, pairs[:, 0]), rows(table_b, pairs[:, 1]), both @ equals]
+    score, value = zip(*(x.split([heads, heads * d_head], dim=-1) for x in found))
+    A = torch.softmax(torch.stack(torch.broadcast_tensors(*score), dim=1), dim=1)
+    mixed = sum(A[:, t, :, None] * x.unflatten(-1, (heads, d_head)) for t, x in enumerate(value))
     residual = equals + mixed.flatten(1) @ w.W_O
     hidden = torch.relu(residual @ w.W_in + w.b_in)
     return (residual + hidden @ w.W_out + w.b_out) @ w.W_U
