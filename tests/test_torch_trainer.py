@@ -76,25 +76,25 @@ def test_curves_and_weights_equal_those_of_the_compiled_engine(system, one_core,
 
 def test_event_and_hold_stop_a_replica_at_the_step_of_the_compiled_engine(one_core):
     system = Parameters(**(SMALL | dict(train_fraction=0.9))).build()
-    given = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5, steps=300)
+    given = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5, steps=200)
     free = run(protocol(system, "compiled", **given))
     lowest = np.lib.stride_tricks.sliding_window_view(free.test_accuracy, 3, axis=1).min(axis=2)
     given |= dict(event_threshold=np.median(lowest.max(axis=1)), event_hold=3)
-    states = [run(protocol(system, engine, **given), [11] * 40) for engine in ("torch", "compiled")]
+    states = [run(protocol(system, engine, **given), [23] * 9) for engine in ("torch", "compiled")]
     assert differences(*states, 1e-7) == []
     crossed = states[0].counters[:, trainer._CROSSING]
     assert 2 <= (crossed >= 0).sum() and len(set(crossed)) == 3
-    assert (states[0].counters[:, trainer._STEP] < 300).any()
+    assert (states[0].counters[:, trainer._STEP] < 200).any()
     onward = run(protocol(system, **given, stop_at_event=False))
     np.testing.assert_array_equal(onward.counters[:, trainer._CROSSING], crossed)
-    assert (onward.counters[:, trainer._STEP] == 300).all()
+    assert (onward.counters[:, trainer._STEP] == 200).all()
 
 
-@pytest.mark.parametrize("batch", [0, 30])
-def test_a_replica_that_is_not_finite_stops_alone(system, one_core, batch):
+@pytest.mark.parametrize("given", [dict(filter="ma", filter_window=5), dict(batch=30)])
+def test_a_replica_that_is_not_finite_stops_alone(system, one_core, given):
     states = []
     for engine in ("torch", "compiled"):
-        p = protocol(system, engine, batch=batch)
+        p = protocol(system, engine, **given)
         state = run(p, [12])
         for k, value in ((0, np.nan), (2, np.inf)):
             state.theta[k, -1] = value
@@ -103,7 +103,7 @@ def test_a_replica_that_is_not_finite_stops_alone(system, one_core, batch):
         states.append(state)
     assert differences(*states, 1e-9) == []
     assert list(states[0].counters[:, trainer._BROKEN]) == [12, -1, 12]
-    whole = run(protocol(system, batch=batch))
+    whole = run(protocol(system, **given))
     np.testing.assert_array_equal(states[0].theta[1], whole.theta[1])
 
 

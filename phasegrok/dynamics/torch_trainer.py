@@ -154,12 +154,14 @@ class Trainer:
                  for first in range(0, len(running), self.size)]
         parts = [part for part in parts if running[part].any()]
 
+        @torch.no_grad()
         def run(worker):
-            with torch.no_grad(), one_thread():
-                for part in parts[worker :: self._workers]:
-                    self._stacks[worker].advance(state, part, n)
+            torch.set_num_threads(1)  # of this thread: each has a number of its own
+            for part in parts[worker :: self._workers]:
+                self._stacks[worker].advance(state, part, n)
 
-        over_threads(run, self._workers)
+        with one_thread():
+            over_threads(run, self._workers)
 
 
 @contextmanager
