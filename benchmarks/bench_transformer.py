@@ -74,7 +74,7 @@ def measure(name, rounds):
     n_peer, n_ours = STEPS[name]
     peer_steps(n_peer)
     ours.advance(n_peer)
-    mine, theirs = ours.loss(), peer.step()
+    mine, theirs = ours.loss(), peer.step().item()
     if abs(mine - theirs) > 1e-4 * theirs:
         raise RuntimeError(f"{name}: losses differ after {n_peer} steps: {mine} and {theirs}")
     times = [(seconds(peer_steps, n_peer), seconds(ours.advance, n_ours)) for _ in range(rounds)]

@@ -58,9 +58,9 @@ class Transformer(nn.Module):
 class Peer:
     """A run of the plain step: model, data and ``torch.optim.AdamW`` with linear warm-up."""
 
-    def __init__(self, system, theta, lr, weight_decay, betas, warmup):
+    def __init__(self, system, theta, lr, weight_decay, betas, warmup, device="cpu"):
         par = system.parameters
-        self.model = Transformer(par.p, par.d_model, par.heads, par.mlp)
+        self.model = Transformer(par.p, par.d_model, par.heads, par.mlp).to(device)
         with torch.no_grad():
             for name, value in system.matrices(theta)._asdict().items():
                 getattr(self.model, name).copy_(torch.from_numpy(value.copy()))
@@ -71,14 +71,14 @@ class Peer:
             self.optimiser, lambda k: min(1.0, (k + 1) / warmup)
         )
         pairs = torch.from_numpy(system.pairs_train)
-        self.tokens = torch.cat([pairs, torch.full((len(pairs), 1), par.p)], dim=1)
-        self.labels = torch.from_numpy(system.labels_train)
+        self.tokens = torch.cat([pairs, torch.full((len(pairs), 1), par.p)], dim=1).to(device)
+        self.labels = torch.from_numpy(system.labels_train).to(device)
 
-    def step(self) -> float:
-        """One full-batch step; returns the loss before it."""
+    def step(self) -> torch.Tensor:
+        """One full-batch step; returns the loss before it, for which a GPU is not waited."""
         self.optimiser.zero_grad()
         loss = nn.functional.cross_entropy(self.model(self.tokens), self.labels)
         loss.backward()
         self.optimiser.step()
         self.schedule.step()
-        return loss.item()
+        return loss.detach()

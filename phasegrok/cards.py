@@ -353,6 +353,15 @@ class Training(_Section):
     per_decade: int = Field(100, ge=0, description="points of the curves in a decade of steps; 0: "
                             "every evaluation")
     stop_at_event: bool = Field(False, description="end a replica when 95 % test accuracy has held")
+    engine: Literal["compiled", "torch"] = Field(
+        "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
+
+    @model_validator(mode="after")
+    def _engine_runs_there(self) -> "Training":
+        if self.device == "cuda" and self.engine != "torch":
+            raise ValueError('device = "cuda" needs engine = "torch"')
+        return self
 
 
 OPTIMISERS: dict[str, dict[str, Any]] = {

@@ -132,6 +132,9 @@ class Settings(BaseModel):
         1, ge=1, description="consecutive evaluations at or above the threshold that make the event"
     )
     stop_at_event: bool = Field(True, description="end the run when the event has happened")
+    engine: Literal["compiled", "torch"] = Field(
+        "compiled", description="of an ensemble: this module, or torch_trainer")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
 
     @model_validator(mode="after")
     def _fit_together(self):
@@ -308,14 +311,20 @@ def _add_noise(theta, noise, rng, deviation):
 
 
 @inner
+def shuffle(order, rng):
+    """Draw an order of the pairs (Fisher and Yates)."""
+    for i in range(order.shape[0] - 1, 0, -1):
+        j = below(rng, i + 1)
+        order[i], order[j] = order[j], order[i]
+
+
+@inner
 def _minibatch(k, n, order, rng, train, batch):
-    """Pairs of step k, with an order drawn anew (Fisher and Yates) where an epoch begins."""
+    """Pairs of step k, with an order drawn anew where an epoch begins."""
     n_all = order.shape[0]
     first = k % (-(-n_all // n)) * n
     if first == 0:
-        for i in range(n_all - 1, 0, -1):
-            j = below(rng, i + 1)
-            order[i], order[j] = order[j], order[i]
+        shuffle(order, rng)
     now = min(n, n_all - first)
     for i in range(now):
         batch.a[i] = train.a[order[first + i]]
@@ -376,7 +385,10 @@ def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng)
     if c.scheme == BAOAB or c.scheme == WAND:
         if k == 0:
             halve_kick(g)
-        fill_normal(rng, scratch.noise)
+        if T > 0.0:
+            fill_normal(rng, scratch.noise)
+        else:
+            scratch.noise[:] = 0.0
         n_broken = baoab_step(theta, g, m, scratch.noise, lr, c.friction, T)
     elif c.scheme == ADAMW or c.scheme == ADAM:
         n_broken = adamw_step(theta, g, m, v, k, lr, wd, c.beta_1, c.beta_2, c.epsilon)

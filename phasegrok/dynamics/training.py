@@ -1,10 +1,11 @@
 """Ensembles of networks in training: independent initialisations, or clones of one checkpoint.
 
-Replicas run one a core.  A replica whose loss or weights are not finite stops where it is, is
-recorded, and does not stop the others.
+Replicas run one a core, or with the engine torch stacked on one device.  A replica whose loss or
+weights are not finite stops where it is, is recorded, and does not stop the others.
 """
 
 import dataclasses
+import functools
 import math
 import os
 import subprocess
@@ -109,16 +110,26 @@ class _Ensemble:
     steps: int
     unit: str = dataclasses.field(default="steps", init=False)
 
+    @functools.cached_property
+    def _torch(self):
+        from phasegrok.dynamics.torch_trainer import Trainer  # PyTorch only where it is asked for
+
+        return Trainer(self.system, self.settings, self.replicas)
+
     def memory(self) -> int:
-        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves."""
+        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
+
+        With the engine torch on a CPU, those of the replicas that are stacked at once as well.
+        """
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
         curves = 8 * len(self._grid()) * (4 + 2 * len(self.system.layout))
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
-        return self.replicas * (n * (4 * itemsize + kept) + 8 * len(self.system.labels_train)
-                                + curves)
+        stacked = self._torch.memory() if self.settings.engine == "torch" else 0
+        return stacked + self.replicas * (n * (4 * itemsize + kept)
+                                          + 8 * len(self.system.labels_train) + curves)
 
     def _grid(self) -> np.ndarray:
         """Steps at which the curves are kept: all evaluations."""
@@ -169,6 +180,10 @@ class _Ensemble:
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
+        if self.settings.engine == "torch":
+            left = self.steps - self.done(state)
+            self._torch.advance(state, min(n, left), functools.partial(self._keep, state))
+            return
         compile_apart(self.system)
         active = self._active(state)
         groups = np.array_split(active, min(len(active), n_threads()))
@@ -184,8 +199,11 @@ class _Ensemble:
     def _advance_one(self, state: State, k: int, n: int, room) -> None:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
-        curves = trainer.advance(self.system, self.settings, replica,
-                               min(n, left), room)
+        self._keep(state, k, trainer.advance(self.system, self.settings, replica, min(n, left),
+                                             room))
+
+    def _keep(self, state: State, k: int, curves: trainer.Curves) -> None:
+        """Read the clock of the k-th replica, and keep what is on the grid."""
         self._watch(state.clock[k], curves)
         kept, row = _rows(state.grid, curves.step - state.start_step)
         for name in (*_CURVES, "norms"):
@@ -261,7 +279,8 @@ class Training(_Ensemble):
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
-        compile_apart(self.system)
+        if self.settings.engine == "compiled":
+            compile_apart(self.system)
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
         firsts = [trainer.init(self.system, self.settings, row)
                   for row in rng]

@@ -277,7 +277,7 @@ def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Grou
 # settings of an optimiser that the card calls as the code does
 _SAME = ("optimiser", "momentum", "filter", "filter_alpha", "filter_window", "filter_lambda",
          "initial_scale", "fixed_norm", "anneal", "friction", "deposit", "deposit_steps", "x_range",
-         "x_bins")
+         "x_bins", "engine", "device")
 
 
 def training_settings(card: Card, **changes):
@@ -285,6 +285,12 @@ def training_settings(card: Card, **changes):
     from phasegrok.dynamics import trainer
 
     t = card.model.training
+    if t.device == "cuda":
+        from torch import cuda  # only where it is asked for: the import takes a second
+
+        if not cuda.is_available():
+            raise InputError(f"{card.name}: training.device is cuda, and PyTorch finds no CUDA "
+                             "device on this machine")
     own = dict(learning_rate=t.lr, weight_decay=t.weight_decay, beta_1=t.beta1, beta_2=t.beta2,
                epsilon=t.epsilon, batch=t.batch, warmup=t.warmup, eval_every=t.eval_every,
                temperature=t.noise, final_temperature=t.final_noise,

@@ -129,15 +129,24 @@ def assemble(parts: list) -> Matrices:
     return Matrices(parts[0], first, second, parts[-1])
 
 
-def positions(d_model: int) -> np.ndarray:
+def positions(d_model: int, library: Any = np, **where: Any) -> Any:
     """Encoding of the four positions, (4, d_model) float64.
 
     Component i of position t is sin(t / 10000^(i/d)) for even i, and cos(t / 10000^((i-1)/d)) for
     odd i (Vaswani et al., arXiv 1706.03762, section 3.5).
+
+    Parameters
+    ----------
+    d_model : int
+    library : module
+        Whose arrays to make: NumPy or PyTorch.
+    where
+        Further arguments of its ``arange``: the device.
     """
-    t, i = np.arange(4.0)[:, None], np.arange(d_model)
-    angle = t / 10000.0 ** ((i - i % 2) / d_model)
-    return np.where(i % 2 == 0, np.sin(angle), np.cos(angle))
+    x = library
+    t, i = (x.arange(n, dtype=x.float64, **where) for n in (4, d_model))
+    angle = t[:, None] / 10000.0 ** ((i - i % 2) / d_model)
+    return x.where(i % 2 == 0, x.sin(angle), x.cos(angle))
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:

@@ -40,7 +40,9 @@ def residuals(
     w, n = system.matrices(theta), system.parameters.elements
     a, b = pairs[:, :1], pairs[:, 1:]
     tokens = torch.cat([a, torch.full_like(a, n), b, torch.full_like(a, n + 1)], dim=1)
-    first = _layer(w.first, w.W_E[tokens] + torch.tensor(positions(w.W_E.shape[1])).to(theta))
+    # made on the device: a step that is captured as a CUDA graph may not copy from the host
+    where = positions(w.W_E.shape[1], torch, device=theta.device).to(theta.dtype)
+    first = _layer(w.first, transformer_torch.rows(w.W_E, tokens) + where)
     return first, _layer(w.second, first)
 
 

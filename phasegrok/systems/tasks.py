@@ -167,7 +167,11 @@ class Network:
         if theta.shape != (self.n_parameters,) or not (flags is None or flags.c_contiguous):
             raise ValueError(f"theta has shape {tuple(theta.shape)}; a contiguous "
                              f"({self.n_parameters},) is expected")
-        return [theta[o : o + math.prod(s)].reshape(s) for o, s in self.layout.values()]
+        shapes = [shape for _, shape in self.layout.values()]
+        sizes = [math.prod(shape) for shape in shapes]
+        # the gradient of one split is one copy, that of a slice each as many sums over theta
+        parts = theta.split(sizes) if flags is None else np.split(theta, np.cumsum(sizes)[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes)]
 
     def initial(self, rng_state: np.ndarray) -> np.ndarray:
         """Draw the weights.

@@ -26,18 +26,32 @@ def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor)
     logits : (n, elements) tensor
     """
     w = system.matrices(theta)
-    n, d_head = system.parameters.elements, w.W_Q.shape[1]
-    equals = torch.full_like(pairs[:, :1], n)
-    x = w.W_E[torch.cat([pairs, equals], dim=1)] + w.W_pos
-    # "=" is the last position, so that the causal mask hides nothing from it
-    query = torch.einsum("hkd,nd->nhk", w.W_Q, x[:, 2])
-    key = torch.einsum("hkd,ntd->nhtk", w.W_K, x)
-    value = torch.einsum("hkd,ntd->nhtk", w.W_V, x)
-    A = torch.softmax(torch.einsum("nhk,nhtk->nht", query, key) / math.sqrt(d_head), dim=-1)
-    heads = torch.einsum("nht,nhtk->nhk", A, value).reshape(len(pairs), -1)
-    residual = x[:, 2] + heads @ w.W_O
+    n, (heads, d_head, _) = system.parameters.elements, w.W_Q.shape
+    # only "=" asks, it is the last position, so that the causal mask hides nothing from it, and it
+    # is the same for all pairs: scores and values of a and of b are tables over the elements
+    equals = w.W_E[n] + w.W_pos[2]
+    query = torch.einsum("hkd,d->hk", w.W_Q, equals) / math.sqrt(d_head)
+    asks = torch.einsum("hk,hkd->hd", query, w.W_K)
+    W_V = w.W_V.reshape(heads * d_head, -1)
+    both = torch.cat([asks, W_V])  # a residual vector to its scores and its values
+    table_a, table_b = ((w.W_E[:n] + w.W_pos[t]) @ both.T for t in (0, 1))
+    found = [rows(table_a, pairs[:, 0]), rows(table_b, pairs[:, 1]), both @ equals]
+    score, value = zip(*(x.split([heads, heads * d_head], dim=-1) for x in found))
+    A = torch.softmax(torch.stack(torch.broadcast_tensors(*score), dim=1), dim=1)
+    mixed = sum(A[:, t, :, None] * x.unflatten(-1, (heads, d_head)) for t, x in enumerate(value))
+    residual = equals + mixed.flatten(1) @ w.W_O
     hidden = torch.relu(residual @ w.W_in + w.b_in)
     return (residual + hidden @ w.W_out + w.b_out) @ w.W_U
+
+
+def rows(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Rows of a table, as a product with zeros and ones.
+
+    The gradient of indexing adds many rows into one, which a GPU does one after the other; that of
+    a product is a product.
+    """
+    chosen = index[..., None] == torch.arange(len(table), device=index.device)
+    return chosen.to(table.dtype) @ table
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,548 @@
+"""Training of all replicas of a network at once with PyTorch, on a CPU or on a CUDA device.
+
+The steps are those of ``phasegrok.dynamics.trainer``, whose head has the equations: the same
+initial weights, minibatches, filters, evaluations and events, so that in float64 the curves are
+those of the compiled engine up to rounding.  Weights of R replicas are rows of one tensor; energies
+and gradients are those of one replica under ``torch.func.vmap``.  AdamW and Adam are PyTorch's:
+they are element-wise, so that R rows are R independent runs.  SGD is written out, since PyTorch's
+takes its rate from the host, where a captured graph could not change it.
+
+On a CUDA device a step is captured once as a CUDA graph and replayed, which leaves one launch of
+the several hundred; evaluations are made outside of it.  On a CPU the compiled engine is several
+times faster; this one is there to be tested.
+
+The noise is drawn by a hash of replica, step and weight (:func:`normals`), so it has no state, and
+does not depend on how replicas are stacked or runs are cut up.  It is not that of the compiled
+engine: noisy runs of the two agree in law only.
+
+A replica that has had its event, or whose loss or weights are not finite, stays where it is.  Runs
+cut into any blocks give the same bits on one device, stacked in the same way.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.dynamics import trainer
+from phasegrok.dynamics.optimisers import ADAM, ADAMW, BAOAB, EMA, GHMC, MA, NO_FILTER, WAND
+from phasegrok.systems import decoder_torch, transformer_torch
+from phasegrok.systems.decoder import ModularDecoder
+from phasegrok.systems.tasks import Network
+from phasegrok.systems.transformer import ModularTransformer
+
+if TYPE_CHECKING:
+    from phasegrok.dynamics.training import State
+
+Keep = Callable[[int, trainer.Curves], None]  # of an evaluation or an update of one replica
+_MODULES = {ModularTransformer: transformer_torch, ModularDecoder: decoder_torch}
+_CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
+_CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
+_WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
+
+# splitmix64: Steele, Lea and Flood, doi:10.1145/2660193.2660195, fig. 15, as signed numbers
+_GOLDEN, _MIX_1, _MIX_2 = (
+    c - 2**64 for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def words(key_r: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    """Words ``i`` (n,) of the splitmix64 streams that begin at ``key_r`` (R,): (R, n) int64."""
+    x = key_r[:, None] + (i + 1) * _GOLDEN
+    x = (x ^ _shift(x, 30)) * _MIX_1
+    x = (x ^ _shift(x, 27)) * _MIX_2
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: torch.Tensor, bits: int) -> torch.Tensor:
+    """Shift to the right that brings in zeros; that of signed numbers brings in the sign."""
+    return (x >> bits) & (2 ** (64 - bits) - 1)
+
+
+def normals(key_r: torch.Tensor, k: torch.Tensor, n: int) -> torch.Tensor:
+    """Standard normal variates of step k, (R, n) float64, by the method of Box and Muller.
+
+    Parameters
+    ----------
+    key_r : (R,) int64 tensor
+        What tells the replicas apart.
+    k : int64 scalar tensor
+    n : int
+        Variates of a replica.
+    """
+    half = (n + 1) // 2
+    i = torch.arange(2 * half, device=key_r.device) + 2 * half * k
+    u = _shift(words(key_r, i), 11).double() * 2.0**-53
+    radius, angle = torch.sqrt(-2.0 * torch.log1p(-u[:, :half])), 2.0 * math.pi * u[:, half:]
+    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)[:, :n]
+
+
+def uniforms(key_r: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """A uniform variate of step k for each replica, (R,) float64, from streams of their own."""
+    return _shift(words(~key_r, k.reshape(1)), 11)[:, 0].double() * 2.0**-53
+
+
+@kernel
+def shuffle(order, rng, running):
+    """Begin an epoch in the replicas that run, with the compiled engine's orders of pairs."""
+    for r in range(order.shape[0]):
+        if running[r]:
+            trainer.shuffle(order[r], rng[r])
+
+
+class Trainer:
+    """Training of an ensemble on one device: as many replicas are stacked at once as fit.
+
+    On a CPU a stack runs on one core, and there are as many stacks as cores.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+        ``device`` says where: "cpu" or "cuda".
+    replicas : int
+        Of the ensemble.
+    """
+
+    def __init__(self, system: Network, settings: trainer.Settings, replicas: int):
+        self.system, self.settings = system, settings
+        self.device = torch.device(settings.device)
+        fit = max(1, int(self._limit() / self._bytes_of_one()))
+        cores = n_threads() if self.device.type == "cpu" else 1
+        self.size = math.ceil(replicas / max(math.ceil(replicas / fit), min(cores, replicas)))
+        self._workers = min(cores, math.ceil(replicas / self.size))
+        self._stacks: list[Stack] = []
+
+    def _limit(self) -> float:
+        if self.device.type == "cuda":
+            return _CUDA_SHARE * torch.cuda.get_device_properties(self.device).total_memory
+        return _CPU_BYTES
+
+    def _bytes_of_one(self) -> int:
+        """Of one replica: weights, what belongs to them, and what a gradient keeps on its way."""
+        s, n, itemsize = self.settings, self.system.n_parameters, self.system.dtype.itemsize
+        kept: dict[int, int] = {}
+
+        def keep(x):
+            kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        theta = torch.zeros(n, dtype=_dtype(self.system), device=self.device, requires_grad=True)
+        pairs, labels = (torch.tensor(x[: _batch(self.system, s)], device=self.device)
+                         for x in (self.system.pairs_train, self.system.labels_train))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            energy = _MODULES[type(self.system)].energy(self.system, theta, pairs, labels)
+        del energy
+        filtered = 16 if s.filter != "none" else 0  # mu and what it was
+        window = s.filter_window * itemsize if s.filter == "ma" else 0
+        # theta, m, v, what they were, and the gradient; activations, their gradients, and as much
+        # between them
+        return n * (7 * itemsize + filtered + window) + 3 * sum(kept.values())
+
+    def memory(self) -> int:
+        """Bytes of this process's memory, beside the state, that the stacks take."""
+        on_host = self.device.type == "cpu"
+        return self._workers * self.size * self._bytes_of_one() if on_host else 0
+
+    def advance(self, state: "State", n: int, keep: "Keep") -> None:
+        """Advance the replicas of an ensemble that run by ``n`` steps, in place.
+
+        Evaluations go to ``keep(replica, curves)``; replicas end as in ``trainer.advance``.
+        """
+        if not self._stacks:
+            self._stacks = [Stack(self.system, self.settings, self.size)
+                            for _ in range(self._workers)]
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        parts = [slice(first, min(first + self.size, len(running)))
+                 for first in range(0, len(running), self.size)]
+        parts = [part for part in parts if running[part].any()]
+
+        @torch.no_grad()
+        def run(worker):
+            torch.set_num_threads(1)  # of this thread: each has a number of its own
+            for part in parts[worker :: self._workers]:
+                self._stacks[worker].advance(state, part, n, keep)
+
+        with one_thread():
+            over_threads(run, self._workers)
+
+
+@contextmanager
+def one_thread():
+    """Threads of one product would wait for each other, and its last digits depend on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batch(system: Network, settings: trainer.Settings) -> int:
+    """Pairs of a step."""
+    n_train = len(system.labels_train)
+    return settings.batch if 0 < settings.batch < n_train else n_train
+
+
+class Stack:
+    """Replicas stacked on one device: the tensors and the captured steps that stay there.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+    size : int
+        Replicas at once; rows that are not needed stay where they are.
+    """
+
+    def __init__(self, system: Network, settings: trainer.Settings, size: int):
+        self.system, self.settings, self.size = system, settings, size
+        self.device = torch.device(settings.device)
+        self.constants = trainer._constants(settings)
+        self._module = _MODULES[type(system)]
+        self._batch = _batch(system, settings)
+        self._whole = self._batch == len(system.labels_train)
+        data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
+        self._train, self._test = (
+            tuple(torch.tensor(x, device=self.device) for x in data[j : j + 2]) for j in (0, 2))
+        self._allocate()
+        rest = 0 if self._whole else len(system.labels_train) % self._batch
+        self._chosen = {b: torch.zeros(size, b, dtype=torch.int64, device=self.device)
+                        for b in (self._batch, rest) if b}
+        with torch.no_grad():  # no replica runs yet, so that nothing moves
+            self._steps = {b: self._captured(b) for b in self._chosen}
+
+    def _allocate(self) -> None:
+        c, r, n = self.constants, self.size, self.system.n_parameters
+        real = _dtype(self.system)
+
+        def zeros(*shape, dtype=real):
+            return torch.zeros(*shape, dtype=dtype, device=self.device)
+
+        self.theta, self.m, self.v = zeros(r, n), zeros(r, n), zeros(r, n)
+        self.mu = zeros(r, n if c.filter != NO_FILTER else 0, dtype=torch.float64)
+        self.window = zeros(r, *((self.settings.filter_window, n) if c.filter == MA else (0, 0)))
+        self.norm = zeros(r, 1, dtype=torch.float64)
+        nodes = self.settings.x_bins + 1 if c.scheme == WAND else 0
+        self.bias = zeros(r, nodes, dtype=torch.float64)
+        self.g = zeros(r, n if c.scheme == GHMC else 0)  # gradient and energy of the present state
+        self.energy = zeros(r, dtype=torch.float64)
+        self.accepted = zeros(r, dtype=torch.int64)
+        self.key = zeros(r, dtype=torch.int64)
+        self.k, self.step = zeros((), dtype=torch.int64), zeros((), dtype=torch.float64)
+        self.lr = zeros((), dtype=torch.float64)
+        self.alive = zeros(r, dtype=torch.bool)
+        self.broken = torch.full_like(self.key, -1)
+        self.order = zeros(r, 0 if self._whole else len(self._train[1]), dtype=torch.int64)
+        self._optimiser = self._adam() if c.scheme in (ADAMW, ADAM) else None
+
+        def energy(theta, pairs, labels):
+            return self._module.energy(self.system, theta, pairs, labels)
+
+        axis = None if self._whole else 0
+        self._gradient = torch.func.vmap(torch.func.grad_and_value(energy), (0, axis, axis))
+
+    def _adam(self) -> torch.optim.Optimizer:
+        s = self.settings
+        kind = torch.optim.AdamW if s.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind([self.theta], lr=self.lr, betas=(s.beta_1, s.beta_2), eps=s.epsilon,
+                         weight_decay=s.weight_decay, foreach=False,
+                         capturable=self.device.type == "cuda")
+        # a float64 step: PyTorch's own is float32, as are the corrections 1 - beta^step made of it
+        optimiser.state[self.theta] = {"step": self.step, "exp_avg": self.m, "exp_avg_sq": self.v}
+        return optimiser
+
+    def _captured(self, b: int):
+        """The step on ``b`` pairs, as one call."""
+        if self.device.type != "cuda":
+            return lambda: self._step(b)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                self._step(b)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(b)
+        return graph.replay
+
+    # --- one step, on the device alone ------------------------------------------------------------
+
+    def _step(self, b: int) -> None:
+        c = self.constants
+        # numbers on the device, and in float64: a captured step would keep those of the host
+        self.lr.copy_(c.lr * ((self.k + 1).double() / max(c.warmup, 1)).clamp(max=1.0))
+        if c.scheme == GHMC:
+            self._stop_unless(torch.isfinite(self.energy), self.k)
+            self._hybrid_step()
+            self.k += 1
+            return
+        data = self._train if self._whole else tuple(x[self._chosen[b]] for x in self._train)
+        g, energy = self._gradient(self.theta, *data)
+        self._stop_unless(torch.isfinite(energy), self.k)
+        moving = (self.theta, self.m, self.v, self.mu, self.bias)
+        before = [x.clone() for x in moving]
+        if c.scheme == WAND:
+            g = self._biased(g, energy)
+        self._update(self._filtered(g))
+        if c.fixed_norm:
+            self.theta.copy_(self.norm / _norm(self.theta) * self.theta)
+        for x, old in zip(moving, before):
+            x.copy_(torch.where(self.alive[:, None], x, old))
+        self.k += 1
+        self._stop_unless(torch.isfinite(self.theta).all(dim=1), self.k)
+
+    def _temperature(self) -> torch.Tensor:
+        """``trainer._temperature`` of this step."""
+        c = self.constants
+        s = (self.k.double() / c.anneal_steps).clamp(max=1.0)
+        if c.anneal == trainer.ANNEAL.index("linear"):
+            return (1.0 - s) * c.temperature + s * c.final_temperature
+        if c.anneal == trainer.ANNEAL.index("exponential"):
+            return c.temperature * (c.final_temperature / c.temperature) ** s
+        return torch.full_like(s, c.temperature)
+
+    def _noise(self) -> torch.Tensor:
+        return normals(self.key, self.k, self.system.n_parameters).to(self.theta.dtype)
+
+    def _biased(self, g: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+        """A deposit at x = ln E, and the gradient of x + W(x), as ``trainer._bias_force``."""
+        c, n = self.constants, self.bias.shape[1] - 1
+        energy = energy.clamp(min=1e-300)
+        place = (torch.log(energy) - c.x_low) / (c.x_high - c.x_low) * n
+        inside = (place >= 0.0) & (place < n)
+        left = place.floor().clamp(0, n - 1).nan_to_num().to(torch.int64)
+        nodes = torch.stack([left, left + 1], dim=1)
+        share = torch.stack([left + 1 - place, place - left], dim=1)
+        share = torch.where(inside[:, None], share, 0.0)
+        height = c.deposit * (c.deposit_steps / (self.k + 1).double()).clamp(max=1.0)
+        self.bias.scatter_add_(1, nodes, height * share)
+        slope = (torch.gradient(self.bias, dim=1)[0].gather(1, nodes) * share).sum(dim=1)
+        factor = (1.0 + slope * n / (c.x_high - c.x_low)) / energy
+        return factor[:, None].to(g.dtype) * g
+
+    def _hybrid_step(self) -> None:
+        """One step of ``trainer._ghmc`` in all replicas that run."""
+        c, h, T = self.constants, self.lr, self._temperature()
+        memory = 1.0 - c.friction
+        v = memory * self.m + torch.sqrt(T * (1.0 - memory**2)) * self._noise()
+        start = self._total(self.energy, self.theta, v)
+        half = v - 0.5 * h * (self.g + c.wd * self.theta)
+        theta = self.theta + h * half
+        g, energy = self._gradient(theta, *self._train)
+        end = half - 0.5 * h * (g + c.wd * theta)
+        change = self._total(energy, theta, end) - start
+        taken = uniforms(self.key, self.k) < torch.exp((-change / T).clamp(max=0.0))
+        self.accepted += taken & self.alive
+        of_each = ((self.theta, theta, self.theta), (self.m, end, -v), (self.g, g, self.g))
+        for x, new, old in of_each:
+            x.copy_(torch.where(self.alive[:, None], torch.where(taken[:, None], new, old), x))
+        self.energy.copy_(torch.where(self.alive & taken, energy, self.energy))
+
+    def _total(self, energy: torch.Tensor, theta: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        potential = 0.5 * self.constants.wd * _norm(theta)[:, 0] ** 2
+        return energy + potential + 0.5 * _norm(v)[:, 0] ** 2
+
+    def _stop_unless(self, fine: torch.Tensor, step: torch.Tensor) -> None:
+        self.broken.copy_(torch.where(self.alive & ~fine, step, self.broken))
+        self.alive &= fine
+
+    def _filtered(self, g: torch.Tensor) -> torch.Tensor:
+        """``optimisers.filter_gradient`` on all replicas."""
+        c = self.constants
+        if c.filter == NO_FILTER:
+            return g
+        if c.filter == EMA:
+            keep = c.alpha * (self.k > 0).double()
+            self.mu.copy_(keep * self.mu + (1.0 - keep) * g)
+            return (g + c.strength * self.mu).to(g.dtype)
+        w = self.window.shape[1]
+        place = (self.k % w).reshape(1)
+        row = self.window.index_select(1, place)[:, 0]
+        self.mu += g.double() - row.double()
+        now = torch.where(self.alive[:, None], g, row)
+        self.window.index_copy_(1, place, now[:, None])
+        scale = c.strength / w * (self.k + 1 >= w).double()
+        return (g + scale * self.mu).to(g.dtype)
+
+    def _update(self, g: torch.Tensor) -> None:
+        c = self.constants
+        if c.scheme in (BAOAB, WAND):
+            self._leap(g)
+            return
+        if self._optimiser is not None:
+            self.theta.grad = g
+            self._optimiser.step()
+        else:
+            self.m.mul_(c.momentum).add_(g.add(self.theta, alpha=c.wd))
+            self.theta -= (self.lr * self.m).to(self.theta.dtype)
+        if c.temperature > 0.0 or c.final_temperature > 0.0:
+            self.theta += torch.sqrt(2.0 * self.lr * self._temperature()) * self._noise()
+
+    def _leap(self, g: torch.Tensor) -> None:
+        """``langevin_steps.baoab_step``."""
+        c, memory = self.constants, 1.0 - self.constants.friction
+        kick = self.lr * torch.where(self.k == 0, 0.5, 1.0)
+        self.m -= kick * g.add(self.theta, alpha=c.wd)
+        self.theta += 0.5 * self.lr * self.m
+        spread = torch.sqrt(self._temperature() * (1.0 - memory**2))
+        self.m.mul_(memory).add_(spread * self._noise())
+        self.theta += 0.5 * self.lr * self.m
+
+    # --- blocks of steps --------------------------------------------------------------------------
+
+    def advance(self, state: "State", part: slice, n: int, keep: Keep) -> None:
+        """Advance one part of an ensemble by ``n`` steps, in place."""
+        k = self._load(state, part)
+        for now in range(k, k + n + 1):
+            due = now % self.constants.eval_every == 0
+            if due:
+                self._evaluate(state, part, now, keep)
+            running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+            if now == k + n or not running.any():
+                break
+            before = self.theta.clone() if due else None
+            self._steps[self._batch if self._whole else self._choose(state, part, now)]()
+            if before is not None:
+                self._keep_moves(part, now, running, before, keep)
+        self._learn(state, part, now)
+        self._store(state, part)
+
+    def _pairs(self, state: "State", part: slice):
+        """What is on the device and in the state: (rows of a tensor, array) of each."""
+        for name in ("theta", "m", "v", "mu", "window", "bias"):
+            yield getattr(self, name)[: part.stop - part.start], getattr(state, name)[part]
+
+    def _load(self, state: "State", part: slice) -> int:
+        """Bring a part of the ensemble to the device; returns the step of those that run."""
+        for tensor, array in self._pairs(state, part):
+            tensor.copy_(torch.from_numpy(array))
+        rows, counters = part.stop - part.start, state.counters[part]
+        self.norm[:rows].copy_(torch.from_numpy(state.norm[part]))
+        self.broken.fill_(-1)
+        self._tell_who_runs(state, part)
+        self._load_order(state, part)
+        steps = np.unique(counters[counters[:, trainer._STATUS] == trainer.RUNNING, trainer._STEP])
+        if len(steps) != 1:
+            raise ValueError(f"replicas that run together are at different steps: {steps}")
+        self.k.fill_(int(steps[0]))
+        self.step.fill_(float(steps[0]))
+        if self.constants.scheme == GHMC:
+            self.accepted.zero_()
+            for x, new in zip((self.g, self.energy), self._gradient(self.theta, *self._train)):
+                x.copy_(new)
+        return int(steps[0])
+
+    def _load_order(self, state: "State", part: slice) -> None:
+        rows = part.stop - part.start
+        self.key[:rows].copy_(torch.from_numpy(state.rng[part, 0].view(np.int64)))
+        if not self._whole:
+            self.order[:rows].copy_(torch.from_numpy(state.order[part]))
+
+    def _tell_who_runs(self, state: "State", part: slice) -> None:
+        running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+        self.alive.fill_(False)
+        self.alive[: len(running)].copy_(torch.from_numpy(running))
+
+    def _store(self, state: "State", part: slice) -> None:
+        for tensor, array in self._pairs(state, part):
+            array[...] = tensor.cpu().numpy()
+        accepted = self.accepted[: part.stop - part.start].cpu().numpy()
+        state.counters[part, trainer._ACCEPTED] += accepted
+
+    def _learn(self, state: "State", part: slice, k: int) -> np.ndarray:
+        """Write the step k of those that run, and who broke before; returns which rows run."""
+        counters = state.counters[part]
+        broken = self.broken[: len(counters)].cpu().numpy()
+        running = counters[:, trainer._STATUS] == trainer.RUNNING
+        counters[running, trainer._STEP] = k
+        new = running & (broken >= 0)
+        for place in (trainer._STEP, trainer._BROKEN):
+            counters[new, place] = broken[new]
+        counters[new, trainer._STATUS] = trainer.NOT_FINITE
+        return running & ~new
+
+    def _choose(self, state: "State", part: slice, k: int) -> int:
+        """Lay out the minibatches of step k; returns how many pairs each has."""
+        n_all = len(self._train[1])
+        first = k % math.ceil(n_all / self._batch) * self._batch
+        if first == 0:
+            shuffle(state.order[part], state.rng[part], self._learn(state, part, k))
+            self._load_order(state, part)
+        b = min(self._batch, n_all - first)
+        self._chosen[b].copy_(self.order[:, first : first + b])
+        return b
+
+    # --- evaluations ------------------------------------------------------------------------------
+
+    def losses(self, pairs: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cross-entropy and accuracy of every replica on a data set, (size,) each."""
+
+        def one(theta, x, y):
+            logits = self._module.logits(self.system, theta, x)
+            right = logits.gather(1, y[:, None])
+            others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1, keepdim=True)
+            loss = transformer_torch.cross_entropy(logits, y)
+            return torch.stack([loss.sum(), (right > others).double().sum()])
+
+        total = torch.zeros(self.size, 2, dtype=torch.float64, device=self.device)
+        for x, y in zip(pairs.split(self._batch), labels.split(self._batch)):  # as much as a step
+            total += torch.func.vmap(one, (0, None, None))(self.theta, x, y)
+        loss, accuracy = (total / len(labels)).T.cpu().numpy()
+        return loss, accuracy
+
+    def _norms(self, x: torch.Tensor) -> np.ndarray:
+        """Norm of every matrix of every replica."""
+        ends = np.cumsum([math.prod(shape) for _, shape in self.system.layout.values()])
+        norms = [_norm(part) for part in x.tensor_split(ends[:-1].tolist(), dim=1)]
+        return torch.cat(norms, dim=1).cpu().numpy()
+
+    def _keep_moves(self, part: slice, k: int, running: np.ndarray, before: torch.Tensor,
+                    keep: Keep) -> None:
+        """The norm of the update k -> k + 1 of the replicas that made it."""
+        moved = self._norms(self.theta - before)
+        here = running & (self.broken[: len(running)].cpu().numpy() != k)
+        nothing = np.zeros((0, moved.shape[1]))
+        for row in np.flatnonzero(here):
+            none = np.zeros(0)
+            keep(part.start + row, trainer.Curves(
+                np.zeros(0, np.int64), none, none, none, none, nothing, np.array([k]),
+                moved[row : row + 1]))
+
+    def _evaluate(self, state: "State", part: slice, k: int, keep: Keep) -> None:
+        """Write one evaluation and watch for the event, as ``trainer._record`` does."""
+        counters, c = state.counters[part], self.constants
+        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer._EVALUATED] != k))
+        if len(rows) == 0:
+            return
+        train, test = self.losses(*self._train), self.losses(*self._test)
+        norms = self._norms(self.theta)
+        for row in rows:
+            one = slice(row, row + 1)
+            keep(part.start + row, trainer.Curves(
+                np.array([k]), train[0][one], test[0][one], train[1][one], test[1][one],
+                norms[one], np.zeros(0, np.int64), np.zeros((0, norms.shape[1]))))
+        counters[rows, trainer._EVALUATED] = k
+        held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer._HELD] + 1, 0)
+        counters[rows, trainer._HELD] = held
+        event = rows[(held == c.hold) & (counters[rows, trainer._CROSSING] < 0)]
+        counters[event, trainer._CROSSING] = k - (c.hold - 1) * c.eval_every
+        if c.stop:
+            counters[event, trainer._STATUS] = trainer.EVENT
+        broken = rows[~np.isfinite(train[0][rows])]
+        counters[broken, trainer._STATUS] = trainer.NOT_FINITE
+        counters[broken, trainer._BROKEN] = k
+        self._tell_who_runs(state, part)
+
+
+def _dtype(system: Network) -> torch.dtype:
+    return torch.float64 if system.dtype == np.float64 else torch.float32
+
+
+def _norm(x: torch.Tensor) -> torch.Tensor:
+    """Norm of every row, (R, 1) float64."""
+    return torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float64)
