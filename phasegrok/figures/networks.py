@@ -88,14 +88,20 @@ def optimiser_lines(run: RunFile) -> str:
     for k, name in enumerate(names):
         decay = "fixed norm" if g["fixed_norm"][k] else f"{g['weight_decay'][k]:g}"
         note = f"{g['broken'][k]} not finite" if g["broken"][k] else ""
+        free = g["final_free_norm"][k].mean()
+        norm = f"{np.nanmean(g['final_norm'][k]):.3g}" + ("" if math.isnan(free)
+                                                        else f" ({free:.3g})")
+        note = ", ".join(filter(None, [f"best test {np.median(g['best_test_accuracy'][k]):.2f}",
+                                       note]))
         rows.append([name, f"{g['learning_rate'][k]:g}", decay,
                      *(_median_cell(g, t, k, n) for t in _TIMES),
-                     _ratio_cell(g, "ratio_50", k), _ratio_cell(g, "ratio_95", k), note])
+                     _ratio_cell(g, "ratio_50", k), _ratio_cell(g, "ratio_95", k), norm, note])
     text = table(["optimiser", "lr", "decay", "train 99 %", "test 50 %", "test 95 % held",
-                  "ratio of 50 %", "of 95 %", ""], rows)
+                  "ratio of 50 %", "of 95 %", "norm", ""], rows)
     text += (f"\nmedians of {n} replicas [smallest - largest], the same initial weights for all; "
              f"(k/{n}): k reached it by step {g.attributes['steps']}; ?: too few reached it for an "
-             f"error\nratios of medians, to {g.attributes['reference']}")
+             f"error\nratios of medians, to {g.attributes['reference']}; norm of all weights at the "
+             "end (in brackets: from noise and decay alone)")
     bases = [name for name in names if {f"{name}+ema", f"{name}+ma"} & set(names)]
     if not bases:
         return text

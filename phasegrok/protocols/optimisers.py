@@ -125,6 +125,7 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
             _add_ratios(group, s.names, name, times, limit)
     group.add("broken", [int(np.isfinite(g["broken_step"]).sum()) for g in found], "optimiser", "1",
               "replicas whose loss or weights ceased to be finite")
+    _add_norms(group, found)
     _add_curves(group, found)
     return {"optimisers": group}
 
@@ -158,6 +159,21 @@ def _add_ratios(group: Group, names: list[str], name: str, times: np.ndarray, li
                   f"standard error of {label}_{short}: bootstrap of replicas; NaN: not known")
         group.add(f"{label}_{short}_bound", bound, "optimiser", "1",
                   f"whether {label}_{short} is a lower bound")
+
+
+def _add_norms(group: Group, found: list[Group]) -> None:
+    """Norm of all weights at the end, and what noise alone would have made of it."""
+    ends = [[row[np.isfinite(row[:, 0])][-1] if np.isfinite(row[0, 0]) else row[0]
+             for row in g["weight_norm"]] for g in found]
+    group.add("final_norm", np.sqrt((np.array(ends) ** 2).sum(axis=2)), ("optimiser", "replica"),
+              "1", "norm of all weights at the end")
+    free = [g["free_norm"][:, -1] if "free_norm" in g.variables else np.full(len(row), math.nan)
+            for g, row in zip(found, ends)]
+    group.add("final_free_norm", np.array(free), ("optimiser", "replica"), "1",
+              "the same with noise and decay alone, at the last step; NaN: no noise, or not known")
+    best = [np.nanmax(g["test_accuracy"], axis=1) for g in found]
+    group.add("best_test_accuracy", np.array(best), ("optimiser", "replica"), "1",
+              "largest test accuracy in the run")
 
 
 def _add_curves(group: Group, found: list[Group]) -> None:
