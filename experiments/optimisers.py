@@ -1,9 +1,10 @@
 """Compare the optimisers of the grokking literature on one network, split and set of weights.
 
 AdamW, Adam with coupled decay, SGD with momentum, training at a fixed norm (Liu et al., arXiv
-2210.01117), Langevin dynamics and WanD (Zhang et al., arXiv 2505.11411), each with or without Grokfast's filter of the gradient (Lee et al., arXiv 2405.20233,
-fig. 1), as the card lists them.  For each the steps to memorise and to generalise over replicas,
-and their ratio to the first of the list; for each filter the ratio to the same optimiser without.
+2210.01117), Langevin dynamics and WanD (Zhang et al., arXiv 2505.11411), each with or without
+Grokfast's filter of the gradient (Lee et al., arXiv 2405.20233, fig. 1), as the card lists them.
+For each the steps to memorise and to generalise over replicas, and their ratio to the first of the
+list; for each filter the ratio to the same optimiser without.
 """
 
 from dataclasses import dataclass

@@ -100,8 +100,8 @@ def optimiser_lines(run: RunFile) -> str:
                   "ratio of 50 %", "of 95 %", "norm", ""], rows)
     text += (f"\nmedians of {n} replicas [smallest - largest], the same initial weights for all; "
              f"(k/{n}): k reached it by step {g.attributes['steps']}; ?: too few reached it for an "
-             f"error\nratios of medians, to {g.attributes['reference']}; norm of all weights at the "
-             "end (in brackets: from noise and decay alone)")
+             f"error\nratios of medians, to {g.attributes['reference']}; norm of all weights at "
+             "the end (in brackets: from noise and decay alone)")
     bases = [name for name in names if {f"{name}+ema", f"{name}+ma"} & set(names)]
     if not bases:
         return text
