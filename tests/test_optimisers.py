@@ -241,12 +241,16 @@ def of_times(memorised, half, full):
     """A run file of training, as far as a comparison reads it."""
     group = runfile.Group()
     n = len(half)
+    weight_norm = np.full((n, 4, 2), [3.0, 4.0])
+    weight_norm[0, 2:] = np.nan  # a replica that ended early
     for name, data, dims in (
             ("replica", np.arange(n), "replica"), ("step", np.arange(0, 3001, 1000), "step"),
             ("memorisation_step", memorised, "replica"), ("broken_step", [np.nan] * n, "replica"),
             ("generalisation_step_50", half, "replica"),
             ("generalisation_step_95", full, "replica"),
-            ("test_accuracy", np.ones((n, 4)), ("replica", "step"))):
+            ("test_accuracy", np.ones((n, 4)), ("replica", "step")),
+            ("weight_norm", weight_norm, ("replica", "step", "matrix")),
+            ("free_norm", np.full((n, 4), 9.0), ("replica", "step"))):
         group.add(name, data, dims)
     return runfile.RunFile({}, {"training": group})
 
@@ -260,6 +264,8 @@ def test_table_of_known_times():
         of_times(early, [300.0, 300.0, 300.0, np.nan], never),
         of_times([100.0, 100.0, np.nan, np.nan], never, never)]))
     g = run["optimisers"]
+    np.testing.assert_array_equal(g["final_norm"], np.full((3, 4), 5.0))
+    np.testing.assert_array_equal(g["final_free_norm"], np.full((3, 4), 9.0))
     np.testing.assert_array_equal(g["ratio_50"], [1.0, 0.5, 5.0])
     np.testing.assert_array_equal(g["ratio_50_bound"], [False, False, True])
     # to hold 95 % for 50 steps it must be there by step 2950
