@@ -19,7 +19,8 @@ With SGD without momentum or filter, on all pairs, it makes Langevin dynamics in
 E + wd |theta|^2 / 2 at T, to first order in lr; with momentum that at (1 - momentum) T.
 
 The gradient is that of the whole training set, or with ``batch`` that of one minibatch: the pairs
-are shuffled at the start of each epoch and taken in turn, the last minibatch being what is left.
+(patterns of a regression) are shuffled at the start of each epoch and taken in turn, the last
+minibatch being what is left.
 
 A run is exactly resumable: cut into any blocks it gives the same bits.  The kernel holds no lock,
 so that replicas run in threads, one a core, each with its own ``Scratch``; run them under
@@ -46,8 +47,15 @@ from phasegrok.dynamics.optimisers import (
     sgd_step,
 )
 from phasegrok.rng import below, fill_normal
-from phasegrok.systems.network_kernels import Pairs, inner, pairs
-from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
+from phasegrok.systems.network_kernels import Pairs, Patterns, inner
+from phasegrok.systems.networks import (
+    data,
+    energy_and_gradient,
+    losses,
+    losses_again,
+    take,
+    workspace,
+)
 from phasegrok.systems.tasks import Network
 
 # Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
@@ -158,7 +166,10 @@ class State:
 
 
 class Curves(NamedTuple):
-    """Evaluations, one row each: losses in nats, accuracies, Euclidean norm of every matrix."""
+    """Evaluations, one row each: losses, accuracies, Euclidean norm of every matrix.
+
+    Of a regression the losses are mean squared errors, and the accuracies explained variances.
+    """
 
     step: np.ndarray  # (n,) int64
     train_loss: np.ndarray  # (n,)
@@ -171,9 +182,9 @@ class Curves(NamedTuple):
 class Scratch(NamedTuple):
     """What a run needs beside its state: data, and arrays to work in; make one a thread."""
 
-    train: Pairs
-    test: Pairs
-    batch: Pairs  # room for one minibatch
+    train: Pairs | Patterns
+    test: Pairs | Patterns
+    batch: Pairs | Patterns  # room for one minibatch
     gradient: np.ndarray  # (n_parameters,)
     noise: np.ndarray  # (n_parameters,)
     ends: np.ndarray  # (number of matrices,) where each matrix ends in theta
@@ -239,7 +250,7 @@ def _add_noise(theta, noise, rng, deviation):
 
 @inner
 def _minibatch(k, n, order, rng, train, batch):
-    """Pairs of step k, with an order drawn anew (Fisher and Yates) where an epoch begins."""
+    """Data of step k, with an order drawn anew (Fisher and Yates) where an epoch begins."""
     n_all = order.shape[0]
     first = k % (-(-n_all // n)) * n
     if first == 0:
@@ -247,11 +258,7 @@ def _minibatch(k, n, order, rng, train, batch):
             j = below(rng, i + 1)
             order[i], order[j] = order[j], order[i]
     now = min(n, n_all - first)
-    for i in range(now):
-        batch.a[i] = train.a[order[first + i]]
-        batch.b[i] = train.b[order[first + i]]
-        batch.labels[i] = train.labels[order[first + i]]
-    return Pairs(batch.a[:now], batch.b[:now], batch.labels[:now])
+    return take(order, first, now, train, batch)
 
 
 @inner
@@ -386,11 +393,11 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
 def scratch(system: Network) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
     ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
-    train = pairs(system.pairs_train, system.labels_train)
+    train = system.pairs_train, system.labels_train
     return Scratch(
-        train=train,
-        test=pairs(system.pairs_test, system.labels_test),
-        batch=Pairs(*(x.copy() for x in train)),
+        train=data(system, *train),
+        test=data(system, system.pairs_test, system.labels_test),
+        batch=data(system, *train),
         gradient=np.zeros(system.n_parameters, system.dtype),
         noise=np.zeros(system.n_parameters, system.dtype),
         ends=np.array(ends, dtype=np.int64),

@@ -45,6 +45,14 @@ class Pairs(NamedTuple):
     labels: np.ndarray
 
 
+class Patterns(NamedTuple):
+    """Inputs and targets of a regression, of the network's precision."""
+
+    x: np.ndarray  # (n, inputs)
+    y: np.ndarray  # (n, outputs padded)
+    variance: float  # of the targets, mean over the outputs, each about its mean over the set
+
+
 def padded(n: int) -> int:
     return -(-n // LANES) * LANES
 
@@ -64,6 +72,14 @@ def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
     """Arrays of a data set for the kernels, from ``(n, 2)`` operands and ``(n,)`` labels."""
     columns = np.ascontiguousarray(operands.T.astype(np.int64))
     return Pairs(columns[0], columns[1], np.ascontiguousarray(labels, dtype=np.int64))
+
+
+def patterns(inputs: np.ndarray, targets: np.ndarray, dtype: np.dtype) -> Patterns:
+    """Arrays of a data set for the kernels, from ``(n, D)`` inputs and ``(n, outputs)`` targets."""
+    n, outputs = targets.shape
+    x, y = aligned(inputs.shape, dtype), aligned((n, padded(outputs)), dtype)
+    x[:], y[:, :outputs] = inputs, targets
+    return Patterns(x, y, float(np.mean(np.var(targets.astype(float), axis=0))))
 
 
 @contextmanager
@@ -96,6 +112,15 @@ def nt(x, y, out):
 @inner
 def tn(x, y, out):
     np.dot(x.T, y, out)
+
+
+@inner
+def add_product(x, y, part, total):
+    """total += x^T y, with ``part`` to work in."""
+    tn(x, y, part)
+    for i in range(total.shape[0]):
+        for j in range(total.shape[1]):
+            total[i, j] += part[i, j]
 
 
 @inner
