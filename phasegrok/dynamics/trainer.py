@@ -58,8 +58,9 @@ from phasegrok.systems.networks import (
 )
 from phasegrok.systems.tasks import Network
 
-# Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
-# 1e-38 a float32 is denormal, which slows every step several times; beside epsilon they are nil.
+# Moments and weights below this are set to zero.  Those of a weight without gradient decay for ever,
+# and below 1e-38 a float32 is denormal, which slows every step several times; beside epsilon, and
+# in any sum over weights, they are nil.
 _NIL = 1e-30
 
 RUNNING, EVENT, NOT_FINITE = 0, 1, 2
@@ -235,7 +236,7 @@ def adamw_step(theta, g, m, v, k, lr, wd, beta_1, beta_2, epsilon):
         x = shrink * theta[i] - rate * m_i / (root * np.sqrt(v_i) + eps)
         m[i] = m_i
         v[i] = v_i
-        theta[i] = x
+        theta[i] = zero if abs(x) < nil else x
         n_broken += x - x != zero
     return n_broken
 

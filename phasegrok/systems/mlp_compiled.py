@@ -46,6 +46,7 @@ from phasegrok.systems.simd import (
 )
 
 _CHUNK_BYTES = 1 << 20  # activities of the widest layer handled at once: they stay in the cache
+_NIL = {"float32": 1e-16, "float64": 1e-150}
 _POLYNOMIAL, _RELU, _TANH = range(3)
 _CROSS_ENTROPY, _MSE = range(2)
 _ACTIVATIONS = {"polynomial": _POLYNOMIAL, "relu": _RELU, "tanh": _TANH}
@@ -80,6 +81,7 @@ class Workspace(NamedTuple):
     chunk: int  # patterns handled at once
     activation: int
     loss: int
+    nil: Any  # weights and gradients below are zero: their squares would be denormal, and slow
     polynomial: np.ndarray  # (2,)
     mask: np.ndarray  # (outputs padded,) 1, and 0 where an output is padding
     weights: np.ndarray  # padded matrices, one after the other
@@ -115,7 +117,7 @@ def workspace(system: MLP) -> Workspace:
     return Workspace(
         np.array(layers, dtype=np.int64), np.array(structure.scales), chunk,
         _ACTIVATIONS[structure.activation], _LOSSES[structure.loss],
-        np.array(structure.polynomial, dtype), mask, weights, biases, active, slopes, d_weights,
+        dtype.type(_NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights, biases, active, slopes, d_weights,
         d_biases, aligned((largest,), dtype), aligned((2, chunk * widest), dtype),
     )  # fmt: skip
 
@@ -158,7 +160,8 @@ def _copy_in(w, work):
             copy = _matrix(work.weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
             for i in range(matrix.shape[0]):
                 for j in range(matrix.shape[1]):
-                    copy[i, j] = scale * matrix[i, j]
+                    x = scale * matrix[i, j]
+                    copy[i, j] = x if not abs(x) < work.nil else x * 0
         if layer[_B] >= 0:
             for i in range(layer[_UNITS]):
                 work.biases[layer[_BIASES] + i] = w.theta[layer[_B] + i]
@@ -175,7 +178,8 @@ def _copy_out(g, work):
             copy = _matrix(work.d_weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
             for i in range(matrix.shape[0]):
                 for j in range(matrix.shape[1]):
-                    matrix[i, j] = scale * copy[i, j]
+                    x = scale * copy[i, j]
+                    matrix[i, j] = x if not abs(x) < work.nil else x * 0
         if layer[_B] >= 0:
             for i in range(layer[_UNITS]):
                 g.theta[layer[_B] + i] = work.d_biases[layer[_BIASES] + i]
