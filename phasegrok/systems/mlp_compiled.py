@@ -194,8 +194,12 @@ def _enter(data, first, n, work):
     """s_1 W_1 z_0 of patterns first..first+n-1, in the place of their first activities."""
 
 
-def _enter_backward(data, first, n, d_h, work):
-    """Adds the gradient of the first matrix from that in h_1."""
+def _enter_backward(data, first, n, d_z, work):
+    """Adds the gradients of the first layer, from those in its activities."""
+
+
+def _leave(data, work):
+    """Completes the gradient of the first layer, when all chunks have been added."""
 
 
 def _outcome(data, first, n, f, work, scale):
@@ -219,16 +223,25 @@ def _enter_pairs(data, first, n, work):
 
 
 @inner
-def _enter_pairs_backward(data, first, n, d_h, work):
+def _enter_pairs_backward(data, first, n, d_z, work):
     layer, d_weights = work.layers[0], work.d_weights
     m, b_table, lanes = layer[_PADDED], layer[_HEIGHT] // 2, BYTES // work.active.itemsize
     for i in range(n):
         a = layer[_WEIGHTS] + data.a[first + i] * m
         b = layer[_WEIGHTS] + (b_table + data.b[first + i]) * m
+        row, slopes = i * m, layer[_ACTIVE] + i * m
         for j in range(0, m, lanes):
-            d = load(d_h, i * m + j)
+            d = mul(load(d_z, row + j), load(work.slopes, slopes + j))
             store(d_weights, a + j, add(load(d_weights, a + j), d))
             store(d_weights, b + j, add(load(d_weights, b + j), d))
+
+
+@inner
+def _leave_pairs(work):
+    layer = work.layers[0]
+    if layer[_B] >= 0:  # every pair has one row of the first table
+        d_h = _matrix(work.d_weights, layer[_WEIGHTS], layer[_HEIGHT] // 2, layer[_PADDED])
+        _add_rows(d_h, d_h.shape[0], layer, work)
 
 
 @inner
@@ -239,8 +252,17 @@ def _enter_patterns(data, first, n, work):
 
 
 @inner
-def _enter_patterns_backward(data, first, n, d_h, work):
-    _add_gradient(d_h, data.x[first : first + n], work.layers[0], work)
+def _enter_patterns_backward(data, first, n, d_z, work):
+    layer = work.layers[0]
+    _times_slopes(d_z, layer, work)
+    if layer[_B] >= 0:
+        _add_rows(d_z, n, layer, work)
+    _add_gradient(d_z, data.x[first : first + n], layer, work)
+
+
+@inner
+def _leave_patterns(work):
+    pass
 
 
 @inner
@@ -305,10 +327,16 @@ def _enter_of(data, first, n, work):
 
 
 @overload(_enter_backward, strict=False, jit_options=_OPTIONS)
-def _enter_backward_of(data, first, n, d_h, work):
+def _enter_backward_of(data, first, n, d_z, work):
     pairs = data.instance_class is Pairs
     function = _enter_pairs_backward if pairs else _enter_patterns_backward
-    return lambda data, first, n, d_h, work: function(data, first, n, d_h, work)
+    return lambda data, first, n, d_z, work: function(data, first, n, d_z, work)
+
+
+@overload(_leave, strict=False, jit_options=_OPTIONS)
+def _leave_of(data, work):
+    function = _leave_pairs if data.instance_class is Pairs else _leave_patterns
+    return lambda data, work: function(work)
 
 
 @overload(_outcome, strict=False, jit_options=_OPTIONS)
@@ -395,22 +423,27 @@ def _add_rows(d_h, n, layer, work):
 
 
 @inner
+def _times_slopes(d_z, layer, work):
+    """From the gradient in z to that in h, in place."""
+    for j in range(0, d_z.size, BYTES // d_z.itemsize):
+        store(d_z, j, mul(load(d_z, j), load(work.slopes, layer[_ACTIVE] + j)))
+
+
+@inner
 def _backward(data, first, n, d_h, work):
     """Adds the gradients of all weights, from that in the outputs of n patterns."""
-    for k in range(work.layers.shape[0] - 1, -1, -1):
-        layer = work.layers[k]
+    last = work.layers.shape[0] - 1
+    for k in range(last, 0, -1):
+        layer, before = work.layers[k], work.layers[k - 1]
+        if k < last:
+            _times_slopes(d_h, layer, work)
         if layer[_B] >= 0:
             _add_rows(d_h, n, layer, work)
-        if k == 0:
-            break
-        before = work.layers[k - 1]
         if layer[_W] >= 0:
-            _add_gradient(d_h, _matrix(work.active, before[_ACTIVE], n, before[_PADDED]), layer,
-                          work)
+            z = _matrix(work.active, before[_ACTIVE], n, before[_PADDED])
+            _add_gradient(d_h, z, layer, work)
         d_z = _matrix(work.d_rows[k % 2], 0, n, before[_PADDED])
         nn(d_h, _matrix(work.weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH]), d_z)
-        for j in range(0, d_z.size, BYTES // d_z.itemsize):
-            store(d_z, j, mul(load(d_z, j), load(work.slopes, before[_ACTIVE] + j)))
         d_h = d_z
     _enter_backward(data, first, n, d_h, work)
 
@@ -451,5 +484,6 @@ def energy_and_gradient_inner(w, g, data, work):
         _backward(data, first, now, f, work)
         total += loss
         n_right += right
+    _leave(data, work)
     _copy_out(g, work)
     return _verdict(data, total, n_right)

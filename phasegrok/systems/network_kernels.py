@@ -118,9 +118,13 @@ def tn(x, y, out):
 def add_product(x, y, part, total):
     """total += x^T y, with ``part`` to work in."""
     tn(x, y, part)
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            total[i, j] += part[i, j]
+    lanes, size = BYTES // part.itemsize, part.size
+    whole = size - size % lanes
+    for j in range(0, whole, lanes):
+        store(total, j, add(load(total, j), load(part, j)))
+    for j in range(whole, size):
+        total[j // total.shape[1], j % total.shape[1]] += part[j // total.shape[1],
+                                                               j % total.shape[1]]
 
 
 @inner
