@@ -15,7 +15,7 @@ from phasegrok.dynamics import trainer
 from phasegrok.protocols import training
 from phasegrok.rng import streams
 from phasegrok.systems import decoder_compiled as compiled
-from phasegrok.systems import decoder_torch
+from phasegrok.systems import decoder_torch, networks
 from phasegrok.systems.decoder import Parameters, positions
 from phasegrok.systems.network_kernels import pairs, single_threaded_blas
 
@@ -44,7 +44,7 @@ def weights(system, seed=1, spread=0.1):
 def compiled_gradient(system, theta, chosen=slice(None), work=None):
     gradient = np.full_like(theta, np.nan)
     data = pairs(system.pairs_train[chosen], system.labels_train[chosen])
-    E, accuracy = compiled.energy_and_gradient(
+    E, accuracy = networks.energy_and_gradient(
         system.matrices(theta), system.matrices(gradient), data, work or compiled.workspace(system)
     )
     return E, accuracy, gradient
@@ -156,7 +156,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch):
     work = compiled.workspace(system)
     E, _, gradient = compiled_gradient(system, theta, work=work)
     data = pairs(system.pairs_train, system.labels_train)
-    assert E == pytest.approx(compiled.losses(system.matrices(theta), data, work)[0], rel=1e-15)
+    assert E == pytest.approx(networks.losses(system.matrices(theta), data, work)[0], rel=1e-15)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
 
 

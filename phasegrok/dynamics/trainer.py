@@ -58,9 +58,9 @@ from phasegrok.systems.networks import (
 )
 from phasegrok.systems.tasks import Network
 
-# Moments and weights below this are set to zero.  Those of a weight without gradient decay for ever,
-# and below 1e-38 a float32 is denormal, which slows every step several times; beside epsilon, and
-# in any sum over weights, they are nil.
+# Moments and weights below this are set to zero.  Those of a weight without gradient decay for
+# ever, and below 1e-38 a float32 is denormal, which slows every step several times; moments are nil
+# beside epsilon, and weights in any sum.
 _NIL = 1e-30
 
 RUNNING, EVENT, NOT_FINITE = 0, 1, 2

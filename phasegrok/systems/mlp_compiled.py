@@ -117,8 +117,9 @@ def workspace(system: MLP) -> Workspace:
     return Workspace(
         np.array(layers, dtype=np.int64), np.array(structure.scales), chunk,
         _ACTIVATIONS[structure.activation], _LOSSES[structure.loss],
-        dtype.type(_NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights, biases, active, slopes, d_weights,
-        d_biases, aligned((largest,), dtype), aligned((2, chunk * widest), dtype),
+        dtype.type(_NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights,
+        biases, active, slopes, d_weights, d_biases, aligned((largest,), dtype),
+        aligned((2, chunk * widest), dtype),
     )  # fmt: skip
 
 
