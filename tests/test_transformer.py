@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from network_checks import compiled_gradient, relative_errors
 
 from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
@@ -34,21 +35,6 @@ def weights(system, seed=1, spread=0.1):
     theta = system.initial(generator(seed)).astype(float)
     theta += spread * np.random.default_rng(seed).normal(size=theta.size)
     return theta.astype(system.dtype)
-
-
-def compiled_gradient(system, theta):
-    gradient = np.zeros_like(theta)
-    data = data_pairs(system.pairs_train, system.labels_train)
-    E, accuracy = networks.energy_and_gradient(
-        system.matrices(theta), system.matrices(gradient), data, compiled.workspace(system)
-    )
-    return E, accuracy, gradient
-
-
-def relative_errors(system, gradient, reference):
-    """Largest difference in each matrix over the largest entry of the reference."""
-    pairs = zip(system.layout, system.matrices(gradient), system.matrices(reference))
-    return {name: float(np.abs(x - y).max() / np.abs(y).max()) for name, x, y in pairs}
 
 
 def test_initial_weights_have_the_stated_variances():
