@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: functions of the papers, gradients, training against PyTorch, resuming."""
+"""Multilayer perceptrons: functions of the papers, gradients, training, resuming."""
 
 import math
 

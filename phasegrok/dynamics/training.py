@@ -30,14 +30,14 @@ _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
 _TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
                                     mlp=8)
-# a small system of each kind that has kernels of its own
+# a small system of each kind
 _SMALL: dict[str, dict[str, Any]] = {
     "modular-transformer": _TRANSFORMER,
     "modular-decoder": _TRANSFORMER,
     "modular-mlp": dict(operation="-", p=5, train_fraction=0.5, hidden=[8]),
     "regression-mlp": dict(layers=[2, 4, 1], n=8, n_test=8),
+    "committee-machine": dict(D=3, N=4, n=8, n_test=8),
 }
-_SAME_KERNELS = {"committee-machine": "regression-mlp"}
 _COMPILE = """
 import sys
 from phasegrok.dynamics.training import compile_here
@@ -47,11 +47,10 @@ compile_here(*sys.argv[1:])
 
 
 def _kind(system: Network) -> str:
-    """Kind of the kernels of ``system``, also where a card's own code derives its parameters."""
+    """Kind of ``system``, also where a card's own code derives its parameters."""
     kinds = {path: kind for kind, path in KINDS.items()}
     paths = (f"{cls.__module__}:{cls.__name__}" for cls in type(system.parameters).__mro__)
-    kind = next(kinds[path] for path in paths if path in kinds)
-    return _SAME_KERNELS.get(kind, kind)
+    return next(kinds[path] for path in paths if path in kinds)
 
 
 def compile_here(kind: str, precision: str) -> None:

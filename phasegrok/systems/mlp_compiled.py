@@ -46,7 +46,7 @@ from phasegrok.systems.simd import (
 )
 
 _CHUNK_BYTES = 1 << 20  # activities of the widest layer handled at once: they stay in the cache
-_NIL = {"float32": 1e-16, "float64": 1e-150}
+NIL = {"float32": 1e-16, "float64": 1e-150}
 _POLYNOMIAL, _RELU, _TANH = range(3)
 _CROSS_ENTROPY, _MSE = range(2)
 _ACTIVATIONS = {"polynomial": _POLYNOMIAL, "relu": _RELU, "tanh": _TANH}
@@ -63,7 +63,7 @@ class Layer(NamedTuple):
     width: int  # columns of the padded matrix
     units: int
     padded: int  # padded units
-    W: int  # where the matrix is in theta; -1: it is not trained
+    W: int  # where the matrix is in theta
     b: int  # where the biases are in theta; -1: there are none
     weights: int  # where the padded matrix is
     biases: int  # where the padded biases are
@@ -110,14 +110,11 @@ def workspace(system: MLP) -> Workspace:
         aligned((n,), dtype) for n in 2 * sizes)
     if structure.tables:
         biases[last.biases + last.units :] = NEVER
-    if structure.committee:
-        weights[last.weights :].reshape(-1, last.width)[: last.rows, : last.columns] = (
-            structure.scales[-1])
     largest = max(layer.height * layer.width for layer in layers)
     return Workspace(
         np.array(layers, dtype=np.int64), np.array(structure.scales), chunk,
         _ACTIVATIONS[structure.activation], _LOSSES[structure.loss],
-        dtype.type(_NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights,
+        dtype.type(NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights,
         biases, active, slopes, d_weights, d_biases, aligned((largest,), dtype),
         aligned((2, chunk * widest), dtype),
     )  # fmt: skip
@@ -131,7 +128,7 @@ def _layers(system: MLP, chunk: int) -> list[Layer]:
             name, shape, size = "U", (before, after), (before, padded(after))
         else:
             name, shape = f"W_{k}", (after, before)
-            size = padded(after), before if k == 1 else padded(before)
+            size = padded(after), padded(before)
         W, b = (system.layout.get(key, (-1,))[0] for key in (name, f"b_{k}"))
         layers.append(Layer(*shape, *size, after, padded(after), W, b, weights, biases, active))
         weights += size[0] * size[1]
@@ -151,18 +148,24 @@ def _matrix(flat, begin, rows, columns):
 
 
 @inner
+def copy_matrix(scale, x, out, nil):
+    """out = scale x where both have entries; what is below ``nil`` becomes 0."""
+    zero = out.dtype.type(0.0)
+    for i in range(min(x.shape[0], out.shape[0])):
+        for j in range(min(x.shape[1], out.shape[1])):
+            v = scale * x[i, j]
+            out[i, j] = zero if abs(v) < nil else v
+
+
+@inner
 def _copy_in(w, work):
     """Padded copies of the weights, each matrix times its factor."""
     for k in range(work.layers.shape[0]):
         layer = work.layers[k]
-        if layer[_W] >= 0:
-            scale = work.weights.dtype.type(work.scales[k])
-            matrix = _matrix(w.theta, layer[_W], layer[_ROWS], layer[_COLUMNS])
-            copy = _matrix(work.weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
-            for i in range(matrix.shape[0]):
-                for j in range(matrix.shape[1]):
-                    x = scale * matrix[i, j]
-                    copy[i, j] = x if not abs(x) < work.nil else x * 0
+        scale = work.weights.dtype.type(work.scales[k])
+        matrix = _matrix(w.theta, layer[_W], layer[_ROWS], layer[_COLUMNS])
+        copy = _matrix(work.weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
+        copy_matrix(scale, matrix, copy, work.nil)
         if layer[_B] >= 0:
             for i in range(layer[_UNITS]):
                 work.biases[layer[_BIASES] + i] = w.theta[layer[_B] + i]
@@ -173,14 +176,10 @@ def _copy_out(g, work):
     """The gradient in the weights from that in their padded copies."""
     for k in range(work.layers.shape[0]):
         layer = work.layers[k]
-        if layer[_W] >= 0:
-            scale = work.weights.dtype.type(work.scales[k])
-            matrix = _matrix(g.theta, layer[_W], layer[_ROWS], layer[_COLUMNS])
-            copy = _matrix(work.d_weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
-            for i in range(matrix.shape[0]):
-                for j in range(matrix.shape[1]):
-                    x = scale * copy[i, j]
-                    matrix[i, j] = x if not abs(x) < work.nil else x * 0
+        scale = work.weights.dtype.type(work.scales[k])
+        matrix = _matrix(g.theta, layer[_W], layer[_ROWS], layer[_COLUMNS])
+        copy = _matrix(work.d_weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH])
+        copy_matrix(scale, copy, matrix, work.nil)
         if layer[_B] >= 0:
             for i in range(layer[_UNITS]):
                 g.theta[layer[_B] + i] = work.d_biases[layer[_BIASES] + i]
@@ -440,9 +439,8 @@ def _backward(data, first, n, d_h, work):
             _times_slopes(d_h, layer, work)
         if layer[_B] >= 0:
             _add_rows(d_h, n, layer, work)
-        if layer[_W] >= 0:
-            z = _matrix(work.active, before[_ACTIVE], n, before[_PADDED])
-            _add_gradient(d_h, z, layer, work)
+        z = _matrix(work.active, before[_ACTIVE], n, before[_PADDED])
+        _add_gradient(d_h, z, layer, work)
         d_z = _matrix(work.d_rows[k % 2], 0, n, before[_PADDED])
         nn(d_h, _matrix(work.weights, layer[_WEIGHTS], layer[_HEIGHT], layer[_WIDTH]), d_z)
         d_h = d_z

@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
 class Patterns(NamedTuple):
     """Inputs and targets of a regression, of the network's precision."""
 
-    x: np.ndarray  # (n, inputs)
+    x: np.ndarray  # (n, inputs padded)
     y: np.ndarray  # (n, outputs padded)
     variance: float  # of the targets, mean over the outputs, each about its mean over the set
 
@@ -76,9 +76,8 @@ def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
 
 def patterns(inputs: np.ndarray, targets: np.ndarray, dtype: np.dtype) -> Patterns:
     """Arrays of a data set for the kernels, from ``(n, D)`` inputs and ``(n, outputs)`` targets."""
-    n, outputs = targets.shape
-    x, y = aligned(inputs.shape, dtype), aligned((n, padded(outputs)), dtype)
-    x[:], y[:, :outputs] = inputs, targets
+    x, y = (aligned((len(v), padded(v.shape[1])), dtype) for v in (inputs, targets))
+    x[:, : inputs.shape[1]], y[:, : targets.shape[1]] = inputs, targets
     return Patterns(x, y, float(np.mean(np.var(targets.astype(float), axis=0))))
 
 

@@ -11,27 +11,34 @@ import numpy as np
 from numba.extending import overload
 
 from phasegrok.compiled import kernel
-from phasegrok.systems import decoder_compiled, mlp_compiled, transformer_compiled
+from phasegrok.systems import (
+    committee_compiled,
+    decoder_compiled,
+    mlp_compiled,
+    transformer_compiled,
+)
 from phasegrok.systems.decoder import ModularDecoder
 from phasegrok.systems.mlp import MLP
 from phasegrok.systems.network_kernels import Pairs, Patterns, pairs, patterns
 from phasegrok.systems.tasks import Network
 from phasegrok.systems.transformer import ModularTransformer
 
-_OF_SYSTEM: dict[type, Any] = {
-    ModularTransformer: transformer_compiled,
-    ModularDecoder: decoder_compiled,
-    MLP: mlp_compiled,
-}
-_OF_WORKSPACE = {engine.Workspace: engine for engine in _OF_SYSTEM.values()}
+_ENGINES: tuple[Any, ...] = (
+    committee_compiled, decoder_compiled, mlp_compiled, transformer_compiled)
+_OF_WORKSPACE = {engine.Workspace: engine for engine in _ENGINES}
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
 _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def workspace(system: Network):
     """Scratch arrays for the energy of ``system``; make one a thread."""
-    return next(engine for kind, engine in _OF_SYSTEM.items()
-                if isinstance(system, kind)).workspace(system)
+    if isinstance(system, MLP):
+        engine = committee_compiled if system.structure.committee else mlp_compiled
+        return engine.workspace(system)
+    if isinstance(system, ModularDecoder):
+        return decoder_compiled.workspace(system)
+    assert isinstance(system, ModularTransformer)
+    return transformer_compiled.workspace(system)
 
 
 def data(system: Network, inputs: np.ndarray, targets: np.ndarray) -> Pairs | Patterns:
