@@ -309,3 +309,42 @@ def test_protocol_resumes_from_its_checkpoint():
     group = protocol.result(resumed)["training"]
     assert group.variables["train_loss"].long_name == "mean squared error of the train set"
     assert group.variables["test_accuracy"].long_name == "explained variance on the test set"
+
+
+# ----------------------------------------------------------------------------------------- grokking
+
+
+def trained(name, replicas=2):
+    protocol = training(cards.load(name), replicas=replicas)
+    state = protocol.init(0)
+    protocol.advance(state, protocol.steps)
+    return protocol.result(state)["training"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, delay", [("mlp-subtraction-31", 8.0), ("mlp-relu-31", 8.0),
+                                         ("mlp-addition-31", 1.5)])
+def test_cards_of_pairs_grok(name, delay):
+    """Train accuracy 99 % long before the test accuracy reaches 95 % for good."""
+    group = trained(name)
+    assert np.all(group["generalisation_step_95"] > delay * group["memorisation_step"])
+    assert np.all(group["test_loss"].max(axis=1) > 1.05 * group["test_loss"][:, 0])
+
+
+@pytest.mark.slow
+def test_student_generalises_after_it_has_memorised():
+    """Large initial weights: 99 % of the train set's variance by step 1500, the test set's late."""
+    group = trained("student-training", replicas=1)
+    assert group["memorisation_step"][0] < 1500 < 10_000 < group["generalisation_step_95"][0]
+
+
+@pytest.mark.slow
+def test_committee_learns_its_features_late():
+    """The test loss rises while the train loss falls, and falls by a factor of 10 afterwards."""
+    group = trained("committee-square-30")
+    step, train, test = group["step"], group["train_loss"], group["test_loss"]
+    for k in range(2):
+        top = test[k].argmax()
+        assert test[k, top] > 1.05 * test[k, 0] and train[k, top] < 0.85 * train[k, 0]
+        tenth = [step[np.flatnonzero(loss < 0.1 * loss[0])[0]] for loss in (train[k], test[k])]
+        assert tenth[1] > 4 * tenth[0]

@@ -69,13 +69,13 @@ def aligned(shape, dtype):
 
 
 def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
-    """Arrays of a data set for the kernels, from ``(n, 2)`` operands and ``(n,)`` labels."""
+    """Arrays of a data set for the kernels, copies of ``(n, 2)`` operands and ``(n,)`` labels."""
     columns = np.ascontiguousarray(operands.T.astype(np.int64))
-    return Pairs(columns[0], columns[1], np.ascontiguousarray(labels, dtype=np.int64))
+    return Pairs(columns[0], columns[1], labels.astype(np.int64))
 
 
 def patterns(inputs: np.ndarray, targets: np.ndarray, dtype: np.dtype) -> Patterns:
-    """Arrays of a data set for the kernels, from ``(n, D)`` inputs and ``(n, outputs)`` targets."""
+    """The same of a regression, of ``(n, D)`` inputs and ``(n, outputs)`` targets."""
     x, y = (aligned((len(v), padded(v.shape[1])), dtype) for v in (inputs, targets))
     x[:, : inputs.shape[1]], y[:, : targets.shape[1]] = inputs, targets
     return Patterns(x, y, float(np.mean(np.var(targets.astype(float), axis=0))))
