@@ -14,10 +14,9 @@ import dataclasses
 
 import torch
 from decoder_peer import HeadsApart, HeadsTogether, Peer
-from side_by_side import ratio, save, seconds
+from side_by_side import Run, ratio, save, seconds
 
 from phasegrok.dynamics import trainer
-from phasegrok.rng import streams
 from phasegrok.systems.decoder import Parameters
 from phasegrok.systems.network_kernels import single_threaded_blas
 
@@ -28,32 +27,6 @@ SIZES = {
 STEPS = {"p 97": 9, "p 31": 40}  # of a round
 PEERS = {"heads apart": HeadsApart, "heads together": HeadsTogether}
 FLOOR, GOAL = 4.0, 10.0
-NEVER = 10**9  # eval_every beyond any step
-
-
-class Run:
-    """The compiled run, advanced without evaluations."""
-
-    def __init__(self, system, batch):
-        self.system, self.room = system, trainer.scratch(system)
-        self.settings = trainer.Settings(learning_rate=1e-3, batch=batch, eval_every=NEVER)
-        self.state = trainer.init(system, self.settings, streams(1, "benchmark", 1)[0])
-        self.batch, self.per_epoch = batch, len(system.labels_train) // batch
-
-    def advance(self, n):
-        """Advance by n steps."""
-        trainer.advance(self.system, self.settings, self.state, n, self.room)
-
-    def chosen(self):
-        """Pairs of the last step."""
-        first = (self.state.step - 1) % self.per_epoch * self.batch
-        return torch.from_numpy(self.state.order[first : first + self.batch].copy())
-
-    def loss(self):
-        """Loss of all training pairs with the present weights."""
-        every = self.settings.model_copy(update=dict(eval_every=self.state.step))
-        copy = self.state.copy()
-        return float(trainer.advance(self.system, every, copy, 0, self.room).train_loss[-1])
 
 
 def measure(size, name, rounds):
@@ -64,7 +37,7 @@ def measure(size, name, rounds):
     system = dataclasses.replace(
         system, pairs_train=system.pairs_train[:n], labels_train=system.labels_train[:n]
     )
-    ours = Run(system, batch)
+    ours = Run(system, trainer.Settings(learning_rate=1e-3, batch=batch))
     peer = Peer(PEERS[name], system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
     for _ in range(10):
         ours.advance(1)

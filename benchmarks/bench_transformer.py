@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from side_by_side import Run, processor
 from transformer_peer import Peer
 
 from phasegrok.dynamics import trainer
-from phasegrok.rng import streams
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
 
@@ -32,25 +32,6 @@ CASES = {
 FLOOR = {"p 31": 9.0, "p 59": 9.0, "p 113": 6.0}
 GOAL = {"p 31": 12.0, "p 59": 12.0, "p 113": 8.0}
 STEPS = {"p 31": (30, 400), "p 59": (8, 100), "p 113": (3, 20)}  # a round: peer, ours
-NEVER = 10**9  # eval_every beyond any step
-
-
-class Ours:
-    """The compiled run, advanced without evaluations."""
-
-    def __init__(self, system, state):
-        self.system, self.state, self.room = system, state, trainer.scratch(system)
-        self.settings = trainer.Settings(learning_rate=1e-3, eval_every=NEVER)
-
-    def advance(self, n):
-        """Advance by n steps."""
-        trainer.advance(self.system, self.settings, self.state, n, self.room)
-
-    def loss(self):
-        """Train loss of the present weights."""
-        every = self.settings.model_copy(update=dict(eval_every=max(1, self.state.step)))
-        copy = self.state.copy()
-        return float(trainer.advance(self.system, every, copy, 0, self.room).train_loss[-1])
 
 
 def seconds(function, n):
@@ -63,9 +44,8 @@ def seconds(function, n):
 def measure(name, rounds):
     """Times of both sides; raises where their losses differ."""
     system = Parameters(operation="-", **CASES[name]).build()
-    state = trainer.init(system, trainer.Settings(), streams(1, "benchmark", 1)[0])
-    peer = Peer(system, state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
-    ours = Ours(system, state)
+    ours = Run(system, trainer.Settings(learning_rate=1e-3))
+    peer = Peer(system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
 
     def peer_steps(n):
         for _ in range(n):
@@ -111,15 +91,6 @@ def main():
     versions = dict(python=platform.python_version(), numpy=np.__version__, torch=torch.__version__)
     result = dict(threads=1, processor=processor(), versions=versions, rounds=rounds, rows=rows)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def processor():
-    """Name of the processor, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,38 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from phasegrok.dynamics import trainer
+from phasegrok.rng import streams
+
+NEVER = 10**9  # eval_every beyond any step
 RESULTS = Path(__file__).parent / "results"
+
+
+class Run:
+    """A compiled training run, advanced without evaluations."""
+
+    def __init__(self, system, settings):
+        self.system, self.room = system, trainer.scratch(system)
+        self.settings = settings.model_copy(update=dict(eval_every=NEVER))
+        self.state = trainer.init(system, settings, streams(1, "benchmark", 1)[0])
+
+    def advance(self, n):
+        """Advance by n steps."""
+        trainer.advance(self.system, self.settings, self.state, n, self.room)
+
+    def chosen(self):
+        """Training patterns of the last step, where minibatches are whole."""
+        batch = self.settings.batch
+        first = (self.state.step - 1) % (len(self.state.order) // batch) * batch
+        return torch.from_numpy(self.state.order[first : first + batch].copy())
+
+    def loss(self):
+        """Loss of all training patterns with the present weights."""
+        every = self.settings.model_copy(update=dict(eval_every=max(1, self.state.step)))
+        copy = self.state.copy()
+        return float(trainer.advance(self.system, every, copy, 0, self.room).train_loss[-1])
 
 
 def ratio(peer, ours, rounds):

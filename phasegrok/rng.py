@@ -112,3 +112,10 @@ def fill_normal(rng, out):
         out[i + 1] = y
     if n % 2:
         out[n - 1] = normal_pair(rng)[0]
+
+
+def fill_symmetric(rng, out):
+    """Fill the flat float64 array ``out`` with uniform variates in [-1, 1)."""
+    words = np.empty(out.size, np.uint64)
+    next_words(rng, words, out.size)
+    out[:] = (words >> np.uint64(11)) * 2.0**-52 - 1.0

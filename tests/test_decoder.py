@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
 
 from phasegrok import cards, runfile
@@ -15,7 +16,7 @@ from phasegrok.dynamics import trainer
 from phasegrok.protocols import training
 from phasegrok.rng import streams
 from phasegrok.systems import decoder_compiled as compiled
-from phasegrok.systems import decoder_torch
+from phasegrok.systems import decoder_torch, networks
 from phasegrok.systems.decoder import Parameters, positions
 from phasegrok.systems.network_kernels import pairs, single_threaded_blas
 
@@ -39,21 +40,6 @@ def weights(system, seed=1, spread=0.1):
     theta = system.initial(generator(seed)).astype(float)
     theta += spread * np.random.default_rng(seed).normal(size=theta.size)
     return theta.astype(system.dtype)
-
-
-def compiled_gradient(system, theta, chosen=slice(None), work=None):
-    gradient = np.full_like(theta, np.nan)
-    data = pairs(system.pairs_train[chosen], system.labels_train[chosen])
-    E, accuracy = compiled.energy_and_gradient(
-        system.matrices(theta), system.matrices(gradient), data, work or compiled.workspace(system)
-    )
-    return E, accuracy, gradient
-
-
-def relative_errors(system, gradient, reference):
-    """Largest difference in each matrix over the largest entry of the reference."""
-    both = zip(system.layout, system.views(gradient), system.views(reference))
-    return {name: float(np.abs(x - y).max() / np.abs(y).max()) for name, x, y in both}
 
 
 # --------------------------------------------------------------------------- weights and function
@@ -156,7 +142,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch):
     work = compiled.workspace(system)
     E, _, gradient = compiled_gradient(system, theta, work=work)
     data = pairs(system.pairs_train, system.labels_train)
-    assert E == pytest.approx(compiled.losses(system.matrices(theta), data, work)[0], rel=1e-15)
+    assert E == pytest.approx(networks.losses(system.matrices(theta), data, work)[0], rel=1e-15)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
 
 
@@ -184,23 +170,12 @@ def test_wrong_parameters_are_refused():
 # --------------------------------------------------------------------------------------- training
 
 
-def minibatches(system, settings, seed, steps):
-    """Indices of the pairs of each step, by the rule of the kernel: read off the state's order."""
-    state = trainer.init(system, settings, generator(seed))
-    n = len(system.labels_train)
-    per_epoch = -(-n // settings.batch)
-    for k in range(steps):
-        trainer.advance(system, settings, state, 1)
-        first = k % per_epoch * settings.batch
-        yield state.order[first : first + settings.batch].copy()
-
-
 @pytest.mark.slow  # compiles for a minute
 def test_minibatches_take_every_pair_once_an_epoch():
     system = Parameters(**SMALL).build()
     settings = trainer.Settings(batch=25, eval_every=1000)
     n = len(system.labels_train)  # 66 of 110
-    batches = list(minibatches(system, settings, 2, 6))
+    batches = list(minibatches(system, settings, generator(2), 6))
     assert [len(x) for x in batches] == [25, 25, 16] * 2
     epochs = [np.concatenate(batches[:3]), np.concatenate(batches[3:])]
     assert all(np.array_equal(np.sort(x), np.arange(n)) for x in epochs)
@@ -216,7 +191,8 @@ def test_twenty_steps_equal_those_of_torch(batch):
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
     x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
-    chosen = [slice(None)] * 20 if batch in (0, 66) else list(minibatches(system, settings, 2, 20))
+    whole = batch in (0, 66)
+    chosen = [slice(None)] * 20 if whole else list(minibatches(system, settings, generator(2), 20))
     energies = []
     for k in range(20):
         optimiser.param_groups[0]["lr"] = 3e-3 * min(1.0, (k + 1) / 10)

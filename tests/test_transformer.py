@@ -5,11 +5,12 @@ import threading
 import numpy as np
 import pytest
 import torch
+from network_checks import compiled_gradient, relative_errors
 
 from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
+from phasegrok.systems import networks, transformer_torch
 from phasegrok.systems import transformer_compiled as compiled
-from phasegrok.systems import transformer_torch
 from phasegrok.systems.network_kernels import pairs as data_pairs
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
@@ -34,21 +35,6 @@ def weights(system, seed=1, spread=0.1):
     theta = system.initial(generator(seed)).astype(float)
     theta += spread * np.random.default_rng(seed).normal(size=theta.size)
     return theta.astype(system.dtype)
-
-
-def compiled_gradient(system, theta):
-    gradient = np.zeros_like(theta)
-    data = data_pairs(system.pairs_train, system.labels_train)
-    E, accuracy = compiled.energy_and_gradient(
-        system.matrices(theta), system.matrices(gradient), data, compiled.workspace(system)
-    )
-    return E, accuracy, gradient
-
-
-def relative_errors(system, gradient, reference):
-    """Largest difference in each matrix over the largest entry of the reference."""
-    pairs = zip(system.layout, system.matrices(gradient), system.matrices(reference))
-    return {name: float(np.abs(x - y).max() / np.abs(y).max()) for name, x, y in pairs}
 
 
 def test_initial_weights_have_the_stated_variances():
@@ -97,8 +83,8 @@ def test_gradient_over_several_chunks_of_rows():
     work = work._replace(**{name: getattr(work, name)[:31].copy() for name in per_row})
     gradient, data = np.zeros_like(theta), data_pairs(system.pairs_train, system.labels_train)
     w, g = system.matrices(theta), system.matrices(gradient)
-    E, _ = compiled.energy_and_gradient(w, g, data, work)
-    assert E == pytest.approx(compiled.losses(w, data, work)[0], rel=1e-15)
+    E, _ = networks.energy_and_gradient(w, g, data, work)
+    assert E == pytest.approx(networks.losses(w, data, work)[0], rel=1e-15)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
 
 
@@ -136,7 +122,7 @@ def test_float32_gradient_survives_a_tiny_loss():
     w.b_out[0] = 40.0  # one class leads everywhere by about 40
     one = data_pairs(system.pairs_train[:1], system.labels_train[:1])
     gradient = np.zeros_like(theta)
-    E, accuracy = compiled.energy_and_gradient(
+    E, accuracy = networks.energy_and_gradient(
         w, system.matrices(gradient), one, compiled.workspace(system)
     )
     double = Parameters(**SMALL_31, precision="float64").build()

@@ -89,7 +89,7 @@ def sgd_step(theta, g, m, lr, momentum):
         m_i = zero if abs(m_i) < nil else m_i
         x = theta[i] - lr * m_i
         m[i] = m_i
-        theta[i] = x
+        theta[i] = zero if abs(x) < nil else x
         n_broken += x - x != zero
     return n_broken
 

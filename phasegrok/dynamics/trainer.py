@@ -26,7 +26,8 @@ equations are at the head of ``phasegrok.dynamics.langevin_steps``.  T may follo
     T_k = T (1 - s) + T_final s,    or  T (T_final / T)^s,    s = min(1, k / anneal_steps).
 
 The gradient is that of the whole training set, or with ``batch`` that of one minibatch: the pairs
-are shuffled at the start of each epoch and taken in turn, the last minibatch being what is left.
+(patterns of a regression) are shuffled at the start of each epoch and taken in turn, the last
+minibatch being what is left.
 
 A run is exactly resumable: cut into any blocks it gives the same bits.  The kernel holds no lock,
 so that replicas run in threads, one a core, each with its own ``Scratch``; run them under
@@ -65,12 +66,20 @@ from phasegrok.dynamics.optimisers import (
     sgd_step,
 )
 from phasegrok.rng import below, fill_normal, uniform
-from phasegrok.systems.network_kernels import Pairs, inner, pairs
-from phasegrok.systems.networks import energy_and_gradient, losses, losses_again, workspace
+from phasegrok.systems.network_kernels import Pairs, Patterns, inner
+from phasegrok.systems.networks import (
+    data,
+    energy_and_gradient,
+    losses,
+    losses_again,
+    take,
+    workspace,
+)
 from phasegrok.systems.tasks import Network
 
-# Moments below this are set to zero.  Those of a weight without gradient decay for ever, and below
-# 1e-38 a float32 is denormal, which slows every step several times; beside epsilon they are nil.
+# Moments and weights below this are set to zero.  Those of a weight without gradient decay for
+# ever, and below 1e-38 a float32 is denormal, which slows every step several times; moments are nil
+# beside epsilon, and weights in any sum.
 _NIL = 1e-30
 
 RUNNING, EVENT, NOT_FINITE = 0, 1, 2
@@ -219,7 +228,10 @@ class State:
 
 
 class Curves(NamedTuple):
-    """Evaluations, one row each: losses in nats, accuracies, Euclidean norm of every matrix."""
+    """Evaluations, one row each: losses, accuracies, Euclidean norm of every matrix.
+
+    Of a regression the losses are mean squared errors, and the accuracies explained variances.
+    """
 
     step: np.ndarray  # (n,) int64
     train_loss: np.ndarray  # (n,)
@@ -234,9 +246,9 @@ class Curves(NamedTuple):
 class Scratch(NamedTuple):
     """What a run needs beside its state: data, and arrays to work in; make one a thread."""
 
-    train: Pairs
-    test: Pairs
-    batch: Pairs  # room for one minibatch
+    train: Pairs | Patterns
+    test: Pairs | Patterns
+    batch: Pairs | Patterns  # room for one minibatch
     gradient: np.ndarray  # (n_parameters,)
     noise: np.ndarray  # (n_parameters,)
     before: np.ndarray  # (n_parameters,) weights before a step
@@ -297,7 +309,7 @@ def adamw_step(theta, g, m, v, k, lr, wd, beta_1, beta_2, epsilon):
         x = shrink * theta[i] - rate * m_i / (root * np.sqrt(v_i) + eps)
         m[i] = m_i
         v[i] = v_i
-        theta[i] = x
+        theta[i] = zero if abs(x) < nil else x
         n_broken += x - x != zero
     return n_broken
 
@@ -320,17 +332,13 @@ def shuffle(order, rng):
 
 @inner
 def _minibatch(k, n, order, rng, train, batch):
-    """Pairs of step k, with an order drawn anew where an epoch begins."""
+    """Data of step k, with an order drawn anew where an epoch begins."""
     n_all = order.shape[0]
     first = k % (-(-n_all // n)) * n
     if first == 0:
         shuffle(order, rng)
     now = min(n, n_all - first)
-    for i in range(now):
-        batch.a[i] = train.a[order[first + i]]
-        batch.b[i] = train.b[order[first + i]]
-        batch.labels[i] = train.labels[order[first + i]]
-    return Pairs(batch.a[:now], batch.b[:now], batch.labels[:now])
+    return take(order, first, now, train, batch)
 
 
 @inner
@@ -559,11 +567,11 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
 def scratch(system: Network) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
     ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
-    train = pairs(system.pairs_train, system.labels_train)
+    train = system.pairs_train, system.labels_train
     return Scratch(
-        train=train,
-        test=pairs(system.pairs_test, system.labels_test),
-        batch=Pairs(*(x.copy() for x in train)),
+        train=data(system, *train),
+        test=data(system, system.pairs_test, system.labels_test),
+        batch=data(system, *train),
         gradient=np.zeros(system.n_parameters, system.dtype),
         noise=np.zeros(system.n_parameters, system.dtype),
         before=np.zeros(system.n_parameters, system.dtype),

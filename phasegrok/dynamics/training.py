@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.optimisers import VELOCITIES
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
-from phasegrok.systems.decoder import ModularDecoder
+from phasegrok.systems import KINDS, parameters_class
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.tasks import Network
 
@@ -31,18 +32,37 @@ _CLOCK = range(4)  # places in State.clock: memorised, half, since when above 95
 
 
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
+_TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
+                                    mlp=8)
+# a small system of each kind
+_SMALL: dict[str, dict[str, Any]] = {
+    "modular-transformer": _TRANSFORMER,
+    "modular-decoder": _TRANSFORMER,
+    "modular-mlp": dict(operation="-", p=5, train_fraction=0.5, hidden=[8]),
+    "regression-mlp": dict(layers=[2, 4, 1], n=8, n_test=8),
+    "committee-machine": dict(D=3, N=4, n=8, n_test=8),
+}
 _COMPILE = """
 import sys
-from phasegrok.dynamics import trainer
-from phasegrok.rng import streams
-from phasegrok.systems import parameters_class
+from phasegrok.dynamics.training import compile_here
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
-schema = parameters_class(sys.argv[1])
-system = schema(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2, mlp=8,
-                precision=sys.argv[2]).build()
-settings = trainer.Settings(temperature=1e-3)
-trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
+compile_here(*sys.argv[1:])
 """
+
+
+def _kind(system: Network) -> str:
+    """Kind of ``system``, also where a card's own code derives its parameters."""
+    kinds = {path: kind for kind, path in KINDS.items()}
+    paths = (f"{cls.__module__}:{cls.__name__}" for cls in type(system.parameters).__mro__)
+    return next(kinds[path] for path in paths if path in kinds)
+
+
+def compile_here(kind: str, precision: str) -> None:
+    """Compile the training kernels of a kind at a precision: two steps of a small system."""
+    parameters = parameters_class(kind)(**_SMALL[kind], precision=precision)
+    system = parameters.build(parameters.disorder(None))
+    settings = trainer.Settings(temperature=1e-3)
+    trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
 
 
 def compile_apart(system: Network) -> None:
@@ -51,8 +71,7 @@ def compile_apart(system: Network) -> None:
     The process that compiles these kernels gives other last digits than those that load them from
     the cache; a run that began in it could not be resumed bit for bit.
     """
-    kind = "modular-decoder" if isinstance(system, ModularDecoder) else "modular-transformer"
-    precision = system.parameters.precision
+    kind, precision = _kind(system), system.parameters.precision
     name = f"training-{kind}-{precision}"
     marker = cache_directory() / f"{name}.ready"
     if name not in _ready and not marker.exists():
@@ -296,10 +315,11 @@ class Training(_Ensemble):
         group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
         group.add("step", state.grid, "step", "steps", "training step")
         group.add("matrix", np.array(names), "matrix", "1", "weight matrix")
-        texts = {"train_loss": ("nat", "mean cross-entropy of the train set"),
-                 "test_loss": ("nat", "mean cross-entropy of the test set"),
-                 "train_accuracy": ("1", "accuracy on the train set"),
-                 "test_accuracy": ("1", "accuracy on the test set")}
+        unit, loss = self.system.loss_name
+        texts = {"train_loss": (unit, f"{loss} of the train set"),
+                 "test_loss": (unit, f"{loss} of the test set"),
+                 "train_accuracy": ("1", f"{self.system.order_name} on the train set"),
+                 "test_accuracy": ("1", f"{self.system.order_name} on the test set")}
         for name, (unit, text) in texts.items():
             group.add(name, getattr(state, name), ("replica", "step"), unit, text)
         group.add("weight_norm", state.norms, ("replica", "step", "matrix"), "1",

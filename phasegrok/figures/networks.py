@@ -1,6 +1,7 @@
 """Table and figure of training runs."""
 
 import math
+import re
 
 import numpy as np
 
@@ -32,12 +33,13 @@ def draw_training(run: RunFile):
     group = run["training"]
     figure, axes = plt.subplots(1, 3, figsize=(9.0, 2.8))
     accuracy_curves(axes[0], group["step"], group["train_accuracy"], group["test_accuracy"])
+    axes[0].set_ylabel(_of_train_set(group, "train_accuracy"))
     step = np.maximum(group["step"], 1)
     for k in range(len(group["replica"])):
         axes[1].plot(step, group["train_loss"][k], color=COLOURS[0], alpha=0.8)
         axes[1].plot(step, group["test_loss"][k], color=COLOURS[1], alpha=0.8)
-    axes[1].set(xscale="log", yscale="log", xlabel="step", ylabel="loss (nat)",
-                xlim=_step_range(step))
+    axes[1].set(xscale="log", yscale="log", xlabel="step",
+                ylabel=_of_train_set(group, "train_loss"), xlim=_step_range(step))
     norms, names = group["weight_norm"], group["matrix"]
     for j, name in enumerate(names):
         if not str(name).startswith("b_"):
@@ -53,6 +55,13 @@ def draw_training(run: RunFile):
     axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     title(figure, run)
     return figure
+
+
+def _of_train_set(group: Group, name: str) -> str:
+    """What a curve is, with its unit."""
+    variable = group.variables[name]
+    words = re.split(" o[fn] the train set", variable.long_name)[0]
+    return words if variable.units == "1" else f"{words} ({variable.units})"
 
 
 def _step_range(step: np.ndarray) -> tuple[float, float]:

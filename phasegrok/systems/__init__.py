@@ -30,6 +30,9 @@ KINDS = {
     "tanh-teacher-student": "phasegrok.systems.tanh_mlp:Parameters",
     "modular-transformer": "phasegrok.systems.transformer:Parameters",
     "modular-decoder": "phasegrok.systems.decoder:Parameters",
+    "modular-mlp": "phasegrok.systems.mlp:Parameters",
+    "regression-mlp": "phasegrok.systems.regression:StudentParameters",
+    "committee-machine": "phasegrok.systems.regression:CommitteeParameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
 
@@ -54,6 +57,9 @@ FAMILY = {
     "tanh-teacher-student": "continuous",
     "modular-transformer": "network",
     "modular-decoder": "network",
+    "modular-mlp": "network",
+    "regression-mlp": "network",
+    "committee-machine": "network",
     "overdamped-1d": "overdamped",
 }
 

@@ -101,7 +101,7 @@ class ModularDecoder(Network):
         -------
         theta : (n_parameters,) array of the system's precision
         """
-        from phasegrok.rng import fill_normal, next_words  # Numba is loaded where numbers are drawn
+        from phasegrok.rng import fill_normal, fill_symmetric  # Numba is loaded where one draws
 
         theta = np.empty(self.n_parameters)
         for name, (offset, shape) in self.layout.items():
@@ -112,9 +112,8 @@ class ModularDecoder(Network):
                 part[:] = 1.0 if name.startswith("gain") else 0.0
             else:
                 inputs = shape[-1] if len(shape) == 3 else shape[0]
-                words = np.empty(part.size, np.uint64)
-                next_words(rng_state, words, part.size)
-                part[:] = ((words >> np.uint64(11)) * 2.0**-52 - 1.0) * inputs**-0.5
+                fill_symmetric(rng_state, part)
+                part *= inputs**-0.5
         return theta.astype(self.dtype)
 
     def matrices(self, theta: Any) -> Matrices:

@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phasegrok.compiled import kernel
 from phasegrok.systems.decoder import NORM_EPSILON, ModularDecoder, positions
 from phasegrok.systems.network_kernels import (
     NEVER,
+    add_product,
     aligned,
     cross_entropy,
     inner,
@@ -179,15 +179,6 @@ def _add_to(factor, x, i, y, j, n, rest):
         store(y, j + whole, fma(f, load(x, i + whole), load(y, j + whole)))
 
 
-@inner
-def _add_product(x, y, part, total):
-    """total += x^T y, with ``part`` to work in."""
-    tn(x, y, part)
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            total[i, j] += part[i, j]
-
-
 @bare
 def _normalise(residual, y, x, rate, gain, bias, n):
     """Layer norm of residual + y over n rows: y <- x gain + bias, x the sum at variance 1."""
@@ -294,10 +285,10 @@ def _layer(w, at, n):
 def _layer_backward(w, g, at, n, work):
     """From ``d_out`` to ``d_mixed`` and, in ``d_a``, the gradient in the residual vectors."""
     _normalise_backward(at.d_out, at.x_2, at.rate_2, w.gain_mlp, g.gain_mlp, g.bias_mlp, n)
-    _add_product(at.hidden[:n], at.d_out[:n], work.part_out, g.W_out)
+    add_product(at.hidden[:n], at.d_out[:n], work.part_out, g.W_out)
     nt(at.d_out[:n], w.W_out, at.d_hidden[:n])
     _rectify(at.d_hidden, at.hidden, n)
-    _add_product(at.a[:n], at.d_hidden[:n], work.part_in, g.W_in)
+    add_product(at.a[:n], at.d_hidden[:n], work.part_in, g.W_in)
     nt(at.d_hidden[:n], w.W_in, at.d_a[:n])
     for i in range(n):
         for j in range(at.d_a.shape[1]):
@@ -305,7 +296,7 @@ def _layer_backward(w, g, at, n, work):
     _normalise_backward(
         at.d_a, at.x_1, at.rate_1, w.gain_attention, g.gain_attention, g.bias_attention, n
     )
-    _add_product(at.mixed[:n], at.d_a[:n], work.part_O, g.W_O)
+    add_product(at.mixed[:n], at.d_a[:n], work.part_O, g.W_O)
     nt(at.d_a[:n], w.W_O, at.d_mixed[:n])
 
 
@@ -652,7 +643,7 @@ def _answers_backward(w, g, data, first, n, work):
     """Gradients of the second layer and in the residual vectors, from that in the logits."""
     heads, d_head, d = w.second.W_Q.shape
     p, rows, x_3 = w.W_U.shape[1], work.answers, work.pairs.out[n : 2 * n]
-    _add_product(rows.out[:n], work.logits[:n], work.part_U, work.d_W_U)
+    add_product(rows.out[:n], work.logits[:n], work.part_U, work.d_W_U)
     nt(work.logits[:n], work.W_U, rows.d_out[:n])
     _layer_backward(w.second, g.second, rows, n, work)
     d_x_3 = work.pairs.d_out[n : 2 * n]
@@ -665,13 +656,13 @@ def _answers_backward(w, g, data, first, n, work):
         for i in range(n):
             for k in range(d_head):
                 head[i, k] = rows.d_mixed[i, h * d_head + k]
-        _add_product(head, work.context[h, :n], work.part_head, g.second.W_V[h])
+        add_product(head, work.context[h, :n], work.part_head, g.second.W_V[h])
         nn(head, w.second.W_V[h], work.d_context[:n])
         _context_rows_backward(heads, h, p, d, data, first, n, _context(work, h))
-        _add_product(work.q[h, :n], work.d_u[:n], work.part_head, g.second.W_K[h])
+        add_product(work.q[h, :n], work.d_u[:n], work.part_head, g.second.W_K[h])
         nt(work.d_u[:n], w.second.W_K[h], d_q)
         _scale(d_q, work.X.dtype.type(1.0 / np.sqrt(d_head)))
-        _add_product(d_q, x_3, work.part_head, g.second.W_Q[h])
+        add_product(d_q, x_3, work.part_head, g.second.W_Q[h])
         _add_rows(d_q, w.second.W_Q[h], work.d_context[:n], d_x_3)
 
 
@@ -697,30 +688,9 @@ def losses_from_tables(w, data, work):
 
 @inner
 def losses_inner(w, data, work):
-    """``losses`` for callers that are kernels themselves."""
+    """``networks.losses`` of this network."""
     _tokens(w, work)
     return losses_from_tables(w, data, work)
-
-
-@kernel
-def losses(w, data, work):
-    """Mean cross-entropy and accuracy of a data set.
-
-    Parameters
-    ----------
-    w : Matrices
-        The weights (``system.matrices(theta)``).
-    data : Pairs
-    work : Workspace
-
-    Returns
-    -------
-    loss : float
-        Mean cross-entropy in nats; NaN or infinite where a logit is.
-    accuracy : float
-        Share of the pairs whose right class has the largest logit.
-    """
-    return losses_inner(w, data, work)
 
 
 @inner
@@ -747,7 +717,7 @@ def _clear(g, work):
 
 @inner
 def energy_and_gradient_inner(w, g, data, work):
-    """``energy_and_gradient`` for callers that are kernels themselves."""
+    """``networks.energy_and_gradient`` of this network: E is the mean cross-entropy."""
     n, rows = data.a.shape[0], work.logits.shape[0]
     _clear(g, work)
     _tokens(w, work)
@@ -763,27 +733,3 @@ def energy_and_gradient_inner(w, g, data, work):
         n_right += right
     _tokens_backward(w, g, work)
     return total / n, n_right / n
-
-
-@kernel
-def energy_and_gradient(w, g, data, work):
-    """Energy E = mean cross-entropy of the data, and its gradient in all weights.
-
-    Parameters
-    ----------
-    w : Matrices
-        The weights (``system.matrices(theta)``).
-    g : Matrices
-        Receives the gradient.
-    data : Pairs
-        The training set, or a part of it.
-    work : Workspace
-
-    Returns
-    -------
-    energy : float
-        Mean cross-entropy in nats; NaN or infinite where a logit is.
-    accuracy : float
-        Share of the pairs whose right class has the largest logit.
-    """
-    return energy_and_gradient_inner(w, g, data, work)

@@ -45,6 +45,14 @@ class Pairs(NamedTuple):
     labels: np.ndarray
 
 
+class Patterns(NamedTuple):
+    """Inputs and targets of a regression, of the network's precision."""
+
+    x: np.ndarray  # (n, inputs padded)
+    y: np.ndarray  # (n, outputs padded)
+    variance: float  # of the targets, mean over the outputs, each about its mean over the set
+
+
 def padded(n: int) -> int:
     return -(-n // LANES) * LANES
 
@@ -61,9 +69,16 @@ def aligned(shape, dtype):
 
 
 def pairs(operands: np.ndarray, labels: np.ndarray) -> Pairs:
-    """Arrays of a data set for the kernels, from ``(n, 2)`` operands and ``(n,)`` labels."""
+    """Arrays of a data set for the kernels, copies of ``(n, 2)`` operands and ``(n,)`` labels."""
     columns = np.ascontiguousarray(operands.T.astype(np.int64))
-    return Pairs(columns[0], columns[1], np.ascontiguousarray(labels, dtype=np.int64))
+    return Pairs(columns[0], columns[1], labels.astype(np.int64))
+
+
+def patterns(inputs: np.ndarray, targets: np.ndarray, dtype: np.dtype) -> Patterns:
+    """The same of a regression, of ``(n, D)`` inputs and ``(n, outputs)`` targets."""
+    x, y = (aligned((len(v), padded(v.shape[1])), dtype) for v in (inputs, targets))
+    x[:, : inputs.shape[1]], y[:, : targets.shape[1]] = inputs, targets
+    return Patterns(x, y, float(np.mean(np.var(targets.astype(float), axis=0))))
 
 
 @contextmanager
@@ -96,6 +111,19 @@ def nt(x, y, out):
 @inner
 def tn(x, y, out):
     np.dot(x.T, y, out)
+
+
+@inner
+def add_product(x, y, part, total):
+    """total += x^T y, with ``part`` to work in."""
+    tn(x, y, part)
+    lanes, size = BYTES // part.itemsize, part.size
+    whole = size - size % lanes
+    for j in range(0, whole, lanes):
+        store(total, j, add(load(total, j), load(part, j)))
+    for j in range(whole, size):
+        total[j // total.shape[1], j % total.shape[1]] += part[j // total.shape[1],
+                                                               j % total.shape[1]]
 
 
 @inner

@@ -1,40 +1,80 @@
 """The networks that are trained, under one set of names.
 
 Kernels of ``phasegrok.dynamics.trainer`` are written once; which network's energy they compile in
-follows from the type of its workspace.
+follows from the type of its workspace, and what a minibatch is from the type of the data.  From
+Python the same names run compiled as well.
 """
 
 from typing import Any
 
+import numpy as np
 from numba.extending import overload
 
-from phasegrok.systems import decoder_compiled, transformer_compiled
+from phasegrok.compiled import kernel
+from phasegrok.systems import (
+    committee_compiled,
+    decoder_compiled,
+    mlp_compiled,
+    transformer_compiled,
+)
 from phasegrok.systems.decoder import ModularDecoder
+from phasegrok.systems.mlp import MLP
+from phasegrok.systems.network_kernels import Pairs, Patterns, pairs, patterns
 from phasegrok.systems.tasks import Network
+from phasegrok.systems.transformer import ModularTransformer
 
-_ENGINES = {
-    transformer_compiled.Workspace: transformer_compiled,
-    decoder_compiled.Workspace: decoder_compiled,
-}
+_ENGINES: tuple[Any, ...] = (
+    committee_compiled, decoder_compiled, mlp_compiled, transformer_compiled)
+_OF_WORKSPACE = {engine.Workspace: engine for engine in _ENGINES}
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
 _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def workspace(system: Network):
     """Scratch arrays for the energy of ``system``; make one a thread."""
+    if isinstance(system, MLP):
+        engine = committee_compiled if system.structure.committee else mlp_compiled
+        return engine.workspace(system)
     if isinstance(system, ModularDecoder):
         return decoder_compiled.workspace(system)
+    assert isinstance(system, ModularTransformer)
     return transformer_compiled.workspace(system)
 
 
+def data(system: Network, inputs: np.ndarray, targets: np.ndarray) -> Pairs | Patterns:
+    """Arrays for the kernels of inputs and targets, those of ``system`` or a part of them."""
+    if np.issubdtype(inputs.dtype, np.integer):
+        return pairs(inputs, targets)
+    return patterns(inputs, targets, system.dtype)
+
+
 def energy_and_gradient(w, g, data, work):
-    """Mean cross-entropy of ``data``, and accuracy; fills ``g``.  From kernels only."""
-    raise NotImplementedError("for compiled code")
+    """Energy E of a data set and its gradient in all weights.
+
+    Parameters
+    ----------
+    w : Matrices
+        The weights (``system.matrices(theta)``).
+    g : Matrices
+        Receives the gradient.
+    data : Pairs or Patterns
+        The training set, or a part of it.
+    work : Workspace
+
+    Returns
+    -------
+    energy : float
+        Mean loss; NaN or infinite where an output is.
+    order : float
+        Share of the pairs whose right class has the largest logit; of a regression the explained
+        variance, one less the mean squared error over the variance of the targets.
+    """
+    return _compiled_energy_and_gradient(w, g, data, work)
 
 
 def losses(w, data, work):
-    """Mean cross-entropy of ``data`` and accuracy; from kernels only."""
-    raise NotImplementedError("for compiled code")
+    """Mean loss and order parameter of a data set: ``energy_and_gradient`` without the gradient."""
+    return _compiled_losses(w, data, work)
 
 
 def losses_again(w, data, work):
@@ -42,8 +82,13 @@ def losses_again(w, data, work):
     raise NotImplementedError("for compiled code")
 
 
+def take(order, first, n, train, batch):
+    """Patterns order[first:first+n] of ``train``, in the room ``batch``; from kernels only."""
+    raise NotImplementedError("for compiled code")
+
+
 def _engine(work):
-    return _ENGINES[work.instance_class]
+    return _OF_WORKSPACE[work.instance_class]
 
 
 @overload(energy_and_gradient, strict=False, jit_options=_OPTIONS)
@@ -62,3 +107,34 @@ def _losses(w, data, work):
 def _losses_again(w, data, work):
     function = _engine(work).losses_from_tables
     return lambda w, data, work: function(w, data, work)
+
+
+@overload(take, strict=False, jit_options=_OPTIONS)
+def _take(order, first, n, train, batch):
+    if train.instance_class is Pairs:
+        def of_pairs(order, first, n, train, batch):
+            for i in range(n):
+                batch.a[i] = train.a[order[first + i]]
+                batch.b[i] = train.b[order[first + i]]
+                batch.labels[i] = train.labels[order[first + i]]
+            return Pairs(batch.a[:n], batch.b[:n], batch.labels[:n])
+
+        return of_pairs
+
+    def of_patterns(order, first, n, train, batch):
+        for i in range(n):
+            batch.x[i] = train.x[order[first + i]]
+            batch.y[i] = train.y[order[first + i]]
+        return Patterns(batch.x[:n], batch.y[:n], train.variance)
+
+    return of_patterns
+
+
+@kernel
+def _compiled_energy_and_gradient(w, g, data, work):
+    return energy_and_gradient(w, g, data, work)
+
+
+@kernel
+def _compiled_losses(w, data, work):
+    return losses(w, data, work)

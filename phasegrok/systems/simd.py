@@ -174,6 +174,19 @@ def _exponential(builder, simd, x):
     return builder.select(above, builder.fmul(series, power), _constant(vector, 0.0))
 
 
+def _hyperbolic_tangent(builder, simd, x):
+    """tanh(x) = (1 - e)/(1 + e) with e = exp(-2 |x|) and the sign of x, to two units of rounding.
+
+    NaN where x is not finite, so that a broken state is not hidden.
+    """
+    vector = _llvm_vector(simd)
+    one = _constant(vector, 1.0)
+    size = _call(builder, "fabs", vector, x)
+    e = _exponential(builder, simd, builder.fmul(size, _constant(vector, -2.0)))
+    y = builder.fdiv(builder.fsub(one, e), builder.fadd(one, e))
+    return builder.fadd(_call(builder, "copysign", vector, y, x), builder.fsub(x, x))
+
+
 _LN2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)  # Cody and Waite, as in fdlibm
 
 add = _lanewise("add", 2, lambda builder, simd, a, b: builder.fadd(a, b))
@@ -184,6 +197,7 @@ larger = _lanewise("larger", 2, _larger)
 keep_above = _lanewise("keep_above", 2, _keep_above)
 positive_part = _lanewise("positive_part", 2, _positive_part)
 exponential = _lanewise("exponential", 1, _exponential)
+hyperbolic_tangent = _lanewise("hyperbolic_tangent", 1, _hyperbolic_tangent)
 
 
 def _fold(name, combine):

@@ -26,18 +26,14 @@ from phasegrok.systems.continuous import behaviour
 from phasegrok.systems.elementary import CHUNK, tanhs
 
 
-class Parameters(BaseModel):
-    """Parameters of the student and its teacher."""
+class Teacher(BaseModel):
+    """A teacher of given layers, and the patterns that it labels."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     layers: list[int] = Field([5, 100, 100, 5], min_length=2, max_length=32,
                               description="units of each layer, inputs first")
     n: int = Field(100, ge=1, le=1_000_000, description="patterns")
     n_test: int = Field(100, ge=2, le=1_000_000, description="further patterns")
-    sigma2: float = Field(gt=0.0, description="variance of the likelihood of each output: T = "
-                          "2 sigma2/(n outputs) for the mean squared error")
-    alpha: float = Field(2.0, gt=0.0, description="prior width over that of the default "
-                         "initialisation")
     disorder_seed: int = Field(1, ge=0, description="seed of teacher and patterns")
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -56,6 +52,15 @@ class Parameters(BaseModel):
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Units of the widest layer."""
         return max(self.layers)
+
+
+class Parameters(Teacher):
+    """Parameters of the student and its teacher."""
+
+    sigma2: float = Field(gt=0.0, description="variance of the likelihood of each output: T = "
+                          "2 sigma2/(n outputs) for the mean squared error")
+    alpha: float = Field(2.0, gt=0.0, description="prior width over that of the default "
+                         "initialisation")
 
     def build(self, arrays: dict[str, np.ndarray]) -> "TeacherStudent":
         """The system on which kernels run."""
@@ -208,9 +213,14 @@ def backward(sizes, theta, x, scratch, slope):
             delta = pulled
 
 
-def outputs(sizes: np.ndarray, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Outputs (n, outputs) of the network of weights ``theta``."""
-    return np.array(forward(sizes, theta, x, np.empty(scratch_size(sizes, len(x)))))
+def outputs(sizes, theta: np.ndarray, x: np.ndarray, activation=np.tanh) -> np.ndarray:
+    """Outputs (n, outputs) of the network of weights ``theta``, with any activation (NumPy)."""
+    first = 0
+    for layer, (k, after) in enumerate(itertools.pairwise(sizes)):
+        w, b = theta[first : first + k * after], theta[first + k * after : first + (k + 1) * after]
+        x = (activation(x) if layer else x) @ w.reshape(after, k).T + b
+        first += (k + 1) * after
+    return x
 
 
 # --- the system -----------------------------------------------------------------------------------

@@ -133,9 +133,9 @@ class Network:
     parameters : Parameters
         What it was built from.
     pairs_train, pairs_test : (n, 2) int64 arrays
-        Operands (a, b), in lexicographic order.
+        Operands (a, b), in lexicographic order; of a regression the inputs, (n, D) real.
     labels_train, labels_test : (n,) int64 arrays
-        The result of the operation, 0..elements-1.
+        The result of the operation, 0..elements-1; of a regression the targets, (n, outputs) real.
     layout : dict
         Name of each matrix -> (offset, shape) in the flat vector theta, in order.
     n_parameters : int
@@ -154,6 +154,16 @@ class Network:
     def dtype(self) -> np.dtype:
         """Floating-point type of theta."""
         return np.dtype(self.parameters.precision)
+
+    @property
+    def loss_name(self) -> tuple[str, str]:
+        """Unit of the energy, and what it is."""
+        return "nat", "mean cross-entropy"
+
+    @property
+    def order_name(self) -> str:
+        """What the order parameter is."""
+        return "accuracy"
 
     def views(self, theta: Any) -> list:
         """The matrices in the order of ``layout``: views of ``theta``, an array or a tensor.

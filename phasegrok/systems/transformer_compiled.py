@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phasegrok.compiled import kernel
 from phasegrok.systems.network_kernels import (
     LANES,
     NEVER,
@@ -120,7 +119,6 @@ def workspace(system: ModularTransformer) -> Workspace:
             for name, shape in shapes.items()
         }
     )
-
 
 
 # ----------------------------------------------------------------------------------------------
@@ -280,30 +278,9 @@ def losses_from_tables(w, data, work):
 
 @inner
 def losses_inner(w, data, work):
-    """``losses`` for callers that are kernels themselves."""
+    """``networks.losses`` of this network."""
     _tables(w, work)
     return losses_from_tables(w, data, work)
-
-
-@kernel
-def losses(w, data, work):
-    """Mean cross-entropy and accuracy of a data set.
-
-    Parameters
-    ----------
-    w : Matrices
-        The weights (``system.matrices(theta)``).
-    data : Pairs
-    work : Workspace
-
-    Returns
-    -------
-    loss : float
-        Mean cross-entropy in nats; NaN or infinite where a logit is.
-    accuracy : float
-        Share of the pairs whose right class has the largest logit.
-    """
-    return losses_inner(w, data, work)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -462,7 +439,7 @@ def _gradient_embedding(g, work):
 
 @inner
 def energy_and_gradient_inner(w, g, data, work):
-    """``energy_and_gradient`` for callers that are kernels themselves."""
+    """``networks.energy_and_gradient`` of this network: E is the mean cross-entropy."""
     n, rows = data.a.shape[0], work.hidden.shape[0]
     _tables(w, work)
     work.d_T[:] = 0.0
@@ -482,27 +459,3 @@ def energy_and_gradient_inner(w, g, data, work):
     _gradient_scores(w, g, work)
     _gradient_embedding(g, work)
     return total / n, n_right / n
-
-
-@kernel
-def energy_and_gradient(w, g, data, work):
-    """Energy E = mean cross-entropy of the data, and its gradient in all weights.
-
-    Parameters
-    ----------
-    w : Matrices
-        The weights (``system.matrices(theta)``).
-    g : Matrices
-        Receives the gradient.
-    data : Pairs
-        The training set.
-    work : Workspace
-
-    Returns
-    -------
-    energy : float
-        Mean cross-entropy in nats; NaN or infinite where a logit is.
-    accuracy : float
-        Share of the pairs whose right class has the largest logit.
-    """
-    return energy_and_gradient_inner(w, g, data, work)

@@ -89,8 +89,8 @@ def energy_and_gradient(
     ----------
     system : ModularTransformer
     theta : (n_parameters,) array; its type is the precision of the calculation
-    pairs : (n, 2) integer array
-    labels : (n,) integer array
+    pairs : (n, 2) int64 array, or inputs of another network
+    labels : (n,) int64 array, or its targets
     device : torch device
     energy : callable
         The energy that is differentiated; that of the one-layer transformer if not given.
@@ -102,7 +102,7 @@ def energy_and_gradient(
     gradient : (n_parameters,) array of theta's type
     """
     weights = torch.tensor(theta, device=device, requires_grad=True)
-    x, y = (torch.tensor(v, dtype=torch.int64, device=device) for v in (pairs, labels))
+    x, y = (torch.tensor(v, device=device) for v in (pairs, labels))
     E = energy(system, weights, x, y)
     (gradient,) = torch.autograd.grad(E, weights)
     return E.item(), gradient.cpu().numpy()

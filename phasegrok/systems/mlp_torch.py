@@ -1,0 +1,74 @@
+"""Multilayer perceptrons in PyTorch: the same function of the same flat vector theta.
+
+Written for reading, for gradient tests and for runs on a GPU.  All works under ``torch.func.vmap``
+over a leading axis of theta, for replicas side by side; the compiled engine is ``mlp_compiled``.
+"""
+
+import functools
+
+import torch
+
+from phasegrok.systems import transformer_torch
+from phasegrok.systems.mlp import MLP, Structure
+
+
+def _activation(structure: Structure, h: torch.Tensor) -> torch.Tensor:
+    if structure.activation == "polynomial":
+        linear, square = structure.polynomial
+        return linear * h + square * h * h
+    return torch.relu(h) if structure.activation == "relu" else torch.tanh(h)
+
+
+def outputs(system: MLP, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Outputs f of the last layer, ``mlp``'s equations.
+
+    Parameters
+    ----------
+    system : MLP
+    theta : (n_parameters,) tensor
+    x : (n, 2) int64 tensor of pairs, or (n, inputs) tensor of theta's type
+
+    Returns
+    -------
+    f : (n, outputs) tensor; logits of the classes for a task on pairs
+    """
+    w, structure = dict(zip(system.layout, system.views(theta))), system.structure
+    z = x
+    for layer, scale in enumerate(structure.scales, start=1):
+        if layer == 1 and structure.tables:
+            h = w["U"][z[:, 0]] + w["V"][z[:, 1]]
+        elif f"W_{layer}" in w:
+            h = z @ w[f"W_{layer}"].T
+        else:
+            h = z.sum(1, keepdim=True)  # a committee
+        h = scale * h + w[f"b_{layer}"] if structure.biases else scale * h
+        z = _activation(structure, h) if layer < len(structure.scales) else h
+    return z
+
+
+def energy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Energy of the weights: mean loss of the data, a float64 scalar tensor.
+
+    Parameters
+    ----------
+    system : MLP
+    theta : (n_parameters,) tensor
+    x : as for ``outputs``
+    y : (n,) int64 tensor of labels, or (n, outputs) tensor of targets
+    """
+    f = outputs(system, theta, x)
+    if system.structure.loss == "cross-entropy":
+        return transformer_torch.cross_entropy(f, y).mean()
+    target = torch.nn.functional.one_hot(y, f.shape[1]) if system.structure.tables else y
+    return (f - target).double().square().mean()
+
+
+energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, energy=energy)
+
+
+def accuracy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Accuracy, or the explained variance of a regression: a float64 scalar tensor."""
+    if system.structure.tables:
+        return (outputs(system, theta, x).argmax(1) == y).double().mean()
+    variance = y.double().var(dim=0, correction=0).mean()
+    return 1.0 - energy(system, theta, x, y) / variance
