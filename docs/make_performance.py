@@ -24,7 +24,9 @@ their errors, must agree before a ratio is printed.
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD]
-    for name, make in (("transformer", _transformer), ("decoder", _decoder),
+    for name, make in (("transformer", _transformer), ("decoder", _decoder), ("mlp", _mlp),
+                       ("updates", _updates), ("replicas-cpu", _replicas),
+                       ("replicas-cuda", _replicas),
                        ("metropolis", _metropolis), ("cluster", _cluster),
                        ("general", _general), ("langevin", _langevin),
                        ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
@@ -74,6 +76,43 @@ def _decoder(result: dict) -> str:
         "One minibatch step of AdamW, without evaluations, against a plain PyTorch implementation "
         "of the\nsame step: a module a head, as published, or one projection of all heads. Three "
         "quarters of our time\nare matrix products, of which the peer makes 2.8 times as many.\n"
+        f"{_setting(result)}\n\n" + _table(header, rows))
+
+
+def _mlp(result: dict) -> str:
+    rows = [[r["case"], r["inputs"], " - ".join(map(str, r["units"])), str(r["n_train"]),
+             r["optimiser"], f"{r['peer_ms']:.3g}", f"{r['ours_ms']:.3g}", _ratio(r)]
+            for r in result["rows"]]
+    header = ["card", "peer's inputs", "units", "patterns", "optimiser", "PyTorch, ms",
+              "phasegrok, ms", "ratio (range)"]
+    return (
+        "## Training step of perceptrons\n\n```\npython benchmarks/bench_mlp.py\n```\n\n"
+        "One full-batch step, without evaluations, against a plain PyTorch implementation of the "
+        "same step:\nwith one-hot vectors for pairs, as published, or with tables of rows as we "
+        f"have them.\n{_setting(result)}\n\n" + _table(header, rows))
+
+
+def _updates(result: dict) -> str:
+    rows = [[str(r["p"]), r["update"], f"{r['gradient_ms']:.3g}", f"{r['step_ms']:.3g}", _ratio(r)]
+            for r in result["rows"]]
+    header = ["p", "update", "gradient, ms", "step, ms", "step over gradient (range)"]
+    return (
+        "## Cost of updates\n\n```\npython benchmarks/bench_updates.py\n```\n\n"
+        "A step of the one-layer transformer over its gradient alone, full batch.\n"
+        f"{_setting(result)}\n\n" + _table(header, rows))
+
+
+def _replicas(result: dict) -> str:
+    rows = [[r["case"], str(r["replicas"]), f"{r['peer_per_second']:.3g}",
+             f"{r['ours_per_second']:.3g}", _ratio(r),
+             f"{r['compiled_per_second']:.3g}" if r.get("compiled_per_second") else "-"]
+            for r in result["rows"]]
+    header = ["network", "replicas", "plain loop", "stacked", "ratio (range)", "compiled engine"]
+    return (
+        f"## Stacked replicas in PyTorch, on {result['device']}\n\n```\n"
+        "python benchmarks/bench_replicas.py\n```\n\n"
+        "Steps of a replica per second: a loop of plain PyTorch runs, the engine `torch`, and the "
+        "compiled\nengine, which is the one to use on a CPU.\n"
         f"{_setting(result)}\n\n" + _table(header, rows))
 
 

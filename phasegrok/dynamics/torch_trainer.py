@@ -22,7 +22,7 @@ cut into any blocks give the same bits on one device, stacked in the same way.
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,8 +30,9 @@ import torch
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.optimisers import ADAM, ADAMW, BAOAB, EMA, GHMC, MA, NO_FILTER, WAND
-from phasegrok.systems import decoder_torch, transformer_torch
+from phasegrok.systems import decoder_torch, mlp_torch, transformer_torch
 from phasegrok.systems.decoder import ModularDecoder
+from phasegrok.systems.mlp import MLP
 from phasegrok.systems.tasks import Network
 from phasegrok.systems.transformer import ModularTransformer
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from phasegrok.dynamics.training import State
 
 Keep = Callable[[int, trainer.Curves], None]  # of an evaluation or an update of one replica
-_MODULES = {ModularTransformer: transformer_torch, ModularDecoder: decoder_torch}
+_MODULES: dict[type, Any] = {
+    ModularTransformer: transformer_torch, ModularDecoder: decoder_torch, MLP: mlp_torch}
 _CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
 _WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
@@ -480,14 +482,11 @@ class Stack:
     # --- evaluations ------------------------------------------------------------------------------
 
     def losses(self, pairs: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Mean cross-entropy and accuracy of every replica on a data set, (size,) each."""
+        """Mean loss and order parameter of every replica on a data set, (size,) each."""
+        variance = labels.double().var(dim=0, correction=0).mean()  # for regressions
 
         def one(theta, x, y):
-            logits = self._module.logits(self.system, theta, x)
-            right = logits.gather(1, y[:, None])
-            others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1, keepdim=True)
-            loss = transformer_torch.cross_entropy(logits, y)
-            return torch.stack([loss.sum(), (right > others).double().sum()])
+            return torch.stack(self._module.scores(self.system, theta, x, y, variance)).sum(dim=1)
 
         total = torch.zeros(self.size, 2, dtype=torch.float64, device=self.device)
         for x, y in zip(pairs.split(self._batch), labels.split(self._batch)):  # as much as a step

@@ -51,6 +51,11 @@ def logits(system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor) -> 
     return residuals(system, theta, pairs)[1][:, -1] @ system.matrices(theta).W_U
 
 
+def scores(system, theta, pairs, labels, variance=None):
+    """Loss and order parameter of each pair: ``transformer_torch.class_scores``."""
+    return transformer_torch.class_scores(logits(system, theta, pairs), labels)
+
+
 def energy(
     system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
@@ -66,4 +71,4 @@ def accuracy(
 ) -> float:
     """Share of the pairs whose right class has the largest logit."""
     with torch.no_grad():
-        return (logits(system, theta, pairs).argmax(1) == labels).double().mean().item()
+        return scores(system, theta, pairs, labels)[1].mean().item()

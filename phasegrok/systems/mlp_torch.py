@@ -46,8 +46,12 @@ def outputs(system: MLP, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return z
 
 
-def energy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Energy of the weights: mean loss of the data, a float64 scalar tensor.
+def scores(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor,
+           variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and order parameter of each pattern, two (n,) float64 tensors.
+
+    The order parameter is that of ``transformer_torch.class_scores``, or in a regression one less
+    the loss over the variance of the targets, so that its mean is the explained variance.
 
     Parameters
     ----------
@@ -55,12 +59,25 @@ def energy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -
     theta : (n_parameters,) tensor
     x : as for ``outputs``
     y : (n,) int64 tensor of labels, or (n, outputs) tensor of targets
+    variance : tensor
+        Of the targets, mean over the outputs; not used for pairs.
     """
     f = outputs(system, theta, x)
-    if system.structure.loss == "cross-entropy":
-        return transformer_torch.cross_entropy(f, y).mean()
-    target = torch.nn.functional.one_hot(y, f.shape[1]) if system.structure.tables else y
-    return (f - target).double().square().mean()
+    if not system.structure.tables:
+        loss = (f - y).double().square().mean(dim=1)
+        return loss, 1.0 - loss / variance
+    loss, right = transformer_torch.class_scores(f, y)
+    if system.structure.loss == "mse":
+        loss = (f - torch.nn.functional.one_hot(y, f.shape[1])).double().square().mean(dim=1)
+    return loss, right
+
+
+def energy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Energy of the weights: mean loss of the data, a float64 scalar tensor.
+
+    Arguments as :func:`scores`.
+    """
+    return scores(system, theta, x, y, torch.ones((), device=theta.device))[0].mean()
 
 
 energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, energy=energy)
@@ -68,7 +85,4 @@ energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, e
 
 def accuracy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Accuracy, or the explained variance of a regression: a float64 scalar tensor."""
-    if system.structure.tables:
-        return (outputs(system, theta, x).argmax(1) == y).double().mean()
-    variance = y.double().var(dim=0, correction=0).mean()
-    return 1.0 - energy(system, theta, x, y) / variance
+    return scores(system, theta, x, y, y.double().var(dim=0, correction=0).mean())[1].mean()

@@ -68,6 +68,18 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     )
 
 
+def class_scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each row, and 1 where the right class has the largest logit, else 0."""
+    right = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -math.inf).amax(dim=1, keepdim=True)
+    return cross_entropy(logits, labels), (right > others)[:, 0].double()
+
+
+def scores(system, theta, pairs, labels, variance=None):
+    """Loss and order parameter of each pair, two (n,) float64 tensors, as :func:`class_scores`."""
+    return class_scores(logits(system, theta, pairs), labels)
+
+
 def energy(
     system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
@@ -113,4 +125,4 @@ def accuracy(
 ) -> float:
     """Share of the pairs whose right class has the largest logit."""
     with torch.no_grad():
-        return (logits(system, theta, pairs).argmax(1) == labels).double().mean().item()
+        return scores(system, theta, pairs, labels)[1].mean().item()
