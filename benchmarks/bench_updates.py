@@ -2,9 +2,9 @@
 
     python benchmarks/bench_updates.py [--rounds 9]
 
-A step (gradient, update, noise, deposit) and the gradient alone are timed in turn, round by round, in
-one process; the ratio is the median over the rounds, its range is printed beside it.  Evaluations are
-switched off.  Writes benchmarks/results/updates.json.
+A step (gradient, update, noise, deposit) and the gradient alone are timed in turn, round by round,
+in one process; the ratio is the median over the rounds, its range is printed beside it.
+Evaluations are switched off.  Writes benchmarks/results/updates.json.
 """
 
 import argparse
