@@ -1,14 +1,12 @@
 """The time to generalise against weight decay, train fraction and size of the weights."""
 
-import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 
 from phasegrok.cards import Card, DecayLaw, InputError
-from phasegrok.protocols import training
-from phasegrok.protocols.optimisers import median_time
+from phasegrok.protocols.optimisers import TIMES, add_medians, train
 from phasegrok.relaxation.delay_laws import divergence, power_law
 from phasegrok.runfile import Group
 from phasegrok.statistics import mean_and_error
@@ -18,11 +16,6 @@ _TEXT = {
     "decays": "lr wd, changed by the decay", "rates": "lr wd, changed by the learning rate",
     "fractions": "train fraction", "scales": "factor of the initial weights",
     "norms": "norm of all weights, held fixed, over that of the default initial weights",
-}
-_TIMES = {
-    "memorisation_step": "first step with 99 % train accuracy",
-    "generalisation_step_50": "first step with 50 % test accuracy",
-    "generalisation_step_95": "first step of held 95 % test accuracy",
 }
 
 
@@ -76,8 +69,7 @@ def points(card: Card, seed: int) -> list[tuple[str, Card]]:
 
 def measure(job) -> None:
     """One value: training curves from the initial weights that all share."""
-    protocol = dataclasses.replace(training(job.card), seed=settings(job.card).seed)
-    job.finish(protocol.result(job.drive(protocol, job.path.stem)))
+    train(job, settings(job.card).seed)
 
 
 def groups(card: Card, runs: list) -> dict[str, Group]:
@@ -111,14 +103,10 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
 def _add_times(group: Group, scan: str, values: np.ndarray, found: list[Group]) -> None:
     group.add(f"{scan}_steps", [g.attributes["steps"] for g in found], scan, "steps",
               "steps that a replica had at most")
-    for name, text in _TIMES.items():
+    for name, text in TIMES.items():
         times = np.array([g[name] for g in found])
         group.add(f"{scan}_{name}", times, (scan, "replica"), "steps", f"{text}; NaN: never")
-        medians = np.array([median_time(row) for row in times])
-        group.add(f"{scan}_{name}_median", medians[:, 0], scan, "steps",
-                  f"{text}: median of replicas; NaN: half of them or more never")
-        group.add(f"{scan}_{name}_median_err", medians[:, 1], scan, "steps",
-                  f"standard error of {scan}_{name}_median: bootstrap; NaN: not known")
+        add_medians(group, scan, f"{scan}_{name}", text, times)
     half = np.array([g["generalisation_step_50"] for g in found])
     if scan == "fractions":
         _add_fit(group, scan, ("prefactor", "exponent", "critical"), divergence(values, half))

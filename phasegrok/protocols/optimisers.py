@@ -10,7 +10,7 @@ from phasegrok.protocols import training
 from phasegrok.runfile import Group
 from phasegrok.statistics import bootstrap
 
-_TIMES = {
+TIMES = {
     "memorisation_step": "first step with 99 % train accuracy",
     "generalisation_step_50": "first step with 50 % test accuracy",
     "generalisation_step_95": "first step of held 95 % test accuracy",
@@ -39,7 +39,12 @@ def points(card: Card, seed: int) -> list[tuple[str, Card]]:
 
 def measure(job) -> None:
     """One optimiser: training curves from the initial weights that all share."""
-    protocol = dataclasses.replace(training(job.card), seed=settings(job.card).seed)
+    train(job, settings(job.card).seed)
+
+
+def train(job, seed: int | None) -> None:
+    """A point of a scan: training curves from initial weights drawn by ``seed``."""
+    protocol = dataclasses.replace(training(job.card), seed=seed)
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
 
 
@@ -114,10 +119,10 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
     group.add("weight_decay", [t.weight_decay for t in cards], "optimiser", "1", "weight decay")
     group.add("fixed_norm", [t.fixed_norm for t in cards], "optimiser", "1",
               "whether the norm of all weights is fixed")
-    for name, text in _TIMES.items():
+    for name, text in TIMES.items():
         times = np.array([g[name] for g in found])
         group.add(name, times, ("optimiser", "replica"), "steps", f"{text}; NaN: never")
-        _add_medians(group, name, text, times)
+        add_medians(group, "optimiser", name, text, times)
         # an accuracy that must be held is seen only if the run goes on for so long
         limit = max(0.0, steps - hold) if name == "generalisation_step_95" else float(steps)
         group.attributes[f"{name}_limit"] = limit
@@ -130,13 +135,14 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
     return {"optimisers": group}
 
 
-def _add_medians(group: Group, name: str, text: str, times: np.ndarray) -> None:
+def add_medians(group: Group, dim: str, name: str, text: str, times: np.ndarray) -> None:
+    """Medians over replicas of times (values of ``dim``, replicas), with errors, and censored."""
     medians = np.array([median_time(row) for row in times])
-    group.add(f"{name}_median", medians[:, 0], "optimiser", "steps",
+    group.add(f"{name}_median", medians[:, 0], dim, "steps",
               f"{text}: median of replicas; NaN: half of them or more never")
-    group.add(f"{name}_median_err", medians[:, 1], "optimiser", "steps",
+    group.add(f"{name}_median_err", medians[:, 1], dim, "steps",
               f"standard error of {name}_median: bootstrap; NaN: not known")
-    group.add(f"{name}_censored", np.isnan(times).sum(axis=1), "optimiser", "1",
+    group.add(f"{name}_censored", np.isnan(times).sum(axis=1), dim, "1",
               f"{text}: replicas in which it was not seen")
 
 
