@@ -92,14 +92,7 @@ class ModularDecoder(Network):
         Standard normal embeddings, gains 1 and biases 0, and every other matrix uniform within
         +-n^(-1/2), n the number of its inputs.
 
-        Parameters
-        ----------
-        rng_state : (4,) uint64 array
-            State of the generator (``phasegrok.rng.streams``), changed in place.
-
-        Returns
-        -------
-        theta : (n_parameters,) array of the system's precision
+        Arguments and result as ``Network.initial``.
         """
         from phasegrok.rng import fill_normal, fill_symmetric  # Numba is loaded where one draws
 

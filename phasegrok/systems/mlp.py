@@ -120,14 +120,7 @@ class MLP(Network):
     def initial(self, rng_state: np.ndarray) -> np.ndarray:
         """Draw weights, as ``structure.normal`` says.
 
-        Parameters
-        ----------
-        rng_state : (4,) uint64 array
-            State of the generator (``phasegrok.rng.streams``), changed in place.
-
-        Returns
-        -------
-        theta : (n_parameters,) array of the system's precision
+        Arguments and result as ``Network.initial``.
         """
         from phasegrok.rng import fill_normal, fill_symmetric  # Numba is loaded where one draws
 

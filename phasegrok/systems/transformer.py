@@ -74,14 +74,7 @@ class ModularTransformer(Network):
         The standard deviations are those of Nanda et al. (arXiv 2301.05217, their code):
         (n + 1)^(-1/2) for W_U, n the number of elements, d_model^(-1/2) for every other matrix.
 
-        Parameters
-        ----------
-        rng_state : (4,) uint64 array
-            State of the generator (``phasegrok.rng.streams``), changed in place.
-
-        Returns
-        -------
-        theta : (n_parameters,) array of the system's precision
+        Arguments and result as ``Network.initial``.
         """
         from phasegrok.rng import fill_normal  # Numba is loaded only where numbers are drawn
 
