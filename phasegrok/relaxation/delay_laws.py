@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import minimize_scalar
 
 _RESAMPLES = 200
 
@@ -52,13 +52,20 @@ def divergence(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
         return np.log(p[0]) - p[1] * np.log(x - p[2])
 
     def solve(x, y):
-        def residual(q):  # q[2] = ln(min(x) - critical)
-            return q[0] - q[1] * np.log(x - x.min() + np.exp(q[2])) - y
+        """The line in ln(x - critical) is known for each gap = min(x) - critical; then the gap."""
+        def line(gap):
+            u = np.log(x - x.min() + gap)
+            slope, level = np.polyfit(u, y, 1)
+            return slope, level, np.sum((level + slope * u - y) ** 2)
 
-        found = [least_squares(residual, (y.mean(), 1.0, np.log(gap * np.ptp(x))))
-                 for gap in (0.03, 0.3, 1.0)]
-        q = min(found, key=lambda f: f.cost).x
-        return np.array([np.exp(q[0]), q[1], x.min() - np.exp(q[2])])
+        gaps = np.ptp(x) * np.geomspace(1e-3, 1e2, 26)
+        best = int(np.argmin([line(gap)[2] for gap in gaps]))
+        ends = np.log(gaps[[max(best - 1, 0), min(best + 1, len(gaps) - 1)]])
+        found = minimize_scalar(lambda q: line(np.exp(q))[2], bounds=ends, method="bounded",
+                                options={"xatol": 1e-8})
+        gap = float(np.exp(found.x))
+        slope, level, _ = line(gap)
+        return np.array([np.exp(level), -slope, x.min() - gap])
 
     return _fit(value_k, time_kr, 3, solve, law)
 
