@@ -198,6 +198,18 @@ def test_torch_network_takes_a_stack_of_replicas(name):
     assert alone.abs().max() > 1e-6
 
 
+@pytest.mark.parametrize("name", ["quadratic", "teacher"])
+def test_data_for_kernels_are_copies(name):
+    """Minibatches are written in place, and must not reach the data set of the system."""
+    system = built(name)
+    room = trainer.scratch(system)
+    arrays = [x for x in (*room.train, *room.batch) if isinstance(x, np.ndarray)]
+    arrays += [system.pairs_train, system.labels_train]
+    for i, x in enumerate(arrays):
+        for y in arrays[i + 1 :]:
+            assert not np.shares_memory(x, y)
+
+
 def test_broken_weights_show():
     """An input of tanh that is not finite has a finite limit, which must not hide it."""
     system = built("teacher")
@@ -323,7 +335,7 @@ def trained(name, replicas=2):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, delay", [("mlp-subtraction-31", 8.0), ("mlp-relu-31", 8.0),
-                                         ("mlp-addition-31", 1.5)])
+                                         ("mlp-addition-31", 1.5), ("mlp-product-s4", 8.0)])
 def test_cards_of_pairs_grok(name, delay):
     """Train accuracy 99 % long before the test accuracy reaches 95 % for good."""
     group = trained(name)
