@@ -163,7 +163,7 @@ def test_gradient_equals_automatic_differentiation(name, chosen):
         assert order == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["tanh, deep", "teacher"])
+@pytest.mark.parametrize("name", [pytest.param("tanh, deep", marks=pytest.mark.slow), "teacher"])
 def test_gradient_over_several_chunks_of_rows(monkeypatch, name):
     """Chunks of 64 rows, and the losses of the same weights, which have no gradient beside."""
     system = built(name, **dict(p=17) if name == "tanh, deep" else dict(n=150))
