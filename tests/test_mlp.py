@@ -163,7 +163,7 @@ def test_gradient_equals_automatic_differentiation(name, chosen):
         assert order == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["tanh, deep", "teacher"])
+@pytest.mark.parametrize("name", [pytest.param("tanh, deep", marks=pytest.mark.slow), "teacher"])
 def test_gradient_over_several_chunks_of_rows(monkeypatch, name):
     """Chunks of 64 rows, and the losses of the same weights, which have no gradient beside."""
     system = built(name, **dict(p=17) if name == "tanh, deep" else dict(n=150))
@@ -196,6 +196,18 @@ def test_torch_network_takes_a_stack_of_replicas(name):
         alone = torch.stack([function(theta) for theta in thetas])
         assert torch.allclose(torch.func.vmap(function)(thetas), alone, rtol=1e-12, atol=1e-15)
     assert alone.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ["quadratic", "teacher"])
+def test_data_for_kernels_are_copies(name):
+    """Minibatches are written in place, and must not reach the data set of the system."""
+    system = built(name)
+    room = trainer.scratch(system)
+    arrays = [x for x in (*room.train, *room.batch) if isinstance(x, np.ndarray)]
+    arrays += [system.pairs_train, system.labels_train]
+    for i, x in enumerate(arrays):
+        for y in arrays[i + 1 :]:
+            assert not np.shares_memory(x, y)
 
 
 def test_broken_weights_show():
@@ -323,7 +335,7 @@ def trained(name, replicas=2):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, delay", [("mlp-subtraction-31", 8.0), ("mlp-relu-31", 8.0),
-                                         ("mlp-addition-31", 1.5)])
+                                         ("mlp-addition-31", 1.5), ("mlp-product-s4", 8.0)])
 def test_cards_of_pairs_grok(name, delay):
     """Train accuracy 99 % long before the test accuracy reaches 95 % for good."""
     group = trained(name)
