@@ -62,46 +62,63 @@ def draw(run: RunFile):
     import matplotlib.pyplot as plt
 
     g = run["decay_law"]
-    figure, axes = plt.subplots(1, 4, figsize=(11.0, 2.9))
-    _against_product(axes[0], g)
-    _against(axes[1], g, "fractions")
-    _against(axes[2], g, "scales")
-    axes[2].set(xscale="log" if "scales" in g.variables else "linear")
-    _losses(axes[3], g)
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 6.4))
+    _against_product(axes[0, 0], g)
+    _against(axes[0, 1], g, "fractions")
+    _against(axes[1, 0], g, "scales")
+    _losses(axes[1, 1], g)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower left", ncols=len(handles))
     title(figure, run, more=f"{len(g['replica'])} replicas")
     return figure
 
 
-def _times(axis, g: Group, scan: str, name: str, marker: str, colour: str, label, face=None):
-    x, times = g[scan], g[f"{scan}_{name}"]
-    axis.plot(np.repeat(x, times.shape[1]), times.ravel(), ".", color=colour, alpha=0.25,
-              markersize=2.5)
-    axis.errorbar(x, g[f"{scan}_{name}_median"], np.nan_to_num(g[f"{scan}_{name}_median_err"]),
-                  fmt=marker, color=colour, markersize=4, label=label,
-                  markerfacecolor=face or colour)
+def _times(axis, g: Group, scan: str, hollow: bool = False) -> None:
+    """Replicas as small dots, their medians as marks."""
+    x = g[scan]
+    for name, (label, marker, colour) in _TIMES.items():
+        times = g[f"{scan}_{name}"]
+        axis.plot(np.repeat(x, times.shape[1]), times.ravel(), ".", color=colour, alpha=0.25,
+                  markersize=2.5)
+        axis.errorbar(x, g[f"{scan}_{name}_median"],
+                      np.nan_to_num(g[f"{scan}_{name}_median_err"]), fmt=marker, color=colour,
+                      markersize=4, label=None if hollow else label,
+                      markerfacecolor="w" if hollow else colour)
+    axis.set(yscale="log", ylabel="step")
+
+
+def _ticks(axis, values: np.ndarray) -> None:
+    """A logarithmic axis with its ticks at the values."""
+    axis.set(xscale="log")
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.minorticks_off()
 
 
 def _against(axis, g: Group, scan: str) -> None:
     if scan not in g.variables:
         empty(axis, f"no {scan}")
         return
-    for name, (label, marker, colour) in _TIMES.items():
-        _times(axis, g, scan, name, marker, colour, label)
-    _curve(axis, g, scan)
-    axis.set(yscale="log", xlabel=_LABELS[scan], ylabel="step")
-    axis.legend(loc="best")
+    _times(axis, g, scan)
+    law = _curve(axis, g, scan)
+    if scan == "scales":
+        _ticks(axis, g[scan])
+    axis.set(xlabel=_LABELS[scan])
+    axis.set_title(law)
 
 
-def _curve(axis, g: Group, scan: str, style: str = "-") -> None:
+def _curve(axis, g: Group, scan: str, style: str = "-") -> str:
+    """Draw the law of the 50 % times; returns what it is."""
     b, a = g[f"{scan}_exponent"], g[f"{scan}_prefactor"]
     if not np.isfinite(b):
-        return
+        return ""
     at = g[f"{scan}_critical"] if scan == "fractions" else 0.0
     x = at + np.geomspace(g[scan][0] - at, g[scan][-1] - at, 100)
-    label = f"exponent {both(g, f'{scan}_exponent')}"
+    axis.plot(x, a * (x - at) ** -b, style, color="k", linewidth=0.9)
+    exponent = both(g, f"{scan}_exponent")
     if scan == "fractions":
-        label += f"\ncritical {both(g, 'fractions_critical')}"
-    axis.plot(x, a * (x - at) ** -b, style, color="k", linewidth=0.9, label=label)
+        return f"50 %: critical {both(g, 'fractions_critical')}, exponent {exponent}"
+    return f"50 %: exponent {exponent}"
 
 
 def _against_product(axis, g: Group) -> None:
@@ -109,16 +126,13 @@ def _against_product(axis, g: Group) -> None:
     if not shown:
         empty(axis, "no decays")
         return
-    for scan in shown:
-        for name, (label, marker, colour) in _TIMES.items():
-            first = scan == shown[0]
-            _times(axis, g, scan, name, marker, colour, label if first else None,
-                   None if first else "w")
-        _curve(axis, g, scan, "-" if scan == "decays" else "--")
-    axis.set(xscale="log", yscale="log", ylabel="step",
-             xlabel="lr wd (by decay: full, solid;\nby rate: open, dashed)" if len(shown) > 1
-             else _LABELS[shown[0]])
-    axis.legend(loc="best")
+    laws = []
+    for k, scan in enumerate(shown):
+        _times(axis, g, scan, hollow=k > 0)
+        laws.append(_curve(axis, g, scan, "-" if k == 0 else "--"))
+    axis.set(xscale="log", xlabel=_LABELS[shown[0]] if len(shown) == 1
+             else "lr wd, by the decay (full, solid) or the learning rate (open, dashed)")
+    axis.set_title(" and ".join(filter(None, [laws[0], *(law[6:] for law in laws[1:])])))
 
 
 def _losses(axis, g: Group) -> None:
@@ -133,6 +147,7 @@ def _losses(axis, g: Group) -> None:
     twin.plot(g["norms"], g["norms_test_accuracy_mean"], "s:", color=GREY, markersize=3)
     twin.set(ylim=(-0.02, 1.05), ylabel="test accuracy (grey)")
     twin.spines["right"].set_visible(True)
-    axis.set(xscale="log", yscale="log", xlabel="norm held, over that of the start",
+    _ticks(axis, g["norms"])
+    axis.set(yscale="log", xlabel="norm held, over that of the start",
              ylabel=f"loss (nat) after {g['norms_steps'][0]:.0f} steps")
-    axis.legend(loc="best")
+    axis.legend(loc="lower left")

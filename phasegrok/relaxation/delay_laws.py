@@ -41,7 +41,7 @@ def power_law(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
 
 
 def divergence(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
-    """t = A (value - critical)^(-b) with critical < min(value), fitted as :func:`power_law`.
+    """t = A (value - critical)^(-b), 0 <= critical < min(value), fitted as :func:`power_law`.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def divergence(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
             slope, level = np.polyfit(u, y, 1)
             return slope, level, np.sum((level + slope * u - y) ** 2)
 
-        gaps = np.ptp(x) * np.geomspace(1e-3, 1e2, 26)
+        gaps = np.geomspace(1e-3 * x.min(), x.min(), 26)
         best = int(np.argmin([line(gap)[2] for gap in gaps]))
         ends = np.log(gaps[[max(best - 1, 0), min(best + 1, len(gaps) - 1)]])
         found = minimize_scalar(lambda q: line(np.exp(q))[2], bounds=ends, method="bounded",
