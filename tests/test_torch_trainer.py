@@ -12,7 +12,7 @@ from phasegrok.cards import InputError, load
 from phasegrok.dynamics import torch_trainer, trainer
 from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.statistics import mean_and_error
-from phasegrok.systems import decoder, decoder_torch, transformer_torch
+from phasegrok.systems import decoder, decoder_torch, mlp, regression, transformer_torch
 from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
@@ -76,6 +76,24 @@ def test_curves_and_weights_equal_those_of_the_compiled_engine(system, one_core,
     of_kernels = run(protocol(system, "compiled", **given))
     assert differences(of_torch, of_kernels, 1e-9) == []
     assert np.isfinite(of_torch.norms).all() and of_torch.train_loss[:, -1].max() < 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parameters, given", [
+    (mlp.Parameters(p=11, train_fraction=0.6, hidden=[24], precision="float64"), dict(batch=30)),
+    (mlp.Parameters(p=7, train_fraction=0.6, hidden=[12, 10], activation="tanh", biases=True,
+                    loss="mse", precision="float64"), dict(optimiser="sgd", learning_rate=0.1)),
+    (regression.StudentParameters(layers=[3, 8, 2], n=20, n_test=30, precision="float64"),
+     dict(batch=7)),
+    (regression.CommitteeParameters(D=5, N=12, n=20, n_test=30, precision="float64"),
+     dict(optimiser="sgd", weight_decay=0.0)),
+])
+def test_perceptrons_equal_those_of_the_compiled_engine(one_core, parameters, given):
+    system = parameters.build(parameters.disorder(None))
+    states = [run(protocol(system, engine, **given)) for engine in ("torch", "compiled")]
+    assert differences(*states, 1e-9) == []
+    loss = states[0].train_loss
+    assert (loss[:, -1] < 0.999 * loss[:, 0]).all()
 
 
 @pytest.mark.parametrize("optimiser, h", [("ghmc", 0.25), ("baoab", 0.1)])
