@@ -39,7 +39,7 @@ from phasegrok.systems.transformer import ModularTransformer
 if TYPE_CHECKING:
     from phasegrok.dynamics.training import State
 
-Keep = Callable[[int, trainer.Curves], None]  # of an evaluation or an update of one replica
+Keep = Callable[..., None]  # what is done with evaluations and norms of updates
 _MODULES: dict[type, Any] = {
     ModularTransformer: transformer_torch, ModularDecoder: decoder_torch, MLP: mlp_torch}
 _CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
@@ -152,7 +152,8 @@ class Trainer:
     def advance(self, state: "State", n: int, keep: "Keep") -> None:
         """Advance the replicas of an ensemble that run by ``n`` steps, in place.
 
-        Evaluations go to ``keep(replica, curves)``; replicas end as in ``trainer.advance``.
+        Evaluations and norms of updates go to ``keep(replicas, step, name=rows, ...)``; replicas
+        end as in ``trainer.advance``.
         """
         if not self._stacks:
             self._stacks = [Stack(self.system, self.settings, self.size)
@@ -503,14 +504,8 @@ class Stack:
     def _keep_moves(self, part: slice, k: int, running: np.ndarray, before: torch.Tensor,
                     keep: Keep) -> None:
         """The norm of the update k -> k + 1 of the replicas that made it."""
-        moved = self._norms(self.theta - before)
-        here = running & (self.broken[: len(running)].cpu().numpy() != k)
-        nothing = np.zeros((0, moved.shape[1]))
-        for row in np.flatnonzero(here):
-            none = np.zeros(0)
-            keep(part.start + row, trainer.Curves(
-                np.zeros(0, np.int64), none, none, none, none, nothing, np.array([k]),
-                moved[row : row + 1]))
+        rows = np.flatnonzero(running & (self.broken[: len(running)].cpu().numpy() != k))
+        keep(part.start + rows, k, moved=self._norms(self.theta - before)[rows])
 
     def _evaluate(self, state: "State", part: slice, k: int, keep: Keep) -> None:
         """Write one evaluation and watch for the event, as ``trainer._record`` does."""
@@ -519,12 +514,9 @@ class Stack:
         if len(rows) == 0:
             return
         train, test = self.losses(*self._train), self.losses(*self._test)
-        norms = self._norms(self.theta)
-        for row in rows:
-            one = slice(row, row + 1)
-            keep(part.start + row, trainer.Curves(
-                np.array([k]), train[0][one], test[0][one], train[1][one], test[1][one],
-                norms[one], np.zeros(0, np.int64), np.zeros((0, norms.shape[1]))))
+        keep(part.start + rows, k, train_loss=train[0][rows], test_loss=test[0][rows],
+             train_accuracy=train[1][rows], test_accuracy=test[1][rows],
+             norms=self._norms(self.theta)[rows])
         counters[rows, trainer._EVALUATED] = k
         held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer._HELD] + 1, 0)
         counters[rows, trainer._HELD] = held

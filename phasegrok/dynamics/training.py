@@ -28,7 +28,6 @@ from phasegrok.systems.tasks import Network
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _BY_MATRIX = ("norms", "moved")
-_CLOCK = range(4)  # places in State.clock: memorised, half, since when above 95 %, generalised
 
 
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
@@ -98,7 +97,8 @@ class State:
     norm: np.ndarray  # (R, 1) of theta at the start
     bias: np.ndarray  # (R, nodes) of wand, or (R, 0)
     grid: np.ndarray  # (K,) int64 steps since the start at which the curves are kept
-    clock: np.ndarray  # (R, 4) steps, NaN: not yet; see _CLOCK
+    clock: np.ndarray  # (R, 4) steps, NaN: 99 % train, 50 % test, since when
+    # 95 % test, and 95 % held
     train_loss: np.ndarray  # (R, K), NaN where not reached
     test_loss: np.ndarray
     train_accuracy: np.ndarray
@@ -201,7 +201,7 @@ class _Ensemble:
         """Advance every replica that runs by up to ``n`` steps."""
         if self.settings.engine == "torch":
             left = self.steps - self.done(state)
-            self._torch.advance(state, min(n, left), functools.partial(self._keep, state))
+            self._torch.advance(state, min(n, left), functools.partial(self._keep_step, state))
             return
         compile_apart(self.system)
         active = self._active(state)
@@ -223,15 +223,27 @@ class _Ensemble:
 
     def _keep(self, state: State, k: int, curves: trainer.Curves) -> None:
         """Read the clock of the k-th replica, and keep what is on the grid."""
-        self._watch(state.clock[k], curves)
+        for step, *accuracy in zip(curves.step, curves.train_accuracy, curves.test_accuracy):
+            self._watch(state.clock[k : k + 1], step, *accuracy)
         kept, row = _rows(state.grid, curves.step - state.start_step)
         for name in (*_CURVES, "norms"):
             getattr(state, name)[k, row] = getattr(curves, name)[kept]
         kept, row = _rows(state.grid, curves.moved_step - state.start_step)
         state.moved[k, row] = curves.moved[kept]
 
-    def _watch(self, clock: np.ndarray, curves: trainer.Curves) -> None:
-        """Read the clock of one replica; only training has one."""
+    def _keep_step(self, state: State, replicas: np.ndarray, step: int, **values) -> None:
+        """The same of one step of many replicas: curves by name, a row a replica."""
+        if "train_accuracy" in values:
+            clock = state.clock[replicas]
+            self._watch(clock, step, values["train_accuracy"], values["test_accuracy"])
+            state.clock[replicas] = clock
+        kept, row = _rows(state.grid, np.array([step - state.start_step]))
+        if kept[0]:
+            for name, x in values.items():
+                getattr(state, name)[replicas, row[0]] = x
+
+    def _watch(self, clock: np.ndarray, step, train, test) -> None:
+        """Read the clocks (R, 4) at an evaluation of R replicas; only training has them."""
 
     def status(self, state: State) -> str:
         """One phrase for the progress display."""
@@ -282,19 +294,19 @@ class Training(_Ensemble):
         first = np.flatnonzero(np.diff(decade, prepend=-1.0))  # the first of each interval
         return every[np.union1d(first, [0, len(every) - 1])]
 
-    def _watch(self, clock: np.ndarray, curves: trainer.Curves) -> None:
-        memorised, half, since, generalised = _CLOCK
-        for step, train, test in zip(curves.step, curves.train_accuracy, curves.test_accuracy):
-            if np.isnan(clock[memorised]) and train >= MEMORISED:
-                clock[memorised] = step
-            if np.isnan(clock[half]) and test >= HALF:
-                clock[half] = step
-            if test < GENERALISED:
-                clock[since] = np.nan
-            elif np.isnan(clock[since]):
-                clock[since] = step
-            if np.isnan(clock[generalised]) and step - clock[since] >= self.hold:
-                clock[generalised] = clock[since]
+    def _watch(self, clock: np.ndarray, step, train, test) -> None:
+        memorised, half, since, full = clock.T  # views
+
+        def first(times, reached):
+            times[np.isnan(times) & reached] = step
+
+        first(memorised, train >= MEMORISED)
+        first(half, test >= HALF)
+        above = test >= GENERALISED
+        since[np.broadcast_to(~above, since.shape)] = np.nan
+        first(since, above)
+        held = np.isnan(full) & (step - since >= self.hold)
+        full[held] = since[held]
 
     def init(self, seed: int) -> State:
         """Draw the weights of every replica."""
