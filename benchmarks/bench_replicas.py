@@ -15,8 +15,8 @@ benchmarks/results/replicas-DEVICE.json.
 import argparse
 
 import torch
-from bench_transformer import CASES, NEVER
-from side_by_side import processor, ratio, save, seconds
+from bench_transformer import CASES
+from side_by_side import NEVER, processor, ratio, save, seconds
 from transformer_peer import Peer
 
 from phasegrok import compiled
