@@ -27,5 +27,4 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, Parameters, run, ["decay-law-mlp-31", "decay-law-subtraction-31"], __file__,
-         scan=True)
+    main(__doc__, Parameters, run, ["decay-law-mlp-31"], __file__, scan=True)

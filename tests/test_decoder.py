@@ -94,6 +94,7 @@ def test_positions_do_not_see_what_follows():
         assert (x[:, 2] - y[:, 2]).abs().max() > 0.1 and (x[:, 3] - y[:, 3]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_tables_hold_the_residual_vectors():
     """Rows shared by all pairs of one a, and those of each pair, after the first layer."""
     system = Parameters(**SMALL).build()

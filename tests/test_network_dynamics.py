@@ -235,6 +235,7 @@ def test_clock_and_curves_do_not_depend_on_what_is_kept(system):
     assert np.isfinite(full["memorisation_step"]).all()
 
 
+@pytest.mark.slow
 def test_a_replica_may_stop_at_its_event():
     card = load("transformer-subtraction-31", {"training.stop_at_event": True})
     protocol = training(card, replicas=1)

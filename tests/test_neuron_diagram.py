@@ -183,6 +183,7 @@ def test_the_script_draws_the_plane_of_the_cubic_card(call, tmp_path, monkeypatc
     assert (tmp_path / "cubic" / "scan.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_script_draws_the_line_of_the_modular_card(call, tmp_path):
     ended = call("phase_diagram", "two-layer-modular", "--quick", "--out", tmp_path / "modular",
                  "--set", "neuron_diagram.steps=1400", "--set", "neuron_diagram.equilibration=300",

@@ -150,6 +150,7 @@ def test_barriers_of_chains_are_those_of_theory(tmp_path, call):
     assert np.all(g["bound"] < g["tau"] + 3.0 * g["tau_err"])
 
 
+@pytest.mark.slow
 def test_nucleation_from_the_command_line(tmp_path, call):
     path = tmp_path / "scan"
     done = call("nucleation", "--quick", "--set", "nucleation.sizes=[16,20,24]", "--set", "N=20",
