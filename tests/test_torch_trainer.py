@@ -96,26 +96,24 @@ def test_perceptrons_equal_those_of_the_compiled_engine(one_core, parameters, gi
     assert (loss[:, -1] < 0.999 * loss[:, 0]).all()
 
 
-@pytest.mark.parametrize("optimiser, h", [("ghmc", 0.25), ("baoab", 0.1)])
-def test_stacked_langevin_dynamics_obeys_the_virial_theorem(one_core, optimiser, h):
-    """<theta . grad U> = N T, from 96 replicas that are independent."""
+def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
+    """<theta . grad U> = N T in 96 independent replicas, which the compiled engine equilibrated."""
     T, wd = 0.1, 0.2
     tiny = Parameters(p=3, d_model=4, heads=1, mlp=4, train_fraction=0.6,
                       precision="float64").build()
-    p = protocol(tiny, replicas=96, steps=4000, optimiser=optimiser, learning_rate=h, friction=0.2,
-                 weight_decay=wd, temperature=T, eval_every=10**6, warmup=0)
-    state = p.init(2)
-    virial = []
+    given = dict(replicas=96, optimiser="ghmc", learning_rate=0.25, friction=0.2, weight_decay=wd,
+                 temperature=T, eval_every=10**6, warmup=0)
+    state = run(protocol(tiny, "compiled", steps=2000, **given), [2000])
+    state.counters[:, trainer._ACCEPTED] = 0
+    p, virial = protocol(tiny, steps=2300, **given), []
     for _ in range(25):
         p.advance(state, 12)
         virial.append([theta @ (transformer_torch.energy_and_gradient(
             tiny, theta, tiny.pairs_train, tiny.labels_train)[1] + wd * theta)
             / tiny.n_parameters for theta in state.theta])
-    mean, error = mean_and_error(np.array(virial[5:]).mean(axis=0))
+    mean, error = mean_and_error(np.array(virial).mean(axis=0))
     assert error < 0.009 * T and abs(mean - T) < 3.0 * error
-    if optimiser == "ghmc":
-        accepted = state.counters[:, trainer._ACCEPTED] / state.counters[:, trainer._STEP]
-        assert 0.5 < accepted.mean() < 0.8
+    assert 0.5 < (state.counters[:, trainer._ACCEPTED] / 300).mean() < 0.8
 
 
 def test_event_and_hold_stop_a_replica_at_the_step_of_the_compiled_engine(one_core):
