@@ -45,7 +45,7 @@ def _changes(card: Card, scan: str, value: float) -> dict[str, Any]:
                 "rates": ("training.lr", value / (t.weight_decay or 1.0)),
                 "fractions": ("parameters.train_fraction", value),
                 "scales": ("training.initial_scale", value)}[scan]
-    return {key: new, "training.steps": math.ceil(longer * t.steps), "training.stop_at_event": True}
+    return {key: new, "training.steps": round(longer * t.steps), "training.stop_at_event": True}
 
 
 def points(card: Card, seed: int) -> list[tuple[str, Card]]:
