@@ -91,7 +91,10 @@ def test_curves_and_weights_equal_those_of_the_compiled_engine(system, one_core,
 def test_perceptrons_equal_those_of_the_compiled_engine(one_core, parameters, given):
     system = parameters.build(parameters.disorder(None))
     states = [run(protocol(system, engine, **given)) for engine in ("torch", "compiled")]
-    assert differences(*states, 1e-9) == []
+    rounded = () if system.structure.tables else ("train_accuracy", "test_accuracy")
+    assert [x for x in differences(*states, 1e-9) if x not in rounded] == []
+    for name in rounded:  # an explained variance, not a share of pairs
+        np.testing.assert_allclose(*(getattr(x, name) for x in states), rtol=1e-9, atol=1e-9)
     loss = states[0].train_loss
     assert (loss[:, -1] < 0.999 * loss[:, 0]).all()
 
