@@ -83,7 +83,8 @@ def format_error(value: float, error: float) -> str:
         return f"{value:.6g} ± {error:.2g}"
     digits = 1 - math.floor(math.log10(error))
     if digits > 8 or digits < -3:
-        return f"{value:.{min(17, max(3, 1 + digits))}g} ± {error:.1e}"
+        size = math.floor(math.log10(abs(value))) if value else 0
+        return f"{value:.{min(17, max(1, size + 1 + digits))}g} ± {error:.1e}"
     digits = max(digits, 0)
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 

@@ -77,6 +77,8 @@ def test_bad_series_are_refused(bad):
         (1234.5, 67.0, "1234 ± 67"),
         (-0.5, 2.0, "-0.5 ± 2.0"),
         (1.0, math.nan, "1 ± nan"),
+        (2.5625660176483e-10, 8.3e-12, "2.563e-10 ± 8.3e-12"),
+        (1.23456e8, 2e5, "1.2346e+08 ± 2.0e+05"),
     ],
 )
 def test_printing(value, error, text):

@@ -47,8 +47,10 @@ def _law(g: Group, scan: str) -> str:
         return f"no law of the step of 50 %: {points} medians are known"
     power = f"exponent {both(g, f'{scan}_exponent')}"
     if scan == "fractions":
+        critical, error = float(g["fractions_critical"]), float(g["fractions_critical_err"])
+        note = "" if critical > 2.0 * error else ", not told from zero: no divergence is seen"
         return (f"step of 50 % ~ (fraction - critical)^-exponent: critical fraction "
-                f"{both(g, 'fractions_critical')}, {power} ({_quality(g, scan)})")
+                f"{both(g, 'fractions_critical')}{note}, {power} ({_quality(g, scan)})")
     return f"step of 50 % ~ x^-exponent: {power} ({_quality(g, scan)})"
 
 
@@ -150,4 +152,4 @@ def _losses(axis, g: Group) -> None:
     _ticks(axis, g["norms"])
     axis.set(yscale="log", xlabel="norm held, over that of the start",
              ylabel=f"loss (nat) after {g['norms_steps'][0]:.0f} steps")
-    axis.legend(loc="lower left")
+    axis.legend(loc="center left")
