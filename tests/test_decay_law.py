@@ -5,7 +5,7 @@ import pytest
 
 from phasegrok.cards import InputError, load
 from phasegrok.protocols import decay_law
-from phasegrok.relaxation.delay_laws import divergence, power_law
+from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
 from phasegrok.runfile import read
 from phasegrok.statistics import mean_and_error
 
@@ -38,6 +38,15 @@ def test_divergence_is_found_within_its_error():
     assert 0.5 < np.std(critical) / np.median(critical_error) < 2.0
     exact = divergence(x, made(lambda x: 50.0 * (x - 0.35) ** -1.5, x, 4, 0.0))
     assert exact.value == pytest.approx([50.0, 1.5, 0.35], rel=1e-4) and exact.rms < 1e-6
+
+
+def test_a_bent_law_has_a_larger_error():
+    x = np.geomspace(1e-3, 3e-2, 6)
+    straight, bent = (power_law(x, made(law, x, 16, 0.1)) for law in (
+        lambda x: 4.0 / x, lambda x: 4.0 / x + 2e4 * np.sqrt(x)))
+    assert straight.rms < 0.06 < 0.2 < bent.rms and bent.error[1] > 5.0 * straight.error[1]
+    local, error = local_exponents(x, made(lambda x: 4.0 * x**-0.7, x, 200, 0.1))
+    assert error.max() < 0.03 and (np.abs(local - 0.7) < 4.0 * error).all()
 
 
 def test_values_that_half_of_the_replicas_never_reach_do_not_enter():

@@ -27,8 +27,14 @@ def lines(run: RunFile) -> str:
                 reached = int(np.isfinite(times).sum())
                 text = pair(float(median), float(g[f"{scan}_{name}_median_err"][k]), "-")
                 cells.append(text if reached == n else f"{text} ({reached}/{n})")
+            if f"{scan}_local_exponent" in g.variables:
+                cells.append(pair(float(g[f"{scan}_local_exponent"][k]),
+                                  float(g[f"{scan}_local_exponent_err"][k])))
             rows.append([f"{value:g}", *cells, f"{g[f'{scan}_steps'][k]:.0f}"])
-        text = table([label, *(t for t, *_ in _TIMES.values()), "steps at most"], rows)
+        header = [label, *(t for t, *_ in _TIMES.values())]
+        if f"{scan}_local_exponent" in g.variables:
+            header.append("exponent to the next")
+        text = table([*header, "steps at most"], rows)
         parts.append(text + "\n" + _law(g, scan))
     if "norms" in g.variables:
         rows = [[f"{value:g}", *(pair(float(g[f"norms_{name}_mean"][k]),
@@ -115,7 +121,8 @@ def _curve(axis, g: Group, scan: str, style: str = "-") -> str:
     if not np.isfinite(b):
         return ""
     at = g[f"{scan}_critical"] if scan == "fractions" else 0.0
-    x = at + np.geomspace(g[scan][0] - at, g[scan][-1] - at, 100)
+    known = g[scan][np.isfinite(g[f"{scan}_generalisation_step_50_median"])]
+    x = at + np.geomspace(known[0] - at, known[-1] - at, 100)
     axis.plot(x, a * (x - at) ** -b, style, color="k", linewidth=0.9)
     exponent = both(g, f"{scan}_exponent")
     if scan == "fractions":

@@ -7,7 +7,7 @@ import numpy as np
 
 from phasegrok.cards import Card, DecayLaw, InputError
 from phasegrok.protocols.optimisers import TIMES, add_medians, train
-from phasegrok.relaxation.delay_laws import divergence, power_law
+from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
 from phasegrok.runfile import Group
 from phasegrok.statistics import mean_and_error
 
@@ -112,6 +112,11 @@ def _add_times(group: Group, scan: str, values: np.ndarray, found: list[Group]) 
         _add_fit(group, scan, ("prefactor", "exponent", "critical"), divergence(values, half))
     else:
         _add_fit(group, scan, ("prefactor", "exponent"), power_law(values, half))
+        local, error = local_exponents(values, half)
+        group.add(f"{scan}_local_exponent", np.append(local, np.nan), scan, "1",
+                  "-d ln t/d ln value from this value to the next")
+        group.add(f"{scan}_local_exponent_err", np.append(error, np.nan), scan, "1",
+                  f"standard error of {scan}_local_exponent: bootstrap of replicas")
 
 
 _FIT = {"prefactor": "prefactor of the law, in steps", "exponent": "exponent of the law",
@@ -122,7 +127,8 @@ def _add_fit(group: Group, scan: str, names: tuple[str, ...], fit) -> None:
     for k, name in enumerate(names):
         group.add(f"{scan}_{name}", fit.value[k], (), "1", f"{_FIT[name]} of median times")
         group.add(f"{scan}_{name}_err", fit.error[k], (), "1",
-                  f"standard error of {scan}_{name}: bootstrap of replicas; NaN: not known")
+                  f"standard error of {scan}_{name}: bootstrap of replicas, enlarged by the "
+                  "scatter about the law; NaN: not known")
     group.attributes[f"{scan}_rms"] = fit.rms
     group.attributes[f"{scan}_points"] = fit.points
 

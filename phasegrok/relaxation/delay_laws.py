@@ -12,7 +12,7 @@ class Fit(NamedTuple):
     """Parameters of a law with their standard errors."""
 
     value: np.ndarray
-    error: np.ndarray  # of a bootstrap of replicas; NaN where too few resamples could be fitted
+    error: np.ndarray  # see _fit; NaN where too few resamples could be fitted
     rms: float  # of the logarithms of the medians about the law; NaN without a fit
     points: int  # values that entered
 
@@ -70,12 +70,39 @@ def divergence(value_k: np.ndarray, time_kr: np.ndarray) -> Fit:
     return _fit(value_k, time_kr, 3, solve, law)
 
 
+def local_exponents(value_k: np.ndarray, time_kr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-d ln t/d ln value between neighbouring values, (K - 1,), and its standard error.
+
+    Of medians as in :func:`power_law`; NaN where one of the two is not known.
+    """
+    def slopes(times):
+        with np.errstate(invalid="ignore"):
+            return -np.diff(_log_medians(times)) / np.diff(np.log(value_k))
+
+    time_kr = np.asarray(time_kr, dtype=float)
+    rng, n = np.random.default_rng(0), time_kr.shape[1]
+    draws = [slopes(time_kr[:, rng.integers(0, n, n)]) for _ in range(_RESAMPLES)]
+    found = slopes(time_kr)
+    with np.errstate(invalid="ignore"):
+        error = np.where(np.isfinite(draws).all(axis=0), np.std(draws, axis=0), np.nan)
+    return np.where(np.isfinite(found), found, np.nan), error
+
+
+def _log_medians(time_kr: np.ndarray) -> np.ndarray:
+    return np.log(np.median(np.where(np.isnan(time_kr), np.inf, time_kr), axis=1))
+
+
 def _fit(value_k, time_kr, n, solve, law) -> Fit:
+    """Fit of ``n`` parameters to the medians, and to those of resampled replicas for the errors.
+
+    Where the medians scatter about the law by more than their own errors, as they do where it does
+    not hold, errors are enlarged by that ratio: a bent law does not pass for a precise exponent.
+    """
     value_k, time_kr = np.asarray(value_k, dtype=float), np.asarray(time_kr, dtype=float)
     never = Fit(np.full(n, np.nan), np.full(n, np.nan), np.nan, 0)
 
     def medians(times):
-        y = np.log(np.median(np.where(np.isnan(times), np.inf, times), axis=1))
+        y = _log_medians(times)
         return np.isfinite(y), y
 
     known, y = medians(time_kr)
@@ -83,14 +110,16 @@ def _fit(value_k, time_kr, n, solve, law) -> Fit:
         return never._replace(points=int(known.sum()))
     best = solve(value_k[known], y[known])
     rms = float(np.sqrt(np.mean((law(best, value_k[known]) - y[known]) ** 2)))
-    rng, draws = np.random.default_rng(0), []
+    rng, draws, scatter = np.random.default_rng(0), [], []
     for _ in range(_RESAMPLES):
         chosen = rng.integers(0, time_kr.shape[1], time_kr.shape[1])
         seen, again = medians(time_kr[:, chosen])
         if seen.sum() > n:
             draws.append(solve(value_k[seen], again[seen]))
+            scatter.append(np.mean((again[seen & known] - y[seen & known]) ** 2))
     error = never.error
     if len(draws) > _RESAMPLES // 2 and time_kr.shape[1] > 1:
         low, high = np.quantile(draws, [0.16, 0.84], axis=0)
-        error = 0.5 * (high - low)
+        expected = np.sqrt(np.mean(scatter) * (1.0 - n / known.sum()))
+        error = 0.5 * (high - low) * max(1.0, rms / expected if expected > 0.0 else 1.0)
     return Fit(best, error, rms, int(known.sum()))
