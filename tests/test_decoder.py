@@ -135,6 +135,7 @@ def test_gradient_equals_automatic_differentiation(parameters, chosen):
     assert accuracy == decoder_torch.accuracy(system, torch.tensor(theta), x, y)
 
 
+@pytest.mark.slow
 def test_gradient_over_several_chunks_of_rows(monkeypatch):
     system = Parameters(**SMALL).build()
     theta = weights(system)

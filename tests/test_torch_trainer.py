@@ -99,6 +99,7 @@ def test_perceptrons_equal_those_of_the_compiled_engine(one_core, parameters, gi
     assert (loss[:, -1] < 0.999 * loss[:, 0]).all()
 
 
+@pytest.mark.slow
 def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
     """<theta . grad U> = N T in 96 independent replicas, which the compiled engine equilibrated."""
     T, wd = 0.1, 0.2

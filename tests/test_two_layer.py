@@ -233,6 +233,7 @@ def run_against_theory(kappa, steps):
     return groups
 
 
+@pytest.mark.slow
 def test_langevin_in_the_linear_phase_agrees_with_theory():
     groups = run_against_theory(3e-3, 20_000)
     chains, found = groups["chains"], groups["effective_potential"]
