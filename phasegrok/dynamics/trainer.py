@@ -514,17 +514,19 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
             break
         lr = constants.lr * (min(1.0, (k + 1.0) / constants.warmup) if constants.warmup else 1.0)
         T = _temperature(constants, k)
+        watched = k % constants.eval_every == 0  # the update is measured
         if monte_carlo:
             energy = _ghmc(w, g, theta, m, energy, lr, T, constants, scratch, rng, counters)
             known, n_broken = True, 0
         else:
             if constants.scheme == WAND:
                 _bias_force(scratch.gradient, bias, energy[0], k, constants)
-            for i in range(theta.shape[0]):
-                scratch.before[i] = theta[i]
+            if watched:
+                for i in range(theta.shape[0]):
+                    scratch.before[i] = theta[i]
             n_broken = _update(theta, scratch.gradient, m, v, mu, window, norm, k, lr, T,
                                constants, scratch, rng)
-        if k % constants.eval_every == 0:
+        if watched:
             _record_move(theta, scratch, curves, moves, k)
             moves += 1
         counters[_STEP] = k + 1
