@@ -2,18 +2,22 @@
 
 Numba keys its on-disk cache by the source of the one function that is compiled; a kernel that was
 specialised on a system does not notice an edit in the file that defines the system.  The folder of
-the cache is therefore keyed by a hash of every source file of the package and of the user's own
-file, if a card names one.
+the cache is therefore keyed by a hash of every source file that a kernel can stand in or be
+specialised on (`SOURCES`), and of the user's own file, if a card names one.
 """
 
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
+
+SOURCES = ("compiled.py", "rng.py", "systems", "dynamics", "sampling", "theory", "thermodynamics")
+"""Files and folders of the package with kernels, and with the types that they are compiled for."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _KEEP_DAYS = 30.0
@@ -23,10 +27,45 @@ _user_sources: tuple[Path, ...] = ()
 
 
 def _cache_root() -> Path:
+    """The first folder that can be written: what Numba's own variable names, the user's cache, and
+    where there is no home or it is read-only, a folder of this user's among temporary files."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return Path(os.environ["NUMBA_CACHE_DIR"])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "phasegrok"
+    for base in _user_caches():
+        if _can_hold_files(base / "phasegrok"):
+            return base / "phasegrok"
+    return _temporary_root()
+
+
+def _user_caches() -> list[Path]:
+    """Where the user's caches are; XDG asks to ignore a relative path."""
+    named = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+    found = [named] if named.is_absolute() else []
+    try:
+        return [*found, Path.home() / ".cache"]
+    except RuntimeError:  # no HOME, and no entry of this user in the list of users
+        return found
+
+
+def _can_hold_files(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _temporary_root() -> Path:
+    """Cached kernels are run when they are loaded, so nobody else may write here."""
+    folder = Path(tempfile.gettempdir()) / f"phasegrok-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir():
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="phasegrok-"))
 
 
 def _sources_hash(files: list[Path]) -> str:
@@ -39,7 +78,10 @@ def _sources_hash(files: list[Path]) -> str:
 
 def cache_directory() -> Path:
     """Folder of the compiled kernels for the present sources."""
-    return _cache_root() / _sources_hash(sorted(_PACKAGE.rglob("*.py")) + list(_user_sources))
+    files = [file for name in SOURCES
+             for file in ([_PACKAGE / name] if name.endswith(".py")
+                          else sorted((_PACKAGE / name).rglob("*.py")))]
+    return _ROOT / _sources_hash(files + list(_user_sources))
 
 
 def use_sources(*files: Path) -> None:
@@ -55,11 +97,10 @@ def use_sources(*files: Path) -> None:
 
 def _forget_old() -> None:
     """Remove kernel folders of sources that nobody has used for a month."""
-    root = _cache_root()
-    if os.environ.get("NUMBA_CACHE_DIR") or not root.is_dir():
+    if os.environ.get("NUMBA_CACHE_DIR") or not _ROOT.is_dir():
         return
     limit = time.time() - _KEEP_DAYS * 86400.0
-    for folder in root.iterdir():
+    for folder in _ROOT.iterdir():
         if folder.is_dir() and folder.stat().st_mtime < limit:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,5 +152,6 @@ def over_threads(function, n: int) -> list:
         return list(pool.map(function, range(n)))
 
 
+_ROOT = _cache_root()
 _forget_old()
 use_sources()
