@@ -1,14 +1,20 @@
-"""Errors of Monte Carlo averages: Gamma method, binning, jackknife, bootstrap, R-hat, BIC.
+"""Errors of Monte Carlo averages: autoregressive fits, binning, jackknife, bootstrap, R-hat, BIC.
 
 Everything takes arrays and returns numbers; nothing here knows a physical system.  Times are in
 units of the spacing of the samples.
 
 References
 ----------
-.. [1] U. Wolff, Monte Carlo errors with less errors, Comput. Phys. Commun. 156 (2004) 143,
-   hep-lat/0306017.
+.. [1] G. E. P. Box, G. M. Jenkins and G. C. Reinsel, Time Series Analysis, 4th ed. (2008),
+   chapters 3 and 7.
 .. [2] A. Gelman et al., Bayesian Data Analysis, 3rd ed. (2013), section 11.4.
 .. [3] B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans (1982), chapter 2.
+.. [4] J. P. Burg, Maximum entropy spectral analysis, Proc. 37th Meeting Soc. Exploration
+   Geophysicists (1967).
+.. [5] C. M. Hurvich and C.-L. Tsai, Regression and time series model selection in small samples,
+   Biometrika 76 (1989) 297.
+.. [6] U. Wolff, Monte Carlo errors with less errors, Comput. Phys. Commun. 156 (2004) 143,
+   hep-lat/0306017.
 """
 
 import math
@@ -16,9 +22,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter, lfiltic
+from scipy.stats import t as student
 
-WINDOW_FACTOR = 1.5
-"""Ratio S of the exponential to the integrated autocorrelation time, recommended in [1]_."""
+_BLOCKS = 1024
+"""Blocks, at least, of the noise of a long series: low orders then span its slow correlations."""
+
+_FEWEST_BLOCKS = 16  # of a replica
+_CHOICE = 8.0  # times 1/N: variance that the choice of their order adds, measured on white noise
+_LARGEST_ORDER = 8  # of the fit to a long series, whose slow correlations are left to its blocks
 
 ENOUGH_INDEPENDENT = 50
 """Independent samples n / (2 tau) below which tau, and so the error, is not trustworthy."""
@@ -47,6 +60,9 @@ class Estimate:
         NaN for a series that never changed, whose tau is unknown.
     n : int
         Number of samples, summed over replicas.
+    dof : float
+        Degrees of freedom of the error, which is itself estimated: (value - exact) / error follows
+        Student's t with so many; infinite where the error is exact.
     """
 
     value: float
@@ -54,6 +70,18 @@ class Estimate:
     tau: float
     tau_error: float
     n: int
+    dof: float = math.inf
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval of the mean, by Student's t.
+
+        Parameters
+        ----------
+        level : float
+            Probability that the interval holds the exact value.
+        """
+        half = self.error * float(student.ppf(0.5 + 0.5 * level, self.dof))
+        return self.value - half, self.value + half
 
     @property
     def more_needed(self) -> int:
@@ -94,7 +122,7 @@ def autocovariance(x_rt: np.ndarray) -> np.ndarray:
 
     .. math:: \Gamma(t) = \frac{1}{N - R t} \sum_{r} \sum_{i} \delta x_{r,i}\, \delta x_{r,i+t},
 
-    with R replicas and N samples in all, eq. (31) of [1]_.
+    with R replicas and N samples in all, eq. (31) of [6]_.
 
     Parameters
     ----------
@@ -116,12 +144,28 @@ def autocovariance(x_rt: np.ndarray) -> np.ndarray:
 
 
 def mean_with_error(x_t: np.ndarray) -> Estimate:
-    r"""Mean of a stationary series with its error by the Gamma method.
+    r"""Mean of a stationary series, whether it decays, oscillates or alternates, with its error.
 
-    The error is :math:`\sigma^2 = 2 \tau_{int} \Gamma(0) / N`; the sum over the autocovariance
-    stops at the window W where truncation bias and noise balance (eq. 50-52 of [1]_), the bias of
-    the subtracted mean is removed (eq. 49), and :math:`\delta\tau^2 = 4 (W + 1/2 - \tau)\tau^2/N`
-    (eq. 42).
+    The deviations from the mean are taken as an autoregressive process
+
+    .. math:: \sum_{j=0}^p a_j x_{t-j} = \epsilon_t,\qquad a_0 = 1,\quad
+              \langle \epsilon^2 \rangle = s^2,
+
+    with coefficients by Burg's recursion over all replicas [4]_ and the order p of least AIC with
+    the correction for small samples [5]_.  Its spectral density at zero frequency,
+    :math:`2 \tau_{int} \Gamma(0) = s^2 / (\sum_j a_j)^2`, is positive and also right where
+    autocovariances of both signs cancel, which a cut sum over measured ones [6]_ is not.  The error
+    is the exact one of a mean over T samples of that process,
+
+    .. math:: \sigma^2 = \frac{1 + V}{R T} \sum_{|t| < T} (1 - |t|/T)\, \Gamma(t),\qquad
+              V = \frac{2}{N} + \frac{4 s^2\; 1^T \Gamma_p^{-1} 1}{N (\sum_j a_j)^2},
+
+    where V is the relative variance of the spectral density (from the covariance
+    :math:`s^2 \Gamma_p^{-1} / N` of the coefficients, eq. (7.2.17) of [1]_): 1 + V removes the bias
+    of the subtracted mean and of the fit to order 1/N, and the error has 2/V degrees of freedom.
+    Of a long series a low order takes the fast oscillations; its noise :math:`\epsilon_t`, which
+    still has the slow correlations, is averaged to blocks and fitted in the same way.  Correlations
+    that are weak and longer than about a twentieth of the run are not seen, as by any estimator.
 
     Parameters
     ----------
@@ -142,36 +186,81 @@ def mean_with_error(x_t: np.ndarray) -> Estimate:
         raise ValueError("a mean with an error needs a series of at least two samples")
     if not np.isfinite(x_rt).all():
         raise ValueError("the series contains values that are not finite")
+    n_replicas, n_times = x_rt.shape
     n = x_rt.size
     value = float(x_rt.mean())
-    if np.ptp(x_rt) == 0.0:
+    scale = float(np.abs(x_rt - value).max())
+    if scale <= 8.0 * np.finfo(float).eps * abs(value):  # nothing but the rounding of the mean
         return Estimate(value, 0.0, math.nan, math.nan, n)
-    gamma_t = autocovariance(x_rt)
-    window = _window(gamma_t, n)
-    variance = gamma_t[0]
-    sum_gamma = variance + 2.0 * gamma_t[1 : window + 1].sum()
-    if sum_gamma <= 0.0:  # anticorrelation beyond what n resolves
-        sum_gamma = variance / n
-    sum_gamma *= 1.0 + (2.0 * window + 1.0) / n
-    tau = sum_gamma / (2.0 * variance)
-    tau_error = 2.0 * tau * math.sqrt(max(window + 0.5 - tau, 0.5) / n)
-    return Estimate(value, math.sqrt(sum_gamma / n), tau, tau_error, n)
+    deviation_rt = (x_rt - value) / scale  # squares neither overflow nor vanish
+    length = max(1, min(n // _BLOCKS, n_times // _FEWEST_BLOCKS))
+    a, noise = _autoregression(deviation_rt, _LARGEST_ORDER if length > 1 else 10.0 * math.log10(n))
+    squared_error, spread = _variance_of_mean(a, noise, n_replicas, n_times)
+    choice = 0.0
+    if length > 1:
+        n_blocks = (n_times - len(a) + 1) // length
+        noise_rt = lfilter(a, [1.0], deviation_rt, axis=1)[:, n_times - n_blocks * length :]
+        noise_rb = noise_rt.reshape(n_replicas, n_blocks, length).mean(axis=2)
+        of_blocks = _autoregression(noise_rb, 10.0 * math.log10(noise_rb.size))
+        slow, more = _variance_of_mean(*of_blocks, n_replicas, n_blocks)
+        squared_error *= slow * n_replicas * n_blocks * length / noise
+        spread += more
+        choice = _CHOICE / noise_rb.size
+    squared_error *= 1.0 + spread
+    spread += choice
+    tau = n * squared_error / (2.0 * float((deviation_rt**2).mean()))
+    return Estimate(value, scale * math.sqrt(squared_error), tau, tau * math.sqrt(spread), n,
+                    max(1.0, 2.0 / spread))
 
 
-def _window(gamma_t: np.ndarray, n: int) -> int:
-    """Summation window of [1]_, eq. (51-52): the first W at which g(W) < 0."""
-    n_times = gamma_t.size
-    tau_W = 0.5 + np.cumsum(gamma_t[1:]) / gamma_t[0]
-    W = np.arange(1, n_times)
-    # exp(-1/decay) = (2 tau - 1) / (2 tau + 1) for a single exponential, eq. (51); its modulus
-    # also covers an alternating one, for which [1]_ would stop at W = 1.
-    ratio_W = np.abs((2.0 * tau_W - 1.0) / np.where(tau_W > 0.0, 2.0 * tau_W + 1.0, 1.0))
-    decay_W = WINDOW_FACTOR / -np.log(np.clip(ratio_W, 1e-30, 1.0 - 1e-12))
-    g_W = np.exp(-W / decay_W) - decay_W / np.sqrt(W * float(n))
-    below = np.flatnonzero(g_W < 0.0)
-    # Never below zero: a chain shorter than its own correlations; the widest sensible window is
-    # half the series, and more_needed then says so.
-    return int(W[below[0]]) if below.size else max(1, n_times // 2)
+def _autoregression(x_rt: np.ndarray, largest: float) -> tuple[np.ndarray, float]:
+    """Coefficients a_0 ... a_p and noise variance of the process of the best order.
+
+    Zero is taken as the mean.  Burg's recursion minimises the errors of prediction forwards and
+    backwards, one more lag at a time.
+    """
+    n, n_times = x_rt.size, x_rt.shape[1]
+    most = max(0, min(int(largest), n_times // 3, n - 4))
+    forward, backward = x_rt, x_rt
+    a, noise = np.ones(1), float((x_rt**2).mean())
+    tiny = noise * 1e-11  # what is left of a series that is predicted but for rounding
+    best, best_noise, least = a, noise, math.inf
+    for order in range(most + 1):
+        if order:
+            f, b = forward[:, 1:], backward[:, :-1]
+            reflection = -2.0 * float((f * b).sum()) / float((f * f).sum() + (b * b).sum())
+            forward, backward = f + reflection * b, b + reflection * f
+            a = np.append(a, 0.0)
+            a = a + reflection * a[::-1]
+            noise *= 1.0 - reflection**2
+            if noise <= tiny:
+                break
+        criterion = n * math.log(noise) + 2.0 * n * (order + 1) / max(n - order - 2, 1)
+        if criterion < least:
+            best, best_noise, least = a, noise, criterion
+    return best, best_noise * n / (n - len(best))
+
+
+def _variance_of_mean(a: np.ndarray, noise: float, n_replicas: int,
+                      n_times: int) -> tuple[float, float]:
+    """Variance of the mean of an autoregressive process, and V, the relative variance of it."""
+    order, n, total = len(a) - 1, n_replicas * n_times, a.sum()
+    # autocovariances at lags 0 ... p solve sum_j a_j Gamma(|i - j|) = s^2 delta_i0, eq. (3.2.7)
+    lag = np.abs(np.arange(order + 1)[:, None] - np.arange(order + 1))
+    equations = np.zeros((order + 1, order + 1))
+    np.add.at(equations, (np.arange(order + 1)[:, None], lag), a)
+    gamma = np.linalg.solve(equations, noise * np.eye(order + 1)[0])
+    spread = 2.0 / n
+    if order:
+        fisher = solve_toeplitz(gamma[:-1], np.ones(order)).sum()
+        spread += 4.0 * noise * fisher / (n * total**2)
+        start = lfiltic([1.0], a, gamma[::-1])
+        further = max(n_times - order - 1, 0)
+        gamma = np.append(gamma, lfilter([1.0], a, np.zeros(further), zi=start)[0])[:n_times]
+        variance = gamma[0] + 2.0 * float((1.0 - np.arange(1, len(gamma)) / n_times) @ gamma[1:])
+    else:
+        variance = gamma[0]
+    return float(variance) / n, float(spread)
 
 
 def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> Estimate:
@@ -206,9 +295,10 @@ def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> 
     n = blocks.n * every
     variance = float(squares_rb.mean()) / every - blocks.value**2
     if math.isnan(blocks.tau) or variance <= 0.0:
-        return Estimate(blocks.value, blocks.error, math.nan, math.nan, n)
+        return Estimate(blocks.value, blocks.error, math.nan, math.nan, n, blocks.dof)
     tau = n * blocks.error**2 / (2.0 * variance)
-    return Estimate(blocks.value, blocks.error, tau, tau * blocks.tau_error / blocks.tau, n)
+    return Estimate(blocks.value, blocks.error, tau, tau * blocks.tau_error / blocks.tau, n,
+                    blocks.dof)
 
 
 def binned_error(x_t: np.ndarray, length: int) -> float:

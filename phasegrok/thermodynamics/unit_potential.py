@@ -46,7 +46,7 @@ def chains_group(x_rts: np.ndarray, names, aligned_r: np.ndarray, every: int,
     for name, e in zip(names, estimates):
         unit, text = _UNITS.get(name, "1"), _LONG.get(name, name)
         group.add(name, e.value, (), unit, text)
-        group.add(f"{name}_err", e.error, (), unit, f"error of {text}, Gamma method")
+        group.add(f"{name}_err", e.error, (), unit, f"standard error of {text}")
     group.add("autocorrelation_time", every * np.array([e.tau for e in estimates]), "observable",
               "steps", "integrated autocorrelation time")
     group.add("r_hat", np.array([r_hat(x_rts[:, :, s]) for s in range(len(names))]), "observable",
