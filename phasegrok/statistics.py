@@ -233,8 +233,8 @@ def _autoregression(x_rt: np.ndarray, largest: float) -> tuple[np.ndarray, float
             a = np.append(a, 0.0)
             a = a + reflection * a[::-1]
             noise *= 1.0 - reflection**2
-            if noise <= tiny:
-                break
+        if noise <= tiny:
+            break
         criterion = n * math.log(noise) + 2.0 * n * (order + 1) / max(n - order - 2, 1)
         if criterion < least:
             best, best_noise, least = a, noise, criterion

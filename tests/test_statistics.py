@@ -104,6 +104,11 @@ def test_series_that_are_not_random_have_a_finite_error(x_t):
     assert 0.0 < estimate.error < np.ptp(x_t) and estimate.tau > 0.0 and estimate.dof >= 1.0
 
 
+def test_blocks_that_are_all_alike_leave_no_error():
+    alternating = statistics.mean_with_error(np.resize([1.0, -1.0], 2048 * 6))
+    assert alternating.value == 0.0 and alternating.error < 1e-3
+
+
 @pytest.mark.parametrize("rho", [-0.9, -0.3, 0.0, 0.6, 0.9])
 def test_tau_and_error_of_a_decaying_series(rho):
     # For the AR(1) process tau_int = (1 + rho) / (2 (1 - rho)) and sigma^2 = 2 tau / n.

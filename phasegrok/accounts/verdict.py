@@ -33,9 +33,6 @@ from phasegrok.statistics import format_error
 FIRST_ORDER, GLASS, CRITICAL, COARSENING = "FIRST-ORDER", "GLASS", "CRITICAL", "COARSENING"
 DRIFT, SADDLE, NONE, UNDECIDED = "DRIFT", "SADDLE", "NONE", "UNDECIDED"
 
-# All thresholds were calibrated together, on sixteen controls of known nature (Curie-Weiss and
-# Potts nucleation, field reversal, Kramers escape, spin glasses, the East model, quenches, drifts
-# and saddles), ten seeds each, then frozen and confirmed on four fresh seeds each.
 CHANGE_MIN = 1.0  # change of Phi over its fluctuation: below, nothing happens
 CV_DRIFT = 0.5  # noisy drifts stay below; an exponential has 1
 CV_SADDLE = 0.6  # wider: the logarithmic escape time has a spread of its own

@@ -74,8 +74,11 @@ def closed_forms(P: int, N: int, sigma_a2: float, gamma: float) -> ClosedForms:
     :math:`\sigma_I^2 = [\sigma_a^2 P^2/(N\sqrt{\gamma/3})]^{1/2}`: wells of equal depth with a = 1.
     Below, :math:`a = \sigma^2/\sigma_I^2` keeps them so, while the fraction of specialised units
     grows to one at :math:`\sigma_{II}^2 = \sigma_I^2 - 12\sigma_a^2/\gamma`.  The well is at
-    :math:`\sqrt{3/\gamma}` and the barrier :math:`(8/27) P \sqrt{3/\gamma}`.  (The paper prints
-    3 for the factor 12, eq. 26.)
+    :math:`\sqrt{3/\gamma}` and the barrier :math:`(8/27) P \sqrt{3/\gamma}`.
+
+    Units are those of `phasegrok.systems.two_layer_modular`: targets P delta - 1 and weights of
+    variance 1/P.  With targets delta - 1/P and weights of variance one, as in the paper, sigma^2 is
+    P^2 and sigma_a^2 is P^4 times smaller, and the factor 12 reads 12 P^2.
     """
     first = math.sqrt(sigma_a2 * P**2 / (N * math.sqrt(gamma / 3.0)))
     second = first - 12.0 * sigma_a2 / gamma

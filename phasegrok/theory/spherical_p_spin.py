@@ -191,10 +191,10 @@ def franz_parisi_potential(q, temperature: float, p: int = 3) -> np.ndarray:
     at its maximum over q0, q1 and m (Franz and Parisi, J. Phys. I France 5 (1995) 1401; here from
     the replicated partition function with n copies tied to an annealed reference, n -> 0).  One
     step is enough, because what is held is a mixed spherical model whose (second derivative)^(-1/2)
-    is convex.  At the extrema of V it is replica-symmetric with q0 = q; at intermediate q it is
-    not, where the symmetric expression has spurious minima.  V(0) = 0; a second minimum appears at
-    T_d, at q = (p - 2)/(p - 1), its height is T times the complexity of the paramagnet, and it
-    reaches zero at T_K.
+    is convex.  At the minima of V it is replica-symmetric with q0 = q; between them, at the maximum
+    too, it is not, and the symmetric expression has spurious minima there.  V(0) = 0; a second
+    minimum appears at T_d, at q = (p - 2)/(p - 1), its height is T times the complexity of the
+    paramagnet, and it reaches zero at T_K.
 
     Parameters
     ----------
