@@ -98,6 +98,8 @@ class DensityOfStates(_Section):
     walkers: int = Field(8, ge=1, le=1024, description="independent ladders of walkers")
     windows: int = Field(0, ge=0, le=64, description="windows of energy of a ladder; 0: by nats")
     schedule: Literal["halving", "samc"] = Field("halving", description="how ln f falls")
+    bin_width: float = Field(0.0, ge=0.0, description="width of bins of energy, in its units; 0: "
+                             "levels, or where there are none a 32nd of the spread of E")
 
 
 class Thermodynamics(_Section):

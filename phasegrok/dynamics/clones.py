@@ -17,6 +17,7 @@ from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.rng import below, normal_pair, streams
 from phasegrok.runfile import Group
+from phasegrok.systems.checks import check_running
 from phasegrok.systems.discrete import assign, draw_and_prepare, order_change
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
@@ -360,6 +361,12 @@ class DiscreteClones(_Clones):
             self.system, heat_bath, self.temperature, threshold, state.start_phi,
             round(self.hold * per), n, round(self.limit * per), state.sigma[k], state.cache[k],
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace, strides))
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``waiting_times``; refused where E, Phi or the cache went wrong on the way."""
+        check_running(self.system, state.sigma, state.cache, state.values,
+                      float(state.counters[:, STEPS].max()))
+        return super().result(state)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from phasegrok.dynamics.multi_spin import LANES, Words
 from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.runfile import Group
+from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import n_values, value_of
 
 _PER_OCTAVE = 4  # times of measurement a factor of two
@@ -238,6 +239,7 @@ class Quench:
         """Groups ``relaxation`` and ``two_time_overlap``."""
         from phasegrok.relaxation.two_time import connected_overlap, quench_groups
 
+        check_replicas(self.engine, state, state.sweeps)
         samples = len(self.engine.systems)
         energy, phi, phi_squared, q_squared, two_time, connected = (
             _independent(x_r, self.engine)
@@ -371,6 +373,7 @@ class Ramp:
         """Group ``ramp``."""
         from phasegrok.relaxation.two_time import ramp_group
 
+        check_replicas(self.engine, state, state.sweeps)
         stays = self.stays()
         measured = stays - stays // 2
         means = state.sums / measured[:, None, None, None, None]

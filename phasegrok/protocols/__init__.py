@@ -45,23 +45,25 @@ def _known_kind(card: Card) -> str:
 
 
 def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                joint: bool = False):
+                joint: bool = False, what: str = "the density of states"):
     """Wang-Landau protocol of a discrete card; settings that are None are the card's.
+
+    Energies without levels are counted in bins, and all are where the card gives a bin width.
 
     Raises
     ------
     InputError
-        If the card is not discrete or its landscape has too many cells.
+        If the card is not discrete (``what`` needs it to be) or its landscape has too many cells.
     """
-    _need_family(card, "discrete", "the density of states")
+    _need_family(card, "discrete", what)
     from phasegrok.sampling.wang_landau import WangLandau
+    from phasegrok.systems.binned import counted
 
     settings = card.model.density_of_states
-    system = card.build()
     try:
-        system.energy_levels()
+        system = counted(card.build(), settings.bin_width)
     except ValueError as error:
-        raise InputError(f"{card.name}: {error}") from error
+        raise InputError(f"{card.name}: {what}: {error}") from error
     return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint,
                       settings.windows, settings.schedule)
 
@@ -766,7 +768,10 @@ def _flip_energy(card: Card) -> float:
     from phasegrok.systems.discrete import n_values, prepare, value_of
 
     system = card.build()
-    steps = np.diff(system.energy_levels())
+    try:
+        steps = np.diff(system.energy_levels())
+    except ValueError:  # counted in bins
+        return 0.0
     if not np.allclose(steps, steps[0]):
         return 0.0
     sigma = system.configuration(1.0, np.random.default_rng(0))

@@ -23,6 +23,7 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
+from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
@@ -412,6 +413,7 @@ class Canonical:
         ``replica_exchange``."""
         from phasegrok.thermodynamics.averages import averages, equilibration
 
+        check_replicas(self.engine, state, state.sweeps)
         measured = state.sweeps - self._equilibration()
         blocks = max(0, measured) // state.block_length
         groups: dict[str, Group] = {}

@@ -132,12 +132,16 @@ def _new_cell(stage, attempts, log_f, counters):
 
 @kernel(allocates=False)
 def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, cache, values, rng,
-           log_g, thinning, visits, offsets, columns, attempts_c, log_f, counters, words, sites,
-           variates):
-    """One sweep of one configuration inside the energy cells low..high; returns the last cell.
+           log_g, thinning, visits, sums, offsets, columns, attempts_c, log_f, counters, words,
+           sites, variates):
+    """One sweep of one configuration inside the energy cells low..high.
 
-    ``joint`` is True or None: what stands under ``if joint is not None`` is not compiled for None.
-    ``log_g`` and ``visits`` are flat, n_Phi cells for each energy.
+    ``joint`` is True or None, and ``sums``, of E over the visits, an array or None: what stands
+    under ``if joint is not None`` is not compiled for None.  ``log_g`` and ``visits`` are flat,
+    n_Phi cells for each energy.
+
+    Returns the energy cells after the first attempt and after the last: a walk that alternates
+    between few cells could be at the same one at the end of every sweep.
     """
     n = sigma.shape[0]
     n_p = log_g.shape[0] // thinning.shape[0]
@@ -159,6 +163,7 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     # Whether a move is accepted cannot be foreseen, so that a branch on it would cost more than the
     # move: where a move is one store, ``accepted`` (0 or 1) multiplies what changes instead.
     one_store = cache.shape[0] == 1
+    e_first = e
     for i in range(n):
         b = i % BATCH
         if b == 0:
@@ -205,7 +210,11 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
             c += (c_new - c) & -accepted
         else:
             c = e
+        if i == 0:
+            e_first = e
         visits[at(c)] += 1
+        if sums is not None:
+            sums[at(c)] += energy
         height = log_g[at(c)]
         if learning:
             height += deposit * thinning[at(e)]
@@ -214,7 +223,7 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     if joint is not None:
         values[1] = phi
     counters[SWEEPS] += 1
-    return e
+    return e_first, e
 
 
 @kernel(allocates=False)
@@ -257,8 +266,8 @@ def _note_end(e, bottom, top, end_r, r, counters):
 
 @kernel(allocates=False)
 def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k, high_k, share_k,
-            sigma, cache, values, rng, log_g, thinning, visits_k, offsets, columns, attempts_c,
-            log_f, counters, where, end_r, words, sites, variates):
+            sigma, cache, values, rng, log_g, thinning, visits_k, sums, offsets, columns,
+            attempts_c, log_f, counters, where, end_r, words, sites, variates):
     """Advance a ladder by ``n_sweeps`` sweeps, its windows in turn."""
     n_windows = low_k.shape[0]
     last = sigma.shape[0] - 1
@@ -269,9 +278,10 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
             missing += where[k] < 0
         if (missing and not producing) or n_windows == 0:  # the explorer walks alone
             stage = EXPLORING if n_windows == 0 else PLACING
-            e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0, sigma[last],
-                       cache[last], values[last], rng, log_g, thinning, visits_k[0], offsets,
-                       columns, attempts_c, log_f, counters, words, sites, variates)
+            _, e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0,
+                          sigma[last], cache[last], values[last], rng, log_g, thinning,
+                          visits_k[0], sums, offsets, columns, attempts_c, log_f, counters, words,
+                          sites, variates)
             if n_windows:
                 _place(e, low_k, high_k, sigma, cache, values, where)
             continue
@@ -279,11 +289,13 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
         while where[k] < 0:
             k = (k + 1) % n_windows
         r = where[k]
-        e = _sweep(system, joint, PRODUCING if producing else LEARNING, samc, log_n_states,
-                   low_k[k], high_k[k], share_k[k], sigma[r], cache[r], values[r], rng, log_g,
-                   thinning, visits_k[k] if producing else visits_k[0], offsets, columns,
-                   attempts_c, log_f, counters, words, sites, variates)
+        e_first, e = _sweep(
+            system, joint, PRODUCING if producing else LEARNING, samc, log_n_states, low_k[k],
+            high_k[k], share_k[k], sigma[r], cache[r], values[r], rng, log_g, thinning,
+            visits_k[k] if producing else visits_k[0], sums, offsets, columns, attempts_c, log_f,
+            counters, words, sites, variates)
         if producing:
+            _note_end(e_first, ends[0], ends[1], end_r, r, counters)
             _note_end(e, ends[0], ends[1], end_r, r, counters)
         if n_windows > 1 and k == n_windows - 1:
             _exchange(system, low_k, high_k, values, where, counters)

@@ -40,6 +40,8 @@ from phasegrok.sampling.flat_histogram import (
     SWEEPS,
 )
 from phasegrok.statistics import jackknife_error
+from phasegrok.systems.binned import Binned
+from phasegrok.systems.checks import check_behaviours, check_running
 from phasegrok.systems.discrete import DiscreteSystem, energy_cell, order_cell
 from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.thermodynamics.density_of_states import combine_walkers, marginal
@@ -88,6 +90,8 @@ class State:
     thinning: np.ndarray  # (n_E,): 1 / (number of windows over the cell)
     learned: np.ndarray  # (W, n_E, n_Phi) bool: seen while learning
     learning_sweeps: int
+    energy_sums: np.ndarray = dataclasses.field(  # (W, n_E, n_Phi): of E over the visits, in bins
+        default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +101,8 @@ class WangLandau:
     Parameters
     ----------
     system : DiscreteSystem
+        With levels of energy, or :class:`phasegrok.systems.binned.Binned`: the energy of a bin is
+        then the mean over the states in it, as production visits them.
     sweeps : int
         Sweeps of each ladder in total, over which its windows take turns; the first half learns,
         the rest is production.
@@ -121,8 +127,19 @@ class WangLandau:
     # --- running ---
 
     def init(self, seed: int) -> State:
-        """Random configurations, nothing learned."""
+        """Random configurations, nothing learned.
+
+        Raises
+        ------
+        InputError
+            If a function of the system is at fault: its walk would leave the cells.
+        """
+        from phasegrok.cards import InputError
+
         system, w = self.system, self.walkers
+        fault = check_behaviours(system)
+        if fault:
+            raise InputError(f"{fault}: mend it, or no sampler is right")
         twin = FourNeighbours.of(system)
         shape = (w, len(system.energy_levels()), len(system.order_levels()) if self.joint else 1)
         reach = [2 * min(n - 1, most) + 1 for n, most in zip(shape[1:], _LARGEST_OFFSETS)]
@@ -145,6 +162,7 @@ class WangLandau:
             thinning=np.ones(shape[1]),
             learned=np.zeros(shape, dtype=bool),
             learning_sweeps=max(1, self.sweeps // 2),
+            energy_sums=np.zeros(shape if isinstance(system, Binned) else (0, 0, 0)),
         )
         for k in range(w):
             flat_histogram.start(twin or system, self.joint or None, state.sigma[k, 0],
@@ -163,7 +181,7 @@ class WangLandau:
         windows = self.windows or 1 + int(2.0 * self.system.log_n_states / _NATS_A_WINDOW)
         kinds = 9 * (3 if self.joint else 1)
         configuration = self.system.n_sites + 8 * self.system.cache_size
-        return self.walkers * ((windows + 1) * configuration + 8 * cells * (2 + windows + kinds))
+        return self.walkers * ((windows + 1) * configuration + 8 * cells * (3 + windows + kinds))
 
     def restore(self, saved: dict) -> State:
         """The state of a checkpoint; a larger ``sweeps`` extends production."""
@@ -196,7 +214,9 @@ class WangLandau:
                 self.system.log_n_states, n, ends, low_k, high_k, state.share,
                 state.sigma[k], state.cache[k], state.values[k], state.rng[k],
                 state.log_g[k].reshape(-1), state.thinning,
-                state.visits[k].reshape(state.visits.shape[1], -1), state.offsets[k],
+                state.visits[k].reshape(state.visits.shape[1], -1),
+                state.energy_sums[k].reshape(-1) if len(state.energy_sums) else None,
+                state.offsets[k],
                 state.columns, attempts[k], state.log_f[k],
                 state.counters[k], state.where[k], state.end[k], *scratch[k]),
             self.walkers,
@@ -288,6 +308,7 @@ class WangLandau:
         state.log_g[:] = weight.reshape(state.log_g.shape[1:])
         state.visits = np.zeros((w, len(state.bounds), *state.log_g.shape[1:]), dtype=np.int64)
         state.attempts[:] = 0
+        state.energy_sums[:] = 0.0
 
     def _flat_offsets(self, state: State) -> np.ndarray:
         """Offset of the flat cell for every column of ``attempts``; 0 for the rest."""
@@ -309,12 +330,31 @@ class WangLandau:
     # --- results ---
 
     def result(self, state: State) -> dict[str, Group]:
-        """Group ``density_of_states``: ln g with errors, and the evidence of convergence."""
+        """Group ``density_of_states``: ln g with errors, and the evidence of convergence.
+
+        Raises
+        ------
+        InputError
+            If the running E, Phi or cache is not that of a configuration.
+        """
+        self._check(state)
         in_production = self.done(state) > state.learning_sweeps
         estimate = self._estimate(state, in_production)
         group = self._group(state, estimate)
         group.attributes.update(self._evidence(state, in_production, estimate))
         return {"density_of_states": group}
+
+    def _check(self, state: State) -> None:
+        """Compare what walkers added up with their configurations."""
+        system, updates = self.system, float(self.done(state)) * self.system.n_sites
+        for w, where in enumerate(state.where):
+            held = np.union1d(where[where >= 0], state.sigma.shape[1] - 1)
+            values = state.values[w, held, :].astype(float)
+            if isinstance(self._moved(), FourNeighbours):  # numbers of cells
+                values[:, 0] = self.system.energy_levels()[state.values[w, held, 0]]
+                values[:, 1] = self.system.order_levels()[state.values[w, held, 1]]
+            check_running(system, state.sigma[w, held], state.cache[w, held],
+                          values if self.joint else values[:, :1], updates)
 
     def _estimate(self, state: State, in_production: bool) -> "_Estimate":
         """ln g from transitions where they know every cell visited, else from visits."""
@@ -359,7 +399,7 @@ class WangLandau:
         shape = state.log_g.shape[1:] if self.joint else state.log_g.shape[1:2]
         # cells that no state can reach (gaps in the spectrum) are left out of the file
         reached = np.isfinite(state.log_g).any(axis=(0, 2))
-        energies = self.system.energy_levels()
+        energies = self._energies(state, estimate)
         jackknife = estimate.rows_wc.reshape(self.walkers, *shape)[:, reached]
         in_production = self.done(state) > state.learning_sweeps
         visits = state.visits.sum(axis=1) if in_production else np.zeros_like(state.learned, int)
@@ -385,6 +425,25 @@ class WangLandau:
             group.add(name, energies[state.bounds[:, column]], "window", "energy",
                       f"{'lowest' if column == 0 else 'highest'} energy of the window")
         return group
+
+    def _energies(self, state: State, estimate: "_Estimate") -> np.ndarray:
+        """E of the rows: the levels, or the mean over the states of a bin where it was visited.
+
+        Within a cell all states are equally likely in production; cells of one bin weigh as their
+        numbers of states.  Its error is far below that of ln g.
+        """
+        levels = self.system.energy_levels()
+        visits = state.visits.sum(axis=(0, 1))
+        if not len(state.energy_sums) or self.done(state) <= state.learning_sweeps:
+            return levels
+        mean = np.divide(state.energy_sums.sum(axis=0), visits, where=visits > 0,
+                         out=np.zeros(visits.shape))
+        log_g = np.where(visits > 0, estimate.log_g_c.reshape(visits.shape), np.nan)
+        top = np.fmax.reduce(log_g, axis=1, initial=-np.inf)
+        known = np.isfinite(top)
+        weight = np.nan_to_num(np.exp(log_g[known] - top[known, None]))
+        levels[known] = (weight * mean[known]).sum(axis=1) / weight.sum(axis=1)
+        return levels
 
     def _evidence(self, state: State, in_production: bool, estimate: "_Estimate") -> dict:
         seen = (state.learned | (state.visits.sum(axis=1) > 0)) if in_production else (
@@ -427,6 +486,7 @@ class WangLandau:
             "exchanges": int(state.counters[:, EXCHANGES].sum()),
             "agreement_p": math.nan if agreement is None else agreement.p_value,
             "agreement_rms": math.nan if agreement is None else agreement.rms_difference,
+            "bin_width": getattr(self.system, "width", 0.0),
             "final_log_f": float(state.log_f.max()),
             "schedule": {
                 "halving": "ln f halved when all seen cells have a fifth of the mean visits, then "

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.rng import below
-from phasegrok.systems.discrete import behaviour
-from phasegrok.systems.ising import MAX_CELLS, common_step
+from phasegrok.systems.discrete import NoLevels, behaviour
+from phasegrok.systems.ising import FINEST, MAX_CELLS, common_step, too_many_levels
 
 
 class Parameters(BaseModel):
@@ -47,18 +47,26 @@ class Parameters(BaseModel):
         E is the sum over the 2N bonds of -J s s' + (D/4)(s^2 + s'^2) - (h/4)(s + s'), so that the
         least and the greatest of the nine values of one bond bound it.
         """
-        n_bonds = 2 * self.L * self.L
-        s, t = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
-        bond = -self.J * s * t + self.D / 4.0 * (s**2 + t**2) - self.h / 4.0 * (s + t)
+        lowest, highest = _bounds(self.L * self.L, self.J, self.D, self.h)
+        none = 0.0, 0.0, MAX_CELLS + 1
         try:
             step = common_step([self.J, self.D, self.h])
         except ValueError:
-            return 0.0, 1.0, MAX_CELLS + 1  # dynamics run; a landscape is refused
+            return none
         if step == 0.0:
             return 0.0, 1.0, 1
-        first = math.ceil(n_bonds * float(bond.min()) / step - 1e-9)
-        last = math.floor(n_bonds * float(bond.max()) / step + 1e-9)
+        first = math.ceil(lowest / step - 1e-9)
+        last = math.floor(highest / step + 1e-9)
+        if last - first >= MAX_CELLS and step < FINEST * max(map(abs, (self.J, self.D, self.h))):
+            return none
         return first * step, step, last - first + 1
+
+
+def _bounds(n_sites: int, J: float, D: float, h: float) -> tuple[float, float]:
+    """No energy is below the first or above the second, that of the best or the worst bond."""
+    s, t = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
+    bond = -J * s * t + D / 4.0 * (s**2 + t**2) - h / 4.0 * (s + t)
+    return 2.0 * n_sites * float(bond.min()), 2.0 * n_sites * float(bond.max())
 
 
 class BlumeCapel(NamedTuple):
@@ -102,15 +110,21 @@ class BlumeCapel(NamedTuple):
 
         Raises
         ------
+        NoLevels
+            If there is no large common step.
         ValueError
-            If the common step is too small for a landscape.
+            If the system is too large.
         """
+        if self.energy_step == 0.0:
+            raise NoLevels("J, D and h have no large common step, so there are no energy levels: "
+                           "choose them as multiples of a common value")
         if self.n_energies > MAX_CELLS:
-            raise ValueError(
-                f"more than {MAX_CELLS} energy levels: J, D and h have no large common step; "
-                "choose them as multiples of a common value, or a smaller L"
-            )
+            raise too_many_levels(self)
         return self.energy_start + self.energy_step * np.arange(self.n_energies)
+
+    def energy_bounds(self) -> tuple[float, float]:
+        """No energy is below the first or above the second."""
+        return _bounds(self.n_sites, self.J, self.D, self.h)
 
     def order_levels(self) -> np.ndarray:
         """M = -N, -N + 1, ..., N."""

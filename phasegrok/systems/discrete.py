@@ -49,7 +49,7 @@ class DiscreteSystem(Protocol):
         """Neighbouring values of Phi that the potential takes together: 2 against parity, or 1."""
 
     def energy_levels(self) -> np.ndarray:
-        """E of the cells of the landscape, ascending."""
+        """E of the cells of the landscape, ascending; `NoLevels` is raised where there are none."""
 
     def order_levels(self) -> np.ndarray:
         """Phi of the cells of the landscape, ascending."""
@@ -59,6 +59,14 @@ class DiscreteSystem(Protocol):
 
     def configuration(self, phi: float, rng: np.random.Generator) -> np.ndarray:
         """A configuration whose Phi / ``order_unit`` is nearest to ``phi``."""
+
+
+class NoLevels(ValueError):
+    """Energies have no levels, or so many that most have one state each.
+
+    The system knows its ``energy_bounds()``, (lowest, highest), and :mod:`phasegrok.systems.binned`
+    counts its energies in bins.
+    """
 
 
 GENERIC: dict[str, dict[type, Any]] = {}

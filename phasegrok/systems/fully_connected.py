@@ -17,8 +17,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import behaviour, spins, spins_with_magnetisation
-from phasegrok.systems.ising import MAX_CELLS, common_step
+from phasegrok.systems.discrete import NoLevels, behaviour, spins, spins_with_magnetisation
+from phasegrok.systems.ising import FINEST, MAX_CELLS, common_step, too_many_levels
 
 # of the largest coupling: fields of 2^16 terms fit int64, and E is an exact double
 _FIXED_POINT_BITS = 36
@@ -124,15 +124,32 @@ class FullyConnected(NamedTuple):
 
         Raises
         ------
-        ValueError
+        NoLevels
             If couplings and field have no common step, as normal couplings have none.
+        ValueError
+            If the system is too large.
         """
-        if self.n_energies > MAX_CELLS:
-            raise ValueError(
+        if self.energy_step == 0.0:
+            raise NoLevels(
                 "couplings and field have no large common step, so there are no energy levels: "
                 'set couplings = "binary" and h = 0'
             )
+        if self.n_energies > MAX_CELLS:
+            raise too_many_levels(self)
         return self.energy_start + self.energy_step * np.arange(self.n_energies)
+
+    def energy_bounds(self) -> tuple[float, float]:
+        """No energy is below the first or above the second.
+
+        The couplings, as a matrix of N rows, stretch a vector by their largest singular value at
+        most; all couplings satisfied is another bound.
+        """
+        matrix = self.unit * self.multiples
+        norm = math.sqrt(max(0.0, float(np.linalg.eigvalsh(matrix @ matrix.T)[-1])))
+        largest = min(norm * self.n_sites ** (0.5 * self.p) * (1.0 + 1e-9),
+                      float(np.abs(matrix).sum())) / math.factorial(self.p)
+        largest += abs(self.h) * self.n_sites
+        return -largest, largest
 
     def order_levels(self) -> np.ndarray:
         """M = -N, -N + 2, ..., N."""
@@ -202,8 +219,8 @@ def _in_units(couplings: np.ndarray) -> tuple[float, np.ndarray, bool]:
 
 
 def _levels(multiples, unit, h, N, p, has_step) -> tuple[float, float, int]:
-    """Lowest level, spacing and number of levels; too many where there is no common step."""
-    none = 0.0, 1.0, MAX_CELLS + 1
+    """Lowest level, spacing and number of levels; spacing 0 where there is no common step."""
+    none = 0.0, 0.0, MAX_CELLS + 1
     if not has_step:
         return none
     # a flip changes the energy by twice the local field, which is even if it sums an even number
@@ -216,7 +233,11 @@ def _levels(multiples, unit, h, N, p, has_step) -> tuple[float, float, int]:
     parallel = -unit * float(multiples.sum()) - h * N
     largest = unit * float(np.abs(multiples).sum()) + abs(h) * N
     start = parallel - step * math.floor((parallel + largest) / step + 1e-9)
-    return start, step, math.floor((largest - start) / step + 1e-9) + 1
+    count = math.floor((largest - start) / step + 1e-9) + 1
+    change = max(4.0 * unit * float(np.abs(multiples).max()), 2.0 * abs(h))
+    if count > MAX_CELLS and step < FINEST * change:
+        return none
+    return start, step, count
 
 
 @behaviour(FullyConnected)

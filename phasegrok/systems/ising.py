@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import behaviour, spins, spins_with_magnetisation
+from phasegrok.systems.discrete import NoLevels, behaviour, spins, spins_with_magnetisation
 
 MAX_CELLS = 200_000
+FINEST = 1e-3  # of the largest change of energy: levels that are finer and too many are none
 _MOST_MULTIPLES = 10**9  # a smaller common step is an accident of rounding
 _MOST_STRENGTHS = 64  # with more different couplings, energies have no large common step
 
@@ -183,13 +184,26 @@ class Ising(NamedTuple):
         return 1
 
     def energy_levels(self) -> np.ndarray:
-        """Energies of the landscape's cells: all that can occur, equidistant."""
+        """Energies of the landscape's cells: all that can occur, equidistant.
+
+        Raises
+        ------
+        NoLevels
+            If couplings and field have no large common step.
+        ValueError
+            If the system is too large.
+        """
+        if self.energy_step == 0.0:
+            raise NoLevels("couplings and field have no large common step, so there are no energy "
+                           "levels: choose them as multiples of a common value")
         if self.n_energies > MAX_CELLS:
-            raise ValueError(
-                f"more than {MAX_CELLS} energy levels: couplings and field have no large common "
-                "step; choose them as multiples of a common value, or take h = 0 and --joint"
-            )
+            raise too_many_levels(self)
         return self.energy_start + self.energy_step * np.arange(self.n_energies)
+
+    def energy_bounds(self) -> tuple[float, float]:
+        """No energy is below the first or above the second: all bonds, and the field, satisfied."""
+        largest = 0.5 * float(np.abs(self.coupling).sum()) + abs(self.h) * self.n_sites
+        return -largest, largest
 
     def order_levels(self) -> np.ndarray:
         """M = -N, -N + 2, ..., N."""
@@ -208,6 +222,15 @@ class Ising(NamedTuple):
     def configuration(self, phi: float, rng: np.random.Generator) -> np.ndarray:
         """Spins at random sites with magnetisation ``phi`` a spin."""
         return spins_with_magnetisation(self.n_sites, phi, rng)
+
+
+def too_many_levels(system) -> ValueError:
+    """The error of a system with levels whose number is beyond a landscape."""
+    lowest, highest = system.energy_bounds()
+    number = (highest - lowest) / system.energy_step + 1.0
+    return ValueError(f"{system.n_sites} sites have {number:.3g} energy levels, more than "
+                      f"{MAX_CELLS}: take a smaller system, or count energies in bins with "
+                      "--set density_of_states.bin_width=WIDTH")
 
 
 def lattice_bonds(L: int, dimension: int) -> np.ndarray:
@@ -349,16 +372,18 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
             start = parallel - step * math.floor((parallel + largest) / step + 1e-9)
             count = math.floor((largest - start) / step + 1e-9) + 1
         else:
-            count = 1
+            step, count = 1.0, 1
+        if count > MAX_CELLS and step < FINEST * np.abs(changes).max():
+            step = 0.0
     except ValueError:
-        step, count = 0.0, MAX_CELLS + 1  # dynamics run; a landscape is refused
+        step, count = 0.0, MAX_CELLS + 1
     return Ising(
         first=first,
         neighbour=others[order].astype(np.int32),
         coupling=np.concatenate([couplings, couplings])[order],
         h=float(h),
         energy_start=start,
-        energy_step=step if step > 0.0 else 1.0,
+        energy_step=step,  # 0: there are no levels
         n_energies=min(count, MAX_CELLS + 1),
         ferromagnet=bool(np.all(couplings >= 0.0)),
         L=L,

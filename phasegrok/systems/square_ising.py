@@ -29,7 +29,7 @@ class FourNeighbours(NamedTuple):
     def of(cls, system) -> "FourNeighbours | None":
         """The twin of a system, or None where it is not of this kind."""
         if not isinstance(system, Ising) or not np.all(np.diff(system.first) == 4) or (
-                np.any(system.coupling != system.coupling[0])):
+                np.any(system.coupling != system.coupling[0])) or system.energy_step == 0.0:
             return None
         J, h = float(system.coupling[0]), system.h
         change = 2.0 * (J * np.arange(-4, 5, 2) + h) / system.energy_step
