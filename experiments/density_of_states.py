@@ -19,17 +19,18 @@ class Parameters:
                                    "(default: the card's)", extends=True)
     walkers: int | None = parameter(None, "independent walkers (default: the card's)")
     joint: bool = parameter(False, "resolve the order parameter too")
-    temperatures: str | None = parameter(None, "first:last:number (default: the card's)")
+    temperatures: str | None = parameter(None, "first:last:number (default: the card's, or "
+                                    "where the energy changes)")
 
 
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
-    from phasegrok.protocols import temperature_table, wang_landau
+    from phasegrok.protocols import landscape_temperatures, wang_landau
     from phasegrok.thermodynamics.tables import thermodynamics
 
     p = job.parameters
     sampler = wang_landau(job.card, p.sweeps, p.walkers, p.joint)
-    temperatures = temperature_table(job.card, p.temperatures)
+    temperatures = landscape_temperatures(job.card, p.temperatures)
     groups = sampler.result(job.drive(sampler))
     groups["thermodynamics"] = thermodynamics(
         groups["density_of_states"], temperatures, sampler.system.n_sites)

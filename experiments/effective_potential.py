@@ -23,12 +23,13 @@ class Parameters:
         None, "sweeps of each walker, or steps of each chain, in total, also on resume (default: "
         "the card's)", extends=True)
     walkers: int | None = parameter(None, "independent walkers, or chains (default: the card's)")
-    temperatures: str | None = parameter(None, "first:last:number (default: the card's)")
+    temperatures: str | None = parameter(None, "first:last:number (default: the card's, or "
+                                    "where the energy changes)")
 
 
 def run(job: Job) -> None:
     """Sample g(E, Phi) and find wells, barriers, coexistence; or run Langevin chains."""
-    from phasegrok.protocols import potential_groups, temperature_table, wang_landau
+    from phasegrok.protocols import landscape_temperatures, potential_groups, wang_landau
 
     p = job.parameters
     if job.card.family == "continuous":
@@ -37,8 +38,8 @@ def run(job: Job) -> None:
         protocol = langevin(job.card, p.sweeps, p.walkers)
         job.finish(langevin_groups(job.card, protocol, job.drive(protocol)))
         return
-    sampler = wang_landau(job.card, p.sweeps, p.walkers, joint=True)
-    temperatures = temperature_table(job.card, p.temperatures)
+    sampler = wang_landau(job.card, p.sweeps, p.walkers, joint=True, what="the effective potential")
+    temperatures = landscape_temperatures(job.card, p.temperatures)
     state = job.drive(sampler)
     job.finish(potential_groups(sampler, state, temperatures))
 

@@ -32,12 +32,20 @@ def thermodynamics_table(group: Group) -> str:
     pick = np.unique(np.linspace(0, len(temperature) - 1, 9).round().astype(int))
     rows = [[f"{temperature[k]:.4g}",
              *(pair(group[n][k], group[f"{n}_err"][k]) for n in names)] for k in pick]
-    return table(["T", "energy", "heat capacity", "entropy", "free energy   (per site)"], rows)
+    text = table(["T", "energy", "heat capacity", "entropy", "free energy   (per site)"], rows)
+    if "bin_width" in group.attributes:
+        first, last = (f"{group['mean_energy_binning'][k]:.1g} (T = {temperature[k]:.4g})"
+                       for k in (0, -1))
+        text += (f"\nenergies in bins of {group.attributes['bin_width']:.3g}: this adds about "
+                 f"{first} to {last} to the energy per site")
+    return text
 
 
 def potential_lines(group: Group) -> str:
     """Coexistence, barrier and spinodals."""
     lines = []
+    if not group.attributes["complete"]:
+        return "wells, barriers and coexistence: not sought in a landscape that is not complete"
     if math.isnan(float(group["coexistence_temperature"])):
         lines.append(f"no coexistence: {group.attributes['coexistence']}")
     else:
@@ -46,7 +54,7 @@ def potential_lines(group: Group) -> str:
         lines.append(f"coexistence: equal height at T = {height}, equal weight at T = {weight}, "
                      f"barrier {barrier} nat (whole system)")
     if math.isnan(group.attributes["resolution"]):
-        lines.append("wells were not sought: one walker gives no errors to tell them from noise")
+        lines.append("wells were not sought: no errors are known to tell them from noise")
     elif not np.any(group["wells"] > 1):
         lines.append("a single well at every temperature of the range")
     else:

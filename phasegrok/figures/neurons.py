@@ -4,6 +4,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
+from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 _TEXTS = {"mean-field": "mean field", "exact": "exact", "finite-step": "exact at this step",
           "frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",
@@ -40,7 +41,9 @@ def potential_lines(group: Group) -> str:
     """Agreement of the starts, and each theory against the simulation."""
     a = group.attributes
     lines = [f"potential{_of(group)}: {a['convergence']}"]
-    if np.isfinite(group["barrier"]):
+    if a["phase"] == NOT_EQUILIBRATED:
+        lines.append("wells and barrier: not sought while the chains disagree")
+    elif np.isfinite(group["barrier"]):
         lines.append(f"{a['phase']}: barrier from the centre {both(group, 'barrier')} nat, outer "
                      f"well at {group['well']:.2f}, N p = {both(group, 'droplets')}")
     else:

@@ -68,6 +68,20 @@ def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = Non
                       settings.windows, settings.schedule)
 
 
+def landscape_temperatures(card: Card, text: str | None = None) -> np.ndarray | None:
+    """Temperatures for a density of states: given, the card's, or None: those it shows itself at.
+
+    Raises
+    ------
+    InputError
+        If the text is not first:last:number with positive values.
+    """
+    text = text or (card.model.sample.temperatures if card.model.thermodynamics is None else None)
+    if text is None and card.model.thermodynamics is None:
+        return None
+    return temperature_table(card, text)
+
+
 def temperature_table(card: Card, text: str | None = None) -> np.ndarray:
     """Temperatures from the command line, or the card's.
 
@@ -256,7 +270,7 @@ def _add_glauber(one: Group, two: Group, temperature: float, p) -> None:
             f"exact C(t_w, t_w + t) {how}")
 
 
-def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Group]:
+def potential_groups(sampler, state, temperatures: np.ndarray | None) -> dict[str, Group]:
     """Groups ``density_of_states``, ``thermodynamics`` and ``effective_potential``."""
     from phasegrok.thermodynamics.tables import (
         effective_potential,
@@ -269,7 +283,8 @@ def potential_groups(sampler, state, temperatures: np.ndarray) -> dict[str, Grou
     groups["thermodynamics"] = thermodynamics(density, temperatures, sampler.system.n_sites)
     merge = sampler.system.order_merge
     groups["effective_potential"] = effective_potential(
-        merge_columns(density, merge) if merge > 1 else density, temperatures)
+        merge_columns(density, merge) if merge > 1 else density,
+        groups["thermodynamics"]["temperature"])
     groups["effective_potential"].attributes["merged_values"] = merge
     return groups
 
@@ -788,8 +803,9 @@ def _flip_energy(card: Card) -> float:
 
 def _landscape_of(run, card: Card):
     """Coordinate of the columns, the barrier of one size, and whether its landscape is complete."""
+    from phasegrok.thermodynamics.effective_potential import Coexistence
     from phasegrok.thermodynamics.finite_size import energy_columns, size_barrier
-    from phasegrok.thermodynamics.tables import merge_columns
+    from phasegrok.thermodynamics.tables import NOT_COMPLETE, merge_columns
 
     s = finite_size_settings(card)
     if s.coordinate == "order-parameter":
@@ -806,6 +822,9 @@ def _landscape_of(run, card: Card):
         log_g, rows = joint, np.stack([energy_columns(energy, row, width)[1] for row in rows])
     grid = temperature_grid(s.temperatures)
     found = size_barrier(energy, phi, log_g, rows, (float(grid[0]), float(grid[-1])))
+    if not complete:
+        found = dataclasses.replace(found, coexistence=Coexistence(False, NOT_COMPLETE),
+                                    height=math.nan, error=math.nan)
     return phi, found, bool(complete), reason
 
 
@@ -846,8 +865,8 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
         complete.append(whole)
         groups[f"landscapes/{n}"] = tables.landscape_group(
             n, sized.build().n_sites, phi, barrier, whole, reason)
-    used = np.where(complete, [f.height for f in found], np.nan)
-    order = order_of_transition(area, used, np.array([f.error for f in found]), collapsed, d)
+    order = order_of_transition(area, np.array([f.height for f in found]),
+                                np.array([f.error for f in found]), collapsed, d)
     if sizes:
         exact = 2.0 * interface_tension(card.parameters.q) if (
             _known_kind(card) == "potts-2d") else np.nan

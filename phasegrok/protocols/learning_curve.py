@@ -177,6 +177,8 @@ class Landscapes:
                   "ln of the number of students, -inf where none was seen")
         group.add("complete", state.complete[:n], "sample", "1", "whether ln g is to be believed")
         for name, (values, unit, text) in gibbs(log_g, R).items():
+            if name == "coexistence":
+                values = np.where(state.complete[:n], values, np.nan)
             group.add(name, values, "sample", unit, text)
         return {"landscapes": group}
 
@@ -272,7 +274,7 @@ def _ising_row(run) -> dict[str, tuple]:
     g = run["landscapes"]
     annealed = _annealed(g["log_g"], g["order_parameter"])
     T = g["coexistence"]
-    found = np.isfinite(T)
+    found, complete = np.isfinite(T), g["complete"] > 0
     return {
         "error": (mean_and_error(g["error"]), "1", "generalisation error at T = 0, typical"),
         "overlap": (mean_and_error(g["overlap"]), "1", "<R> at T = 0, typical"),
@@ -283,7 +285,8 @@ def _ising_row(run) -> dict[str, tuple]:
         "coexistence": (mean_and_error(T[found]), "energy",
                         "T at which R > 0.85 weighs as much as the rest, mean of the samples that "
                         "have one"),
-        "coexisting": ((float(found.mean()),), "1", "fraction of samples that have one"),
+        "coexisting": ((float(found.sum() / complete.sum()) if complete.any() else math.nan,), "1",
+                       "fraction of the complete landscapes that have one"),
         "complete": ((float(np.mean(g["complete"])),), "1", "fraction of complete landscapes"),
     }
 

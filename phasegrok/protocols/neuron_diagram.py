@@ -11,8 +11,9 @@ from phasegrok.progress import Progress
 from phasegrok.protocols import _known_kind
 from phasegrok.protocols.langevin import cubic_model, langevin, langevin_groups
 from phasegrok.runfile import Group
+from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
-PHASES = ("GFL", "GMFL-I", "GMFL-II", "not equilibrated")
+PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)
 _RANGE = 3.0  # lines are looked for up to this factor beyond the values that are simulated
 _LARGEST_R_HAT = 1.1  # of an observable, of chains that count as equilibrated
 _TOLERANCE = 2e-3  # of the lines, in ln sigma^2

@@ -8,9 +8,10 @@ in nats of the whole system, minimum 0.  Columns that were never visited (NaN), 
 gaps of a lattice magnetisation, are dropped before minima are sought.
 
 A minimum is a topological statement: it counts if the barrier to a deeper one, its persistence,
-exceeds a resolution in nats, which callers set from the errors of V (three of them, say).  The two
-wells of a symmetric potential are both minima.  Fold a symmetric order parameter (take its modulus)
-to compare its ordered with its disordered phase.
+exceeds a resolution in nats, that of the errors of V (`resolution_of`), and its own error, known
+from leaving out walkers (`stands_out`): a few bins of large errors have deep pits.  The two wells
+of a symmetric potential are both minima.  Fold a symmetric order parameter (take its modulus) to
+compare its ordered with its disordered phase.
 
 References
 ----------
@@ -34,6 +35,15 @@ from phasegrok.statistics import format_error, jackknife_error
 _SCAN = 65
 """Temperatures at which a bracket is searched before bisection."""
 
+SIGNIFICANT = 3.0
+"""Errors that a barrier is high at least; without a barrier there is one well."""
+
+_DEPTH = 10.0
+"""Nats above the minimum to which `resolution_of` looks."""
+
+RESOLUTION_RULE = (f"{SIGNIFICANT:g} median errors of the potential within {_DEPTH:g} nats of its "
+                   f"minimum, and {SIGNIFICANT:g} errors of the barrier itself")
+
 
 @dataclass(frozen=True)
 class Well:
@@ -49,12 +59,15 @@ class Well:
         Column.
     persistence : float
         Height of the lowest pass to a deeper minimum, nats; infinite for the deepest.
+    top : int
+        Column of that pass; of the deepest, its own.
     """
 
     phi: float
     potential: float
     index: int
     persistence: float
+    top: int = -1
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,39 @@ class _Joint:
         top = np.maximum.reduceat(log_p_c, self.start)
         V = -top - np.log(np.add.reduceat(np.exp(log_p_c - top[self.member_c]), self.start))
         return V - V.min()
+
+
+def stands_out(height, error, errors: float = SIGNIFICANT):
+    """Whether a barrier is higher than its error says that noise is: the one judgement on wells.
+
+    Parameters
+    ----------
+    height, error : float or array_like
+        Nats; False where the error is NaN.
+    errors : float
+        How many of them; more where a well is the deepest of hundreds of bins.
+    """
+    return np.asarray(height) > errors * np.asarray(error)
+
+
+def resolution_of(V: np.ndarray, V_err: np.ndarray) -> float:
+    """Nats below which a well is noise: three median errors where the potential is low.
+
+    Parameters
+    ----------
+    V, V_err : array_like
+        Potentials with errors; the error of the reference, 0, does not count.
+
+    Returns
+    -------
+    float
+        0 where all errors are 0, as of exact landscapes; NaN where none is known.
+    """
+    low = np.isfinite(V_err) & (np.asarray(V) < _DEPTH)
+    if not low.any():
+        return math.nan
+    known = np.asarray(V_err)[low & (np.asarray(V_err) > 0.0)]
+    return SIGNIFICANT * float(np.median(known)) if known.size else 0.0
 
 
 def _positive(temperature: float) -> None:
@@ -171,17 +217,25 @@ def effective_potential_with_errors(
     """
     V_Phi = effective_potential(energies_E, log_g_EPhi, temperature)
     reference = int(np.nanargmin(V_Phi))
-    rows = []
-    for log_g in np.asarray(log_g_jackknife_wEPhi, dtype=float):
-        if np.isfinite(log_g).any():
-            V = effective_potential(energies_E, log_g, temperature)
-            rows.append(V - V[reference])
-        else:
-            rows.append(np.full(V_Phi.shape, np.nan))
-    return V_Phi, jackknife_error(np.stack(rows))
+    V_w = potentials_left_out(energies_E, log_g_jackknife_wEPhi, temperature)
+    return V_Phi, jackknife_error(V_w - V_w[:, [reference]])
 
 
-def wells(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0) -> list[Well]:
+def potentials_left_out(energies_E: np.ndarray, log_g_jackknife_wEPhi: np.ndarray,
+                        temperature: float) -> np.ndarray:
+    """Effective potential with each walker left out, shape (W, Phi).
+
+    NaN where the other walkers do not determine it.  Parameters as in
+    `effective_potential_with_errors`.
+    """
+    rows = np.asarray(log_g_jackknife_wEPhi, dtype=float)
+    return np.array([
+        effective_potential(energies_E, row, temperature) if np.isfinite(row).any()
+        else np.full(row.shape[1], np.nan) for row in rows])
+
+
+def wells(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0,
+          V_jackknife_w: np.ndarray | None = None) -> list[Well]:
     """Minima of an effective potential by persistence [3]_, the most persistent first.
 
     The level rises from below; a pool starts at each local minimum and ends where it meets a pool
@@ -195,6 +249,9 @@ def wells(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0) -> list[Well]
         Potential, nats; NaN columns are skipped.
     resolution : float
         Nats; minima of no larger persistence are noise.
+    V_jackknife_w : array_like, shape (W, Phi), optional
+        The potential with walker w left out: minima whose persistence does not stand out of its
+        own error are noise too.
 
     Returns
     -------
@@ -212,15 +269,26 @@ def wells(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0) -> list[Well]
     column = np.flatnonzero(np.isfinite(V))
     if column.size == 0:
         raise ValueError("the potential is nowhere finite")
-    return [
-        Well(float(phi[column[i]]), float(V[column[i]]), int(column[i]), persistence)
-        for i, persistence in _persistent_minima(V[column])
+    found = [
+        Well(float(phi[column[i]]), float(V[column[i]]), int(column[i]), persistence,
+             int(column[top]))
+        for i, persistence, top in _minima_and_passes(V[column])
         if persistence > resolution
     ]
+    if V_jackknife_w is None:
+        return found
+    V_w = np.asarray(V_jackknife_w, dtype=float)
+    return [well for well in found if math.isinf(well.persistence) or stands_out(
+        well.persistence, jackknife_error(V_w[:, well.top] - V_w[:, well.index]))]
 
 
 def _persistent_minima(V: np.ndarray) -> list[tuple[int, float]]:
     """(index, persistence) of the local minima of a finite array, the most persistent first."""
+    return [(index, persistence) for index, persistence, _ in _minima_and_passes(V)]
+
+
+def _minima_and_passes(V: np.ndarray) -> list[tuple[int, float, int]]:
+    """The same with the index of the pass."""
     n = V.size
     root = np.full(n, -1)  # a pool is an interval: only its two ends need to know its deepest point
     first, last = np.arange(n), np.arange(n)
@@ -232,23 +300,24 @@ def _persistent_minima(V: np.ndarray) -> list[tuple[int, float]]:
         if left >= 0 and right >= 0:  # i is the pass between two pools: the shallower one ends
             deepest, shallower = (left, right) if V[left] <= V[right] else (right, left)
             if V[i] > V[shallower]:
-                minima.append((int(shallower), float(V[i] - V[shallower])))
+                minima.append((int(shallower), float(V[i] - V[shallower]), int(i)))
         elif deepest < 0:
             deepest = i
         begin = first[i - 1] if left >= 0 else i
         end = last[i + 1] if right >= 0 else i
         first[end], last[begin] = begin, end
         root[[i, begin, end]] = deepest
-    minima.append((int(np.argmin(V)), math.inf))
+    minima.append((int(np.argmin(V)), math.inf, int(np.argmin(V))))
     return sorted(minima, key=lambda m: -m[1])
 
 
-def barrier(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0) -> Barrier | None:
+def barrier(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0,
+            V_jackknife_w: np.ndarray | None = None) -> Barrier | None:
     """Barrier between the two most persistent minima of an effective potential.
 
     Parameters
     ----------
-    phi, V, resolution
+    phi, V, resolution, V_jackknife_w
         As in `wells`.
 
     Returns
@@ -261,7 +330,7 @@ def barrier(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0) -> Barrier 
     ValueError
         As in `wells`.
     """
-    minima = wells(phi, V, resolution)
+    minima = wells(phi, V, resolution, V_jackknife_w)
     if len(minima) < 2:
         return None
     low, high = sorted(minima[:2], key=lambda well: well.index)
@@ -337,7 +406,8 @@ def coexistence(
     resolution : float
         Nats; a lower barrier counts as none.
     log_g_jackknife_wEPhi : array_like, shape (W, E, Phi), optional
-        Leave-one-walker-out rows for the errors, which are NaN without.
+        Leave-one-walker-out rows for the errors, which are NaN without and for one walker.  A
+        barrier that does not stand out of its error counts as none.
 
     Returns
     -------
@@ -378,6 +448,8 @@ def coexistence(
                 ]
             )
         )
+        if len(log_g_jackknife_wEPhi) > 1 and not stands_out(value[2], error[2]):
+            return Coexistence(False, f"the barrier at T = {T:.6g} is not higher than its error")
     return Coexistence(
         True,
         f"two wells of equal height at T = {value[0]:.6g}",
@@ -506,7 +578,8 @@ def spinodals(
     """Temperatures at which the second minimum of the effective potential comes and goes.
 
     At finite size a spinodal is where the persistence of the second minimum passes the resolution;
-    it approaches the mean-field spinodal as the size grows.
+    it approaches the mean-field spinodal as the size grows.  A minimum that nowhere in its range of
+    temperatures stands out of its error is none.
 
     Parameters
     ----------
@@ -525,9 +598,14 @@ def spinodals(
     T_t = _scan(bracket)
     joint = _Joint(energies_E, log_g_EPhi)
     excess_t = np.array([_excess(joint, T, resolution) for T in T_t])
+    rows = [] if log_g_jackknife_wEPhi is None else list(np.asarray(log_g_jackknife_wEPhi))
     edges = np.diff(np.concatenate([[False], excess_t > 0.0, [False]]).astype(int))
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
-    if starts.size == 0:
+    spans = list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1))
+    if len(rows) > 1:
+        deepest = [T_t[a + int(np.argmax(excess_t[a : b + 1]))] for a, b in spans]
+        spans = [span for span, T in zip(spans, deepest)
+                 if _second_stands_out(joint, energies_E, rows, float(T))]
+    if not spans:
         nan = math.nan
         return Spinodals(None, None, nan, nan, (), "one minimum throughout the range")
 
@@ -537,11 +615,8 @@ def spinodals(
         pair = sorted((float(T_t[inside]), float(T_t[outside])))
         return float(brentq(lambda T: _excess(joint, T, resolution), *pair, xtol=1e-12))
 
-    intervals = tuple(
-        (edge(int(a), int(a) - 1), edge(int(b), int(b) + 1)) for a, b in zip(starts, ends)
-    )
+    intervals = tuple((edge(int(a), int(a) - 1), edge(int(b), int(b) + 1)) for a, b in spans)
     lower, upper = intervals[-1]
-    rows = [] if log_g_jackknife_wEPhi is None else list(np.asarray(log_g_jackknife_wEPhi))
     lower_err, upper_err = (
         _edge_error(energies_E, rows, T, bracket, resolution) for T in (lower, upper)
     )
@@ -558,6 +633,13 @@ def _excess(joint: _Joint, temperature: float, resolution: float) -> float:
     minima = _persistent_minima(joint.potential(temperature))
     # With no second minimum and resolution 0 the sign must still say "none".
     return (minima[1][1] if len(minima) > 1 else 0.0) - max(resolution, 1e-9)
+
+
+def _second_stands_out(joint: _Joint, energies_E, rows, temperature: float) -> bool:
+    """Whether the second minimum at a temperature is deeper than its own error."""
+    V_w = potentials_left_out(energies_E, np.array(rows), temperature)
+    V_v = joint.potential(temperature)
+    return len(wells(np.arange(V_v.size), V_v, 0.0, V_w[:, joint.columns])) > 1
 
 
 def _edge_error(energies_E, rows, T_edge, bracket, resolution) -> float:

@@ -32,6 +32,8 @@ from phasegrok.thermodynamics.effective_potential import (
     Coexistence,
     coexistence,
     effective_potential_with_errors,
+    potentials_left_out,
+    resolution_of,
     wells,
 )
 from phasegrok.thermodynamics.reweighting import MultiHistogram, combine_histograms
@@ -810,23 +812,18 @@ def size_barrier(energies_E: np.ndarray, phi_b: np.ndarray, log_g_Eb: np.ndarray
     middle = 0.5 * (bracket[0] + bracket[1])
     columns = (energies_E, log_g_Eb, log_g_jackknife_wEb)
     V, V_err = effective_potential_with_errors(*columns, middle)
-    resolution = 3.0 * _typical_error(V, V_err)
+    resolution = resolution_of(V, V_err)
     found = coexistence(energies_E, phi_b, log_g_Eb, bracket, resolution, log_g_jackknife_wEb)
     if found.found:  # the errors that count are those where the wells are
         T = found.temperature_equal_height
         V, V_err = effective_potential_with_errors(*columns, T)
-        resolution = 3.0 * _typical_error(V, V_err)
+        resolution = resolution_of(V, V_err)
         return SizeBarrier(found, found.barrier, found.barrier_err, V, V_err, resolution)
-    one_well = len(wells(phi_b, V, resolution)) == 1
+    V_w = potentials_left_out(energies_E, log_g_jackknife_wEb, middle)
+    one_well = len(wells(phi_b, V, resolution, V_w)) == 1
     height = 0.0 if one_well and resolution > 0.0 else math.nan
     return SizeBarrier(found, height, resolution / 3.0 if one_well else math.nan, V, V_err,
                        resolution)
-
-
-def _typical_error(V: np.ndarray, V_err: np.ndarray) -> float:
-    """Median error of a potential within ten nats of its minimum."""
-    known = np.isfinite(V_err) & (V_err > 0.0) & (V < 10.0)
-    return float(np.median(V_err[known])) if known.any() else 0.0
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,8 @@ def barriers_group(sizes: list[int], area: np.ndarray, found: list[SizeBarrier],
     _add(group, "barrier", [f.height for f in found], [f.error for f in found], "size", "nat",
          "barrier at equal heights of both peaks; 0: one peak above the resolution",
          "jackknife over walkers or replicas")
-    group.add("complete", complete, "size", "1", "whether the landscape is complete: others are "
-              "not used for slope and verdict")
+    group.add("complete", complete, "size", "1", "whether the landscape is complete: others have "
+              "no barrier")
     points = [f.coexistence for f in found]
     _add(group, "temperature", [c.temperature_equal_height for c in points],
          [c.temperature_equal_height_err for c in points], "size", "energy",

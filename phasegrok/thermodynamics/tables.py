@@ -4,43 +4,87 @@ These put the estimators of this room to work on what a sampler measured, and la
 with coordinates, units and errors.
 """
 
-import math
-
 import numpy as np
+from scipy.optimize import brentq
 
 from phasegrok.runfile import Group
-from phasegrok.thermodynamics.density_of_states import canonical_with_errors, marginal
+from phasegrok.statistics import jackknife_error
+from phasegrok.thermodynamics.density_of_states import canonical, canonical_with_errors, marginal
 from phasegrok.thermodynamics.effective_potential import (
+    RESOLUTION_RULE,
     Coexistence,
     barrier,
     coexistence,
     effective_potential_with_errors,
+    potentials_left_out,
+    resolution_of,
     spinodals,
     wells,
 )
 
-RESOLUTION_ERRORS = 3.0  # a well counts when its pass exceeds this many errors of the potential
-_DEPTH = 10.0  # nats above the minimum to which the resolution looks
-_NO_ERRORS = 1e300  # a resolution that accepts the deepest well alone
+NOT_COMPLETE = "not sought in a landscape that is not complete"
+_SHOWN = 0.01, 0.8  # of the way of the mean energy from the ground state to T = infinity
+_N_SHOWN = 41
 _JACKKNIFE = "jackknife over independent walkers"
 
 
-def thermodynamics(density: Group, temperatures: np.ndarray, n_sites: int) -> Group:
-    """Group ``thermodynamics``: E, C, S, F per site and ln Z against temperature, with errors.
+def _of_energy(density: Group) -> tuple[np.ndarray, np.ndarray]:
+    """ln g(E) with its leave-one-out rows, the order parameter summed over."""
+    log_g, rows = density["log_g"], density["log_g_jackknife"]
+    if log_g.ndim == 2:
+        return marginal(log_g, axis=1), np.stack([marginal(row, axis=1) for row in rows])
+    return log_g, rows
+
+
+def temperatures_of(density: Group) -> np.ndarray:
+    """Temperatures at which a landscape shows itself, where nobody named any.
+
+    From where the mean energy has left the ground state by 1 % of its way to that of T = infinity,
+    to where it has made 80 %.
 
     Parameters
     ----------
     density : Group
         ``density_of_states`` over E or (E, Phi).
-    temperatures : array, shape (T,)
-        In units of energy, positive.
+    """
+    energy, log_g = density["energy"], _of_energy(density)[0]
+    known = np.isfinite(log_g)
+    weight = np.exp(log_g[known] - log_g[known].max())
+    mean = weight @ energy[known] / weight.sum()
+    way = mean - energy[known].min()
+    if not way > 0.0:
+        return np.ones(1)  # one energy: all temperatures are alike
+
+    def share(log_T: float) -> float:
+        return 1.0 + float(canonical(energy, log_g, np.exp([log_T]), 1)["mean_energy"][0]
+                           - mean) / way
+
+    log_way = np.log(way)
+    ends = [np.exp(brentq(lambda x, part=part: share(x) - part, log_way - 14.0, log_way + 14.0))
+            for part in _SHOWN]
+    low, high = (float(f"{T:.2g}") for T in ends)
+    return np.linspace(low, high, _N_SHOWN)
+
+
+def thermodynamics(density: Group, temperatures: np.ndarray | None, n_sites: int) -> Group:
+    r"""Group ``thermodynamics``: E, C, S, F per site and ln Z against temperature, with errors.
+
+    Where energies were counted in bins of width w, at the mean energy of each bin, Z lacks the
+    factor :math:`\langle e^{-(E - \bar E)/T}\rangle \approx 1 + w^2/(24 T^2)` of the spread
+    :math:`w^2/12` inside a bin; what follows for each quantity is kept beside it as ``_binning``.
+
+    Parameters
+    ----------
+    density : Group
+        ``density_of_states`` over E or (E, Phi).
+    temperatures : array, shape (T,), or None
+        In units of energy, positive; None: `temperatures_of`.
     n_sites : int
         Number of sites N.
     """
-    log_g, rows = density["log_g"], density["log_g_jackknife"]
-    if log_g.ndim == 2:
-        log_g = marginal(log_g, axis=1)
-        rows = np.stack([marginal(row, axis=1) for row in rows])
+    log_g, rows = _of_energy(density)
+    if temperatures is None:
+        temperatures = temperatures_of(density)
     values = canonical_with_errors(density["energy"], log_g, rows, temperatures, n_sites)
     texts = {
         "log_Z": ("1", "ln Z of the whole system"),
@@ -56,7 +100,21 @@ def thermodynamics(density: Group, temperatures: np.ndarray, n_sites: int) -> Gr
         group.add(f"{name}_err", values[f"{name}_err"], "temperature", unit,
                   f"standard error of {name}: {_JACKKNIFE}")
     group.attributes["complete"] = density.attributes["complete"]
+    width = float(density.attributes.get("bin_width", 0.0))
+    if width > 0.0:
+        group.attributes["bin_width"] = width
+        for name, value in _binning(width, temperatures, n_sites).items():
+            group.add(f"{name}_binning", value, "temperature", texts[name][0],
+                      f"about what counting in bins adds to or takes from {name}")
     return group
+
+
+def _binning(width: float, temperature: np.ndarray, n_sites: int) -> dict[str, np.ndarray]:
+    """Error of each quantity if ln Z is too small by w^2/(24 T^2), as with well filled bins."""
+    log_Z = width**2 / (24.0 * temperature**2)
+    return {"log_Z": log_Z, "mean_energy": 2.0 * temperature * log_Z / n_sites,
+            "heat_capacity": 2.0 * log_Z / n_sites, "entropy": log_Z / n_sites,
+            "free_energy": temperature * log_Z / n_sites}
 
 
 def merge_columns(density: Group, n: int) -> Group:
@@ -93,6 +151,9 @@ def merge_columns(density: Group, n: int) -> Group:
 def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     """Group ``effective_potential``: -ln P(Phi) at each temperature, wells, barrier, coexistence.
 
+    Of a landscape that is not complete only the potential is given: no wells, barriers, coexistence
+    or spinodals.
+
     Parameters
     ----------
     density : Group
@@ -112,7 +173,6 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     rows = density["log_g_jackknife"]
     potential, error = (np.array(x) for x in zip(
         *(effective_potential_with_errors(energy, log_g, rows, T) for T in temperatures)))
-    resolution = _resolution(potential, error)
     group = Group()
     group.add("temperature", temperatures, "temperature", "energy", "temperature, k_B = 1")
     group.add("order_parameter", phi, "order_parameter", "1", "order parameter of the card")
@@ -121,16 +181,18 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
               per="system")
     group.add("potential_err", error, dims, "nat",
               f"standard error of potential against its minimum: {_JACKKNIFE}")
-    group.attributes.update({"per": "system", "complete": density.attributes["complete"],
+    complete, n = bool(density.attributes["complete"]), len(temperatures)
+    resolution = resolution_of(potential, error)
+    group.attributes.update({"per": "system", "complete": complete,
                              "complete_reason": density.attributes["complete_reason"],
-                             "resolution": resolution,
-                             "resolution_rule": f"{RESOLUTION_ERRORS:g} median errors of the "
-                             f"potential within {_DEPTH:g} nats of its minimum; without errors no "
-                             "second well is accepted"})
-    if math.isnan(resolution):
-        resolution = _NO_ERRORS
-    _add_barriers(group, energy, log_g, rows, resolution)
-    if len(temperatures) < 2:
+                             "resolution": resolution, "resolution_rule": RESOLUTION_RULE})
+    if not complete:  # pits between bins of which one walker knows nothing are no wells
+        _add_wells(group, [None] * n, np.full(n, np.nan), np.zeros(n, dtype=np.int64))
+        _add_coexistence(group, Coexistence(False, NOT_COMPLETE))
+        _add_spinodals(group, None)
+        return group
+    _add_wells(group, *_barriers(group, energy, log_g, rows, resolution))
+    if n < 2:
         _add_coexistence(group, Coexistence(False, "one temperature only"))
         _add_spinodals(group, None)
         return group
@@ -140,42 +202,33 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     return group
 
 
-def _resolution(potential: np.ndarray, error: np.ndarray) -> float:
-    """Nats below which a well is noise; NaN where no errors are known."""
-    known = np.isfinite(error) & (error > 0.0) & (potential < _DEPTH)
-    return RESOLUTION_ERRORS * float(np.median(error[known])) if known.any() else math.nan
+def _barriers(group: Group, energy, log_g, rows, resolution):
+    """At each temperature the barrier of the two deepest wells, its error, and how many wells."""
+    phi, found, error, number = group["order_parameter"], [], [], []
+    for V, T in zip(group["potential"], group["temperature"]):
+        V_w = potentials_left_out(energy, rows, T)
+        number.append(len(wells(phi, V, resolution, V_w)))
+        found.append(barrier(phi, V, resolution, V_w))
+        error.append(np.nan)
+        if found[-1] is not None:
+            low, top, high = (V_w[:, k] for k in (
+                found[-1].low.index, found[-1].index, found[-1].high.index))
+            error[-1] = float(jackknife_error(top - np.maximum(low, high)))
+    return found, np.array(error), np.array(number, dtype=np.int64)
 
 
-def _add_barriers(group: Group, energy, log_g, rows, resolution) -> None:
+def _add_wells(group: Group, found, height_err: np.ndarray, n_wells: np.ndarray) -> None:
     """Two deepest wells and the barrier between them, at each temperature."""
-    from phasegrok.statistics import jackknife_error
-    from phasegrok.thermodynamics.effective_potential import effective_potential as potential_of
-
-    temperature, phi = group["temperature"], group["order_parameter"]
-    n = len(temperature)
-    height, height_err, low, high = (np.full(n, np.nan) for _ in range(4))
-    n_wells = np.zeros(n, dtype=np.int64)
-    for k, T in enumerate(temperature):
-        n_wells[k] = len(wells(phi, group["potential"][k], resolution))
-        found = barrier(phi, group["potential"][k], resolution)
-        if found is None:
-            continue
-        height[k], low[k], high[k] = found.height, found.low.phi, found.high.phi
-        columns = [found.low.index, found.index, found.high.index]
-        samples = []
-        for row in rows:
-            if np.isfinite(row).any():
-                V = potential_of(energy, row, T)[columns]
-                samples.append(V[1] - max(V[0], V[2]))
-        if len(samples) > 1:
-            height_err[k] = jackknife_error(np.array(samples))
+    height, low, high = (np.array([np.nan if b is None else value(b) for b in found]) for value in (
+        lambda b: b.height, lambda b: b.low.phi, lambda b: b.high.phi))
     group.add("barrier", height, "temperature", "nat",
               "barrier above the shallower of the two deepest wells; NaN: one well")
     group.add("barrier_err", height_err, "temperature", "nat",
               f"standard error of barrier: {_JACKKNIFE}")
     group.add("well_low", low, "temperature", "1", "order parameter of the lower well")
     group.add("well_high", high, "temperature", "1", "order parameter of the upper well")
-    group.add("wells", n_wells, "temperature", "1", "number of wells above the resolution")
+    group.add("wells", n_wells, "temperature", "1",
+              "number of wells above the resolution and their errors; 0: not sought")
 
 
 def _add_coexistence(group: Group, found) -> None:

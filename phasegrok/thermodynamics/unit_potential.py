@@ -8,11 +8,13 @@ from scipy import stats
 
 from phasegrok.runfile import Group
 from phasegrok.statistics import jackknife_error, mean_with_error, r_hat
+from phasegrok.thermodynamics.effective_potential import stands_out
 
 _FEWEST = 20  # counts in a bin, over all chains, of which a potential is given
 _COARSE = 4  # bins that are joined where wells are looked for
-_SIGNIFICANT = 4.0  # errors by which a well lies below the top beside it
+_SIGNIFICANT = 4.0  # errors of a barrier: the well is the deepest of hundreds of bins
 _PARTS = 4  # stretches of a chain whose scatter gives the error
+NOT_EQUILIBRATED = "not equilibrated"  # instead of a phase: no wells either
 _UNITS = {"train_loss": "mean squared error", "test_loss": "mean squared error"}
 _LONG = {
     "train_loss": "train loss", "test_loss": "test loss",
@@ -71,7 +73,7 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
     """-ln P(Phi) of one unit with errors, and the mean of its second number at fixed Phi.
 
     P is the density on the real axis, even in Phi, taken from |Phi|.  Errors are the jackknife over
-    four stretches of every chain.
+    four stretches of every chain.  Where chains of both starts disagree, no wells are sought.
 
     Parameters
     ----------
@@ -111,11 +113,12 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
     group.add("potential_err", errors[0], "order_parameter", "nat", "error, jackknife over chains")
     group.add(f"{unit_name}_mean", mean[0], "order_parameter", "1", f"<{unit_name}> at fixed Phi")
     group.add(f"{unit_name}_mean_err", errors[1], "order_parameter", "1", "error, jackknife")
+    settled = "DISAGREE" not in group.attributes["convergence"]
     for name, (value, unit, text) in found_wells(counts, largest, units).items():
         if isinstance(value, str):
-            group.attributes[name] = value
+            group.attributes[name] = value if settled else NOT_EQUILIBRATED
         else:
-            group.add(name, value, (), unit, text)
+            group.add(name, value if settled else math.nan, (), unit, text)
     return group
 
 
@@ -156,9 +159,10 @@ def found_wells(counts_jb: np.ndarray, largest: float, n_units: int) -> dict[str
     nan = float("nan")
     found = {"barrier": nan, "barrier_err": nan, "well": nan, "droplets": nan, "droplets_err": nan}
     phase = "GFL"
-    if fall[outer] >= _SIGNIFICANT:
+    if stands_out(V[top] - V[outer], np.hypot(error[top], error[outer]), _SIGNIFICANT) and (
+            total[outer] >= _FEWEST):
         inner = int(np.argmin(V[: top + 1]))
-        centred = (V[top] - V[inner]) / np.hypot(error[top], error[inner]) >= _SIGNIFICANT
+        centred = stands_out(V[top] - V[inner], np.hypot(error[top], error[inner]), _SIGNIFICANT)
         outer = top + int(np.argmin(V[top:]))
         found["well"] = (outer + 0.5) * _COARSE * largest / (counts_jb.shape[1] - 1)
         phase = "GMFL-II"
