@@ -1,16 +1,18 @@
 """Protocols from a card to groups: potentials, coexistence, components of the verdict, exactly."""
 
+import dataclasses
 import functools
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 
 from phasegrok import cards, protocols
 from phasegrok.accounts.components import Measurements, barrier_at, judge
 from phasegrok.cards import InputError
+from phasegrok.figures.landscapes import potential_lines
 from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
 from phasegrok.runfile import Group
 from phasegrok.theory import curie_weiss as cw_theory
@@ -333,8 +335,63 @@ def test_protocols_say_what_a_card_lacks():
         protocols.clones(cards.load("curie-weiss-p3"), -1.0)
     with pytest.raises(InputError, match="no temperatures"):
         protocols.temperature_table(cards.load("control-drift"))
-    with pytest.raises(InputError, match="common"):
-        protocols.wang_landau(cards.load("ising-2d", {"parameters.h": 0.314159265358979}))
+    with pytest.raises(InputError, match="the effective potential needs a discrete system"):
+        protocols.wang_landau(cards.load("control-drift"), what="the effective potential")
+    with pytest.raises(InputError, match=r"effective potential: .*take a smaller system"):
+        protocols.wang_landau(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,
+                              what="the effective potential")
+
+
+def test_energies_are_counted_in_bins_where_they_have_no_levels_or_the_card_says_so():
+    levels = protocols.wang_landau(cards.load("ising-2d")).system
+    assert not hasattr(levels, "width")
+    none = {"parameters.h": 0.314159265358979}
+    assert protocols.wang_landau(cards.load("ising-2d", none)).system.width > 0.0
+    asked = {"density_of_states.bin_width": 3.0}
+    assert protocols.wang_landau(cards.load("ising-2d", asked)).system.width == 3.0
+    assert protocols.wang_landau(cards.load("edwards-anderson-3d-gaussian")).system.n_bins > 1000
+
+
+def test_temperatures_of_a_landscape():
+    """Those given, those of the card, those of its sampling, those where its energy changes."""
+    card = cards.load("curie-weiss-p3")
+    assert protocols.landscape_temperatures(card, "1:2:3") == pytest.approx([1.0, 1.5, 2.0])
+    assert protocols.landscape_temperatures(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
+    assert protocols.landscape_temperatures(cards.load("potts-2d")) == pytest.approx(
+        np.linspace(0.8, 1.2, 9))
+    assert protocols.landscape_temperatures(cards.load("east").changed(
+        {"thermodynamics": None})) is None
+
+
+def test_temperatures_where_nobody_named_any():
+    """N free spins in a field: E/N = -h tanh(h/T), 1 % and 80 % of the way at known T."""
+    N, h = 40, 0.7
+    group = Group(attributes={"complete": True})
+    k = np.arange(N + 1)
+    group.add("energy", -h * (N - 2.0 * k), "energy")
+    group.add("log_g", gammaln(N + 1) - gammaln(k + 1) - gammaln(N - k + 1), "energy")
+    T = tables.temperatures_of(group)
+    assert T[0] == pytest.approx(h / math.atanh(0.99), rel=0.05)  # two digits
+    assert T[-1] == pytest.approx(h / math.atanh(0.2), rel=0.05)
+    assert len(T) == 41 and np.all(np.diff(T) > 0.0)
+
+
+def test_no_wells_of_a_landscape_that_is_not_complete():
+    """The same landscape, called incomplete, keeps its potential and loses all that is in it."""
+    density = curie_weiss_potential()["density_of_states"]
+    T = np.linspace(0.9, 1.9, 51)
+    whole = tables.effective_potential(density, T)
+    part = tables.effective_potential(dataclasses.replace(
+        density, attributes=density.attributes | {"complete": False}), T)
+    assert np.array_equal(whole["potential"], part["potential"], equal_nan=True)
+    assert np.isfinite(whole["coexistence_temperature"]) and whole["wells"].max() == 2
+    for name in ("barrier", "barrier_err", "well_low", "well_high", "coexistence_temperature",
+                 "coexistence_temperature_err", "equal_weight_temperature", "coexistence_barrier",
+                 "spinodal_low", "spinodal_high"):
+        assert np.isnan(part[name]).all(), name
+    assert part["wells"].max() == 0 and "not complete" in part.attributes["coexistence"]
+    text = potential_lines(part)
+    assert "not complete" in text and "T =" not in text
 
 
 def test_temperatures_of_the_command_line_replace_those_of_the_card():

@@ -20,16 +20,22 @@ from scipy.stats import kstest
 
 from phasegrok import compiled
 from phasegrok.rng import next_word, streams
+from phasegrok.runfile import Group
 from phasegrok.sampling import flat_histogram
 from phasegrok.sampling.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.systems import parameters_class
+from phasegrok.systems.binned import counted
 from phasegrok.systems.discrete import (
+    NoLevels,
     energy_cell,
     energy_change,
+    n_values,
     order_cell,
     order_change,
     prepare,
+    value_of,
 )
+from phasegrok.systems.ising import lattice_bonds
 from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import perceptron as perceptron_theory
@@ -431,6 +437,131 @@ def test_perceptron_counts_the_students_without_errors():
     assert np.nansum(perfect) == pytest.approx(np.exp(exact[0]).sum(), rel=0.1)
 
 
+# --- energies without levels ---------------------------------------------------------------------
+
+
+@functools.cache
+def normal_couplings():
+    """4 x 4 spin glass of normal couplings in a field, with E and M of its 65,536 states."""
+    model = parameters_class("edwards-anderson")(L=4, dimension=2, couplings="gaussian", h=0.3)
+    arrays = model.disorder(None)
+    s = (2 * ((np.arange(1 << 16)[:, None] >> np.arange(16)) & 1) - 1).astype(np.int8)
+    bonds, M = lattice_bonds(4, 2), s.sum(axis=1)
+    E = -(s[:, bonds[:, 0]] * s[:, bonds[:, 1]]) @ arrays["couplings"] - 0.3 * M
+    return model.build(arrays), E, M
+
+
+def in_bins(system, E, *order):
+    """Numbers of states and mean energies of bins; of (bin, order parameter) with one."""
+    cell = np.floor((E - system.start) / system.width + 0.5).astype(int)
+    shape = (system.n_bins, *(17 for _ in order))
+    counts = np.zeros(shape)
+    np.add.at(counts, (cell, *((m + 16) // 2 for m in order)), 1.0)
+    mean = np.bincount(cell, E, minlength=system.n_bins) / np.maximum(np.bincount(
+        cell, minlength=system.n_bins), 1)
+    held = counts.reshape(system.n_bins, -1).any(axis=1)
+    return counts[held], mean[held]
+
+
+def canonical_averages(E, T):
+    """ln Z, and E, C, S and F of 16 spins by the sum over all states."""
+    log_Z = logsumexp(-E / T)
+    p = np.exp(-E / T - log_Z)
+    mean = p @ E
+    return {"log_Z": log_Z, "mean_energy": mean / 16.0,
+            "heat_capacity": p @ (E - mean) ** 2 / (16.0 * T**2),
+            "entropy": (log_Z + mean / T) / 16.0, "free_energy": -T * log_Z / 16.0}
+
+
+def test_normal_couplings_are_counted_in_bins():
+    """ln g of every bin, its mean energy, and the averages of all states, by their own errors."""
+    inner, E, _ = normal_couplings()
+    system = counted(inner)
+    assert system.width == pytest.approx(E.std() / 32.0, rel=0.15)  # of 256 states drawn
+    protocol = WangLandau(system, 40_000, 8)
+    group = protocol.result(drive(protocol))["density_of_states"]
+    assert group.attributes["complete"], group.attributes["complete_reason"]
+    counts, mean = in_bins(system, E)
+    assert len(group["energy"]) == len(mean) > 150
+    assert np.abs(group["energy"] - mean).max() < 0.1 * system.width
+    z = (group["log_g"] - np.log(counts)) / group["log_g_err"]
+    assert BAND[0] < rms(z) < BAND[1] and rms(group["log_g_err"]) < 0.05
+    T_t = np.array([0.3, 0.6, 1.0, 1.5, 2.0, 3.0])
+    table = tables.thermodynamics(group, T_t, 16)
+    for name in ("mean_energy", "heat_capacity", "entropy", "free_energy"):
+        exact = np.array([canonical_averages(E, T)[name] for T in T_t])
+        error = np.hypot(table[f"{name}_err"], table[f"{name}_binning"])
+        assert np.abs((table[name] - exact) / error).max() < 4.0, name
+        assert np.abs(table[name] / exact - 1.0).max() < 0.03, name
+
+
+def test_the_error_of_binning_falls_as_the_square_of_the_width():
+    """Exact numbers of states and mean energies of bins, so that nothing else is in error."""
+    inner, E, _ = normal_couplings()
+    off = []
+    for width in (1.0, 0.5):
+        counts, mean = in_bins(counted(inner, width), E)
+        group = Group(attributes={"complete": True, "bin_width": width})
+        group.add("energy", mean, "energy")
+        group.add("log_g", np.log(counts), "energy")
+        group.add("log_g_jackknife", np.tile(np.log(counts), (2, 1)), ("walker", "energy"))
+        table = tables.thermodynamics(group, np.array([4.0]), 16)
+        exact = canonical_averages(E, 4.0)
+        off.append({name: abs(table[name][0] - value) for name, value in exact.items()})
+        # where a bin ends among the states moves the energy by a few per cent of this error
+        for name, rel in (("log_Z", 0.02), ("free_energy", 0.03), ("mean_energy", 0.12)):
+            assert off[-1][name] == pytest.approx(table[f"{name}_binning"][0], rel=rel), name
+    for name, rel in (("log_Z", 0.03), ("free_energy", 0.03), ("mean_energy", 0.15)):
+        assert off[0][name] / off[1][name] == pytest.approx(4.0, rel=rel), name
+
+
+@pytest.mark.slow
+def test_bins_with_the_order_parameter():
+    inner, E, M = normal_couplings()
+    system = counted(inner, 1.0)
+    protocol = WangLandau(system, 100_000, 8, joint=True)
+    group = protocol.result(drive(protocol))["density_of_states"]
+    assert group.attributes["complete"], group.attributes["complete_reason"]
+    counts, mean = in_bins(system, E, M)
+    assert np.abs(group["energy"] - mean).max() < 0.1
+    seen = counts > 0
+    assert np.array_equal(np.isfinite(group["log_g"]), seen)
+    z = (group["log_g"][seen] - np.log(counts[seen])) / group["log_g_err"][seen]
+    assert BAND[0] < rms(z) < BAND[1]
+
+
+def test_systems_without_levels_know_their_bounds():
+    """Bounds hold every energy, and the bins hold the bounds."""
+    for kind, parameters in (
+            ("edwards-anderson", {"L": 3, "dimension": 2, "couplings": "gaussian", "h": 0.3}),
+            ("sherrington-kirkpatrick", {"N": 12, "h": 0.1}), ("p-spin", {"N": 12}),
+            ("blume-capel-2d", {"L": 3, "D": math.pi / 2.0, "h": 0.2})):
+        inner = build(kind, **parameters)
+        with pytest.raises(NoLevels):
+            inner.energy_levels()
+        system = counted(inner)
+        low, high = inner.energy_bounds()
+        rng = np.random.default_rng(1)
+        local = [value_of(inner, k) for k in range(n_values(inner))]
+        cache = np.zeros(inner.cache_size, np.int64)
+        E = [prepare(inner, sigma, cache)[0] for sigma in rng.choice(
+            np.array(local, np.int8), (300, inner.n_sites))]
+        assert low < min(E) and max(E) < high < 12.0 * max(E)
+        for energy in (low, *E, high):
+            cell = energy_cell(system, energy)
+            assert 0 <= cell < system.n_bins
+            assert abs(system.energy_levels()[cell] - energy) <= (0.5 + 1e-9) * system.width
+
+
+def test_too_many_levels_are_refused_by_their_number():
+    """Size is the reason, not the field: the message said to take h = 0, which it was."""
+    system = build("ising-2d", L=400)
+    assert len(counted(system).energy_levels()) == 160_001
+    with pytest.raises(ValueError, match=r"1000000 sites have 1e\+06 energy levels") as caught:
+        counted(build("ising-2d", L=1000))
+    assert "h = 0" not in str(caught.value) and not isinstance(caught.value, NoLevels)
+
+
 # --- what a result says about itself -------------------------------------------------------------
 
 
@@ -556,6 +687,19 @@ def test_walkers_that_share_no_cell_are_reported(short):
         protocol, altered(state, log_g=part, visits=part, learned=part))
     assert not complete and "share too few cells" in reason
     assert np.isnan(group["log_g_err"]).all()
+
+
+def test_a_dimer_is_complete_and_exact():
+    """Every flip changes the sign of E, so two attempts a sweep end where they began.
+
+    Ends of round trips were looked at after whole sweeps only, and none was ever seen.
+    """
+    system = build("ising-graph", np.array([[0.0, 1.0, 1.0]]))
+    protocol = WangLandau(system, 2000, 4)
+    complete, reason, group = verdict(protocol, drive(protocol))
+    assert complete, reason
+    assert group["energy"].tolist() == [-1.0, 1.0]
+    assert group["log_g"] == pytest.approx(np.log(2.0), abs=1e-12)
 
 
 # --- resuming, blocks, threads -------------------------------------------------------------------

@@ -65,7 +65,7 @@ def _barriers_table(group: Group) -> str:
         if known:
             value = float(group["exact_barrier"][k])
             z = (float(group["barrier"][k]) - value) / float(group["barrier_err"][k])
-            row += [f"{value:.4g}", f"{z:+.1f}"]
+            row += [f"{value:.4g}", f"{z:+.1f}" if math.isfinite(z) else "-"]
         rows.append([*row, "" if group["complete"][k] else "not complete, not used"])
     header = ["size", "T of equal heights", "barrier (nat)", *(["exact", "z"] if known else []), ""]
     text = table(header, rows)
