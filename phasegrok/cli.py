@@ -132,11 +132,7 @@ def _resume(arguments: list[str]) -> None:
 
     if arguments[0].startswith("-"):
         raise InputError(f"resume: give the FILE before {arguments[0]}")
-    path = Path(arguments[0])
-    found = runfile.read(path)
-    while "part_of" in found.attributes:
-        path = path.parent / found.attributes["part_of"]
-        found = runfile.read(path)
+    path, found = runfile.whole_of(Path(arguments[0]))
     if "script" not in found.attributes:
         raise InputError(f"{path} was written by no script of experiments/: nothing to resume")
     stored = Path(found.attributes["script"])

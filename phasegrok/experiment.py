@@ -163,6 +163,11 @@ def _read_resumed(arguments):
     from phasegrok.cards import InputError
 
     resumed = runfile.read(arguments.resume)
+    missing = [key for key in ("experiment", "parameters", "command_line", "run_id", "seed")
+               if key not in resumed.attributes]
+    if missing:
+        raise InputError(f"{arguments.resume} lacks {', '.join(missing)}: no script wrote it, so "
+                         "there is nothing to resume")
     if (arguments.set or arguments.cards or arguments.out or arguments.quick
             or arguments.seed is not None):
         raise InputError("resume: the card and its settings are those of the run file; give no "
@@ -286,10 +291,19 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
 
 
 def _show(job: Job) -> None:
+    """Table and figure of a finished run, which neither of them can undo."""
     from phasegrok import figures
+    from phasegrok.runfile import RunFileError
 
     data = job.read()
-    print(figures.summary(data, job.path))
-    for figure in figures.save(data, job.path):
-        print(f"figure   {figure}")
+    try:
+        print(figures.summary(data, job.path))
+    except Exception as error:  # numbers that nobody thought of
+        print(f"warning: {job.path} is whole, but its table cannot be printed: "
+              f"{type(error).__name__}: {error}", file=sys.stderr)
+    try:
+        for figure in figures.save(data, job.path):
+            print(f"figure   {figure}")
+    except RunFileError as error:
+        print(f"warning: {error}", file=sys.stderr)
     print(f"run file {job.path}")

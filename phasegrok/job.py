@@ -87,7 +87,7 @@ class Job:
         The script's parameters.
     seed : int
     path : Path
-        The run file.
+        The run file, behind every symbolic link on the way to it.
     done : bool
         The file holds this run, finished: nothing to do.
     label : str
@@ -131,6 +131,17 @@ class Job:
 
     # --- identity ---
 
+    @property
+    def path(self) -> Path:
+        """The run file."""
+        return self._path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        from phasegrok import runfile
+
+        self._path = runfile.resolved(path)
+
     def _identity(self) -> str:
         kept = {f.name: getattr(self.parameters, f.name)
                 for f in dataclasses.fields(self.parameters) if not f.metadata.get("extends")}
@@ -160,12 +171,17 @@ class Job:
         Raises
         ------
         InputError
-            If the file is another run (without ``--force``) or its script has changed.
+            If the file is another run (without ``--force``), its script has changed, or it is
+            called as its figure is.
         RunFileError
             If another process runs it, or the file is not a run file.
         """
         from phasegrok import runfile
+        from phasegrok.cards import InputError
 
+        if self.path.suffix.lower() in runfile.PICTURES:
+            raise InputError(f"{self.path} is the name of a figure, which would replace the run: "
+                             "give an --out that ends with .h5")
         if lock:
             self._lock = runfile.Lock(self.path)
             self._lock.acquire()
@@ -184,7 +200,7 @@ class Job:
         if previous is None:
             return
         if resume and self._part_of is None:  # its card and settings are the file's own
-            self.run_id = previous.attributes["run_id"]
+            self.run_id = previous.attributes.get("run_id", self.run_id)
         if previous.attributes.get("run_id") != self.run_id:
             if force:
                 return
@@ -462,7 +478,7 @@ class Job:
             **provenance(),
             **_process(),
             "checkpoint_s": self.interval(),
-            "done_share": self._share,
+            "done_share": self._share if math.isfinite(self._share) else 0.0,
             **self.extra,
             **self._changes,
         }

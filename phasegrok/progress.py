@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+_LONGEST = 3e9  # s, a century: more is no time but a division by nearly nothing
+
 
 class Progress:
     """One line that says how far a run is: in place on a terminal, now and then in a log."""
@@ -44,7 +46,9 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time in words: 75 s, 12 min 03 s, 3 h 05 min."""
+    """A time in words: 75 s, 12 min 03 s, 3 h 05 min; a dash where it is not known."""
+    if not 0.0 <= seconds < _LONGEST:
+        return "-"
     seconds = int(seconds)
     if seconds < 90:
         return f"{seconds} s"

@@ -5,7 +5,6 @@ So it can be asked from any terminal or machine that sees the folder, while runs
 
 import dataclasses
 import json
-import os
 import socket
 import time
 from collections.abc import Iterable
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from phasegrok.progress import duration
-from phasegrok.runfile import RunFileError, read_attributes
+from phasegrok.runfile import RunFileError, is_alive, read_attributes
 
 _STALE_INTERVALS = 3.0  # without a checkpoint, before a run counts as dead
 _STALE_SECONDS = 60.0  # at least: kernels may be compiling
-_seen: dict[Path, tuple[int, dict[str, Any]]] = {}
 
 
 @dataclasses.dataclass
@@ -92,7 +90,8 @@ def table_of(rows: list[Row]) -> str:
     """The rows as a table, and a line that sums up."""
     from phasegrok.figures.common import table
 
-    cells = [[row.name, row.status, f"{100.0 * row.share:.0f} %", _time(row.age), _time(row.left),
+    cells = [[row.name, row.status, f"{100.0 * row.share:.0f} %", duration(row.age),
+              duration(row.left),
               row.host, row.note] for row in rows]
     header = ["run", "status", "done", "checkpoint", "left", "host", ""]
     return f"{table(header, cells)}\n{summary_of(rows)}"
@@ -105,6 +104,7 @@ def summary_of(rows: list[Row]) -> str:
         counts[row.status] = counts.get(row.status, 0) + 1
     order = ["done", "running", "waiting", "interrupted", "stale", "failed", "missing",
              "unreadable"]
+    order += sorted(counts.keys() - set(order))  # what a script of its own has written
     said = ", ".join(f"{counts[name]} {name}" for name in order if name in counts)
     return f"{len(rows)} runs: {said}; {100.0 * sum(r.share for r in rows) / len(rows):.1f} % done"
 
@@ -115,30 +115,19 @@ def _expected(alive: bool) -> str:
 
 def _points_of(file: Path) -> list[str]:
     try:
-        return json.loads(_attributes(file).get("points", "[]"))
+        return json.loads(read_attributes(file).get("points", "[]"))
     except RunFileError:
         return []
 
 
-def _attributes(file: Path) -> dict[str, Any]:
-    """Attributes of a run file, read again only where the file was replaced."""
-    try:
-        changed = file.stat().st_mtime_ns
-    except OSError as error:
-        raise RunFileError(f"there is no file {file}") from error
-    if file not in _seen or _seen[file][0] != changed:
-        _seen[file] = (changed, read_attributes(file))
-    return _seen[file][1]
-
-
 def _row(file: Path, name: str) -> Row:
     try:
-        found = _attributes(file)
-    except RunFileError:
-        return Row(name, "unreadable", note=f"phasegrok inspect {file}")
+        found = read_attributes(file)
+    except RunFileError as error:
+        return Row(name, "unreadable", note=str(error).removeprefix(f"{file}").lstrip(" :"))
     age = max(0.0, time.time() - float(found.get("updated", 0.0)))
     status = str(found.get("status", "done"))
-    share = 1.0 if status == "done" else float(found.get("done_share", 0.0))
+    share = 1.0 if status == "done" else min(1.0, float(found.get("done_share", 0.0)))
     host = str(found.get("hostname", ""))
     row = Row(name, status, share, age, 0.0 if status == "done" else float("nan"), host,
               str(found.get("error", "")))
@@ -151,7 +140,7 @@ def _judge(row: Row, found: dict[str, Any]) -> None:
     """Whether a run that says that it runs is alive, and how long it will take."""
     interval = float(found.get("checkpoint_s", 60.0))
     here = row.host == socket.gethostname()
-    alive = here and "pid" in found and _is_process(int(found["pid"]))
+    alive = here and "pid" in found and is_alive(int(found["pid"]))
     if here and "pid" in found and not alive:
         row.status, row.note = "stale", "its process is dead"
     elif not alive and row.age > _STALE_INTERVALS * interval + _STALE_SECONDS:
@@ -161,15 +150,3 @@ def _judge(row: Row, found: dict[str, Any]) -> None:
         row.left = max(0.0, made * (1.0 - row.share) / row.share - row.age)
 
 
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _time(seconds: float) -> str:
-    return "-" if seconds != seconds else duration(seconds)

@@ -6,6 +6,7 @@ script prints at its end; ``describe`` is ``phasegrok inspect``.
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from phasegrok.figures import (
     waiting,
 )
 from phasegrok.figures.common import STYLE
-from phasegrok.runfile import RunFile
+from phasegrok.runfile import RunFile, RunFileError, figure_of
 
 _LINES = {
     "chains": neurons.chain_lines,
@@ -118,20 +119,35 @@ def _versions(text: str) -> str:
 
 
 def save(run: RunFile, path: Path) -> list[Path]:
-    """Draw the figure of a run file beside it; returns the files written."""
+    """Draw the figure of a run file beside it; returns the files written.
+
+    Raises
+    ------
+    RunFileError
+        If it cannot be drawn (numbers beyond what axes take) or written: one sentence.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(STYLE):
-        figure = draw(run, path)
-        if figure is None:
-            return []
-        targets = [path.with_suffix(".png"), path.with_suffix(".pdf")]
-        for target in targets:
-            figure.savefig(target)
-        plt.close(figure)
+    targets = [figure_of(path, ".png"), figure_of(path, ".pdf")]
+    if path in targets:  # as run files could be called once
+        raise RunFileError(f"{path} has the name of its figure: rename it, to end with .h5")
+    try:
+        with plt.rc_context(STYLE), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what overflows is not drawn
+            figure = draw(run, path)
+            if figure is None:
+                return []
+            for target in targets:
+                figure.savefig(target)
+    except Exception as error:  # of matplotlib, in many kinds
+        reason = str(error).split("\n")[0]
+        raise RunFileError(f"{path} is whole, but cannot be drawn: {type(error).__name__}: {reason}"
+                           ) from error
+    finally:
+        plt.close("all")
     return targets
 
 
