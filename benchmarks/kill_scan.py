@@ -7,12 +7,19 @@ workers (round 1), the driver (round 2) and the driver with all its workers (rou
 killed is started again by the same command.  Every run file must then equal that of the
 uninterrupted scan bit for bit outside its provenance.  With a card this file is that scan: Ising
 averages against the field.
+
+    python benchmarks/kill_scan.py --every [NAME ...]
+
+does so with a tiny scan of every kind that experiments/ has, in one process: SIGTERM and SIGKILL a
+random time after a random block of work, each time resumed by ``phasegrok resume`` of the scan or
+of one of its points.
 """
 
 import argparse
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,8 +173,8 @@ def compare(folder: Path, reference: Path) -> tuple[list[str], int]:
     """Names of the run files that differ from the reference's in any bit of data or state."""
     from phasegrok import runfile
 
-    names = sorted(path.name for path in reference.glob("*.h5"))
-    if names != sorted(path.name for path in folder.glob("*.h5")):
+    names = sorted(str(path.relative_to(reference)) for path in reference.rglob("*.h5"))
+    if names != sorted(str(path.relative_to(folder)) for path in folder.rglob("*.h5")):
         return names, len(names)
     differing = []
     for name in names:
@@ -178,19 +185,134 @@ def compare(folder: Path, reference: Path) -> tuple[list[str], int]:
 
 
 def contents(run) -> dict:
-    """Every array of a run file as bytes, and the attributes of its groups: all but provenance."""
+    """Every array and attribute of a run file as bytes, and its state: all but provenance."""
     import numpy as np
 
-    found = {}
+    values = {f"state/{key}": value for key, value in (run.state or {}).items()}
     for name, group in run.groups.items():
-        found[name] = repr(sorted(group.attributes.items()))
+        values |= {f"{name}.{key}": value for key, value in group.attributes.items()}
         for key, variable in group.variables.items():
-            array = np.asarray(variable.data)
-            found[f"{name}/{key}"] = (str(array.dtype), array.shape, array.tobytes())
-    for key, value in (run.state or {}).items():
-        array = np.asarray(value)
-        found[f"state/{key}"] = (str(array.dtype), array.shape, array.tobytes())
-    return found
+            values[f"{name}/{key}"] = variable.data
+            values |= {f"{name}/{key}.{what}": value for what, value in {
+                "dims": variable.dims, "units": variable.units, "long_name": variable.long_name,
+                **variable.attributes}.items()}
+    arrays = {key: np.asarray(value) for key, value in values.items()}
+    return {key: (array.dtype.str, array.shape, array.tobytes()) for key, array in arrays.items()}
+
+
+# --- every kind of scan ---------------------------------------------------------------------------
+
+
+def _set(*words: str) -> list[str]:
+    return [part for word in words for part in ("--set", word)]
+
+
+_NETWORK = _set("p=7", "d_model=8", "heads=2", "mlp=16", "training.replicas=2")
+EVERY = {
+    "phase_diagram": ["phase_diagram", "curie-weiss-field", *_set(
+        "values=[0.0,1.2]", "phase_diagram.sizes=[24,48]", "phase_diagram.sweeps=20000",
+        "phase_diagram.equilibration=500", "refinements=1",
+        "phase_diagram.temperatures=1.6:6.0:10")],
+    "finite_size": ["finite_size", "ising-2d", *_set(
+        "finite_size.sizes=[4,6,9]", "finite_size.sweeps=20000", "finite_size.equilibration=200",
+        "finite_size.replicas=32", "finite_size.temperatures=2.1:2.6:4",
+        "finite_size.barrier_sizes=[4,5,6]", "finite_size.barrier_sweeps=20000")],
+    "decay_law": ["decay_law", "--quick", *_set("training.steps=1000", "p=7", "hidden=[32]")],
+    "optimisers": ["optimisers", "--quick", *_NETWORK, *_set(
+        "training.steps=600", 'optimisers.names=["adamw","adamw+ema","sphere","sgd"]',
+        "optimisers.settings={sgd={lr=0.01,weight_decay=0.0}}")],
+    "learning_curve": ["learning_curve", "ising-perceptron", "--quick", *_set(
+        "learning_curve.alphas=[0.6,1.2]", "learning_curve.sizes=[9,11]",
+        "learning_curve.sweeps=9000", "learning_curve.walkers=2", "learning_curve.large=31",
+        "learning_curve.large_samples=4", "learning_curve.quench_sweeps=512")],
+    "spherical": ["learning_curve", "spherical-perceptron", "--quick", *_set(
+        "learning_curve.alphas=[1.0,2.0]", "learning_curve.sizes=[11]",
+        "learning_curve.samples=10", "learning_curve.sweeps=4000")],
+    "perceptron_phases": ["phase_diagram", "ising-perceptron", "--quick", *_set(
+        "learning_curve.alphas=[1.5,2.5]", "learning_curve.sizes=[9,11]",
+        "learning_curve.sweeps=9000", "learning_curve.walkers=2", "learning_curve.large=0")],
+    "neuron_phases": ["phase_diagram", "two-layer-modular", "--quick", *_set(
+        "neuron_diagram.steps=4000", "neuron_diagram.equilibration=300", "N=100",
+        "langevin.chains=4", "sigma_a2=2e-4", "neuron_diagram.sigma2_values=[0.008,0.014]")],
+    "nucleation": ["nucleation", "--quick", *_set(
+        "nucleation.sizes=[16,20,24]", "N=20", "nucleation.steps=4000", "langevin.chains=4")],
+    "memorisation_gap": ["memorisation_gap", "two-layer-cubic-dataset", *_set(
+        "epsilon=0.0", "d=8", "N=8", "sigma_a2=1.0", "memorisation_gap.patterns=[40,640]",
+        "memorisation_gap.kappa=2e-3", "memorisation_gap.samples=2", "memorisation_gap.steps=4000",
+        "memorisation_gap.equilibration=600")],
+    "compare_accounts": ["compare_accounts", "control-drift", "curie-weiss-p3", "--quick", *_set(
+        "clones=24", "scan_clones=8", "limit=50", "density_of_states.sweeps=2000")],
+}
+"""A tiny scan of every kind, as ``phasegrok run`` takes it."""
+
+_STRUCK = """
+import atexit, os, sys, threading
+from pathlib import Path
+from phasegrok import cli, figures, progress
+number, at, delay, log = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+update, blocks = progress.Progress.update, 0
+
+def counting(self, share, status):
+    global blocks
+    update(self, share, status)
+    blocks += 1
+    if blocks == at:
+        blow = threading.Timer(delay, os.kill, (os.getpid(), number))
+        blow.daemon = True
+        blow.start()
+
+progress.Progress.update = counting
+figures.save = lambda run, path: []
+atexit.register(lambda: Path(log).write_text(str(blocks)))
+sys.argv = ["phasegrok", *sys.argv[5:]]
+cli.main()
+"""
+
+
+def struck(words: list[str], log: Path, number: int = 0, at: int = 0, delay: float = 0.0) -> int:
+    """Run the command, with a signal ``delay`` s after the ``at``-th block; its exit code."""
+    process = subprocess.run([sys.executable, "-c", _STRUCK, str(number), str(at), str(delay),
+                              str(log), *words], capture_output=True, text=True)
+    if process.returncode not in (0, 3, -signal.SIGTERM, -signal.SIGKILL):
+        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}:\n{process.stderr}")
+    return process.returncode
+
+
+def kill_every(name: str, kills: int, folder: Path, rng: random.Random) -> list[str]:
+    """One scan whole, then cut by ``kills`` signals of either kind; a row of the table."""
+    log, whole, cut = folder / "blocks", folder / "whole", folder / "cut"
+    options = ["--checkpoint", "0.01"]
+    struck(["run", *EVERY[name], "--out", str(whole)], log)
+    blocks, left = int(log.read_text()), [signal.SIGTERM, signal.SIGKILL] * kills
+    made, resumes, files, differing = {signal.SIGTERM: 0, signal.SIGKILL: 0}, 0, 0, 0
+    while left or cut.exists():
+        mains = [path for path in (cut / "scan.h5", cut / "verdict.h5") if path.exists()]
+        points = [path for path in cut.rglob("*.h5") if path not in mains] if mains else []
+        path = rng.choice(points) if points and rng.random() < 0.5 else mains[0] if mains else None
+        words = ["resume", str(path)] if path else ["run", *EVERY[name], "--out", str(cut)]
+        resumes += path is not None
+        blow = left.pop(0) if left else 0
+        at = rng.randint(1, max(2, blocks // kills)) if blow else 0
+        code = struck([*words, *options], log, blow, at, rng.uniform(0.0, 0.3))
+        if code != 0:
+            made[signal.SIGKILL if code == -signal.SIGKILL else signal.SIGTERM] += 1
+            continue
+        differs, n = compare(cut, whole)
+        files, differing = files + n, differing + len(differs)
+        shutil.rmtree(cut)
+    return [name, str(made[signal.SIGTERM]), str(made[signal.SIGKILL]), str(resumes),
+            f"{files - differing} of {files} files"]
+
+
+def demonstrate_every(names: list[str], kills: int, rng: random.Random) -> None:
+    """Each kind of scan, a row each."""
+    from phasegrok.figures.common import table
+
+    rows = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(kill_every(name, kills, Path(folder), rng))
+        print(table(["scan", "SIGTERM", "SIGKILL", "resumed", "equal"], rows), flush=True)
 
 
 def demonstrate() -> None:
@@ -201,8 +323,13 @@ def demonstrate() -> None:
     parser.add_argument("--kills", type=int, default=6, help="kills a round (6)")
     parser.add_argument("--sweeps", type=int, default=100_000, help="sweeps at each point (1e5)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments of the kills (1)")
+    parser.add_argument("--every", nargs="*", choices=EVERY, metavar="NAME", default=None,
+                        help=f"tiny scans of every kind instead: {', '.join(EVERY)}")
     given = parser.parse_args()
     rng = random.Random(given.seed)
+    if given.every is not None:
+        demonstrate_every(given.every or list(EVERY), given.kills, rng)
+        return
     rows = []
     with tempfile.TemporaryDirectory() as name:
         scan = {"sweeps": given.sweeps, "points": len(FIELDS), "checkpoint": 1.0}
@@ -221,7 +348,8 @@ def demonstrate() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and not sys.argv[1].startswith(("--kills", "--sweeps", "--seed", "-h")):
+    if len(sys.argv) > 1 and not sys.argv[1].startswith(("--kills", "--sweeps", "--seed", "--every",
+                                                           "-h")):
         main(__doc__, Parameters, run, ["ising-2d"], __file__, scan=True)
     else:
         demonstrate()
