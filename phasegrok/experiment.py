@@ -16,7 +16,6 @@ from phasegrok import options, stopping
 from phasegrok.job import Job, Script, arrays_group, option
 from phasegrok.stopping import (
     EXIT_BAD_INPUT,
-    EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     Interrupted,
@@ -81,7 +80,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
 
     try:
         stopping.catch_signals()
-        arguments.deadline = began + arguments.wall
+        arguments.began, arguments.deadline = began, began + arguments.wall
         _run_all(arguments, parameters_class, run, default_cards, path, check)
     except InputError as error:
         for message in error.messages:
@@ -96,8 +95,8 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         sys.exit(EXIT_INTERRUPTED)
     except Unfinished as end:
         for message in end.messages:
-            print(f"error: {message}" if end.failed else message, file=sys.stderr)
-        sys.exit(EXIT_FAILED if end.failed else EXIT_DONE)
+            print(f"error: {message}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         print("stopped at once; the last checkpoint is whole", file=sys.stderr)
         sys.exit(EXIT_FAILED)
@@ -121,7 +120,7 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
         path.stem, arguments.summary, path, path.read_bytes().decode(),
         resumed.attributes["command_line"] if resumed else _command_line(path),
         arguments.force, arguments.checkpoint, arguments.quick, resumed is not None,
-        arguments.deadline,
+        arguments.deadline, arguments.began,
         **({"engine": arguments.engine, "workers": arguments.workers, "share": arguments.point}
            if arguments.scan else {}),
     )
@@ -142,8 +141,7 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
         except Unfinished as end:  # the other cards' scans go on
             unfinished.append(end)
     if unfinished:
-        raise Unfinished([text for end in unfinished for text in end.messages],
-                         any(end.failed for end in unfinished))
+        raise Unfinished([text for end in unfinished for text in end.messages])
 
 
 def _path(job: Job, arguments, several: bool) -> Path:
@@ -255,7 +253,7 @@ def _run_one(job: Job, arguments, run) -> None:
             job.interrupted()
         raise
     except Unfinished as end:
-        job.write("failed" if end.failed else "interrupted", {}, error="\n".join(end.messages))
+        job.write("failed", {}, error="\n".join(end.messages))
         raise
     finally:
         job.close()

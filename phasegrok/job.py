@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class Script:
         Time between checkpoints.
     deadline : float
         Seconds since the epoch when ``--wall`` ends; infinite without.
+    began : float
+        Seconds since the epoch when the command began: a point of a scan that failed since, in
+        another process, is not tried again.
     engine, workers, share
         How :func:`phasegrok.scan.map_points` runs its points: ``--engine``, ``--workers`` (0: as
         many as there are cores), and (i, n) of ``--point i/n``.
@@ -61,6 +64,7 @@ class Script:
     quick: bool
     resuming: bool
     deadline: float = math.inf
+    began: float = math.inf
     engine: str = "serial"
     workers: int = 0
     share: tuple[int, int] | None = None
@@ -128,6 +132,7 @@ class Job:
         self._share = 0.0
         self._points: list[str] | None = None
         self._changes: dict[str, str] = {}
+        self._replaced: float | None = None  # when the finished run was written that is wanted anew
 
     # --- identity ---
 
@@ -210,6 +215,7 @@ class Job:
                 "replace it"
             )
         if force and not resume and previous.attributes.get("status") == "done":
+            self._replaced = previous.attributes.get("updated")
             return  # the same run, wanted anew
         self._check_sources(previous, force)
         self._previous = previous
@@ -420,6 +426,13 @@ class Job:
         attributes = {} if self._previous is None else self._previous.attributes
         return int(attributes.get("starts", 0)) if attributes.get("status") == "running" else 0
 
+    def failed_meanwhile(self) -> str:
+        """Why this run failed in another process since the command began; empty if it did not."""
+        found = {} if self._previous is None else self._previous.attributes
+        if found.get("status") != "failed" or found.get("updated", 0.0) < self.script.began:
+            return ""
+        return str(found.get("error", "it failed in another process"))
+
     def mark(self, status: str, **attributes) -> None:
         """Change the status of what the file holds, and of a new file make the first, empty one."""
         from phasegrok import runfile
@@ -437,27 +450,53 @@ class Job:
         """Write the run file as it stands; not over the finished scan of another task."""
         from phasegrok import runfile
 
-        begin = time.monotonic()
         self._groups = groups
-        if self._others_have_finished(status):
-            return
         everything = {**self._system_groups, **groups}
-        runfile.write(self.path, runfile.RunFile(
-            self._attributes(status) | attributes, everything, state))
+        with self._turn():
+            begin = time.monotonic()
+            if self._others_have_finished():
+                return
+            runfile.write(self.path, runfile.RunFile(
+                self._attributes(status) | attributes, everything, state))
         self._last_write = time.monotonic()
         self._write_cost = self._last_write - begin
 
-    def _others_have_finished(self, status: str) -> bool:
+    def _is_shared(self) -> bool:
+        """Whether this is the main file of a scan, which all tasks of an array write."""
+        return self.script.share is not None and self._part_of is None
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Between looking at a shared file and writing it, no other task writes it."""
+        from phasegrok import runfile
+
+        if not self._is_shared():
+            yield
+            return
+        lock = runfile.Lock(self.path.with_suffix(".turn"))
+        while True:
+            try:
+                lock.acquire()
+                break
+            except runfile.BusyError:
+                time.sleep(0.02)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _others_have_finished(self) -> bool:
         """Whether a task of the same array has written the result of the scan meanwhile."""
         from phasegrok import runfile
 
-        if self.script.share is None or self._part_of is not None or status == "done":
+        if not self._is_shared():
             return False
         try:
             found = runfile.read_attributes(self.path)
         except runfile.RunFileError:  # there is none yet
             return False
-        return found.get("status") == "done" and found.get("run_id") == self.run_id
+        return (found.get("status") == "done" and found.get("run_id") == self.run_id
+                and found.get("updated") != self._replaced)
 
     def _attributes(self, status: str) -> dict[str, Any]:
         card = self.card

@@ -91,7 +91,8 @@ def _add_scan_options(made) -> None:
     made.add_argument("--workers", type=whole_number, default=0, metavar="N",
                       help="worker processes (local: one a core; slurm: one a point)")
     made.add_argument("--point", type=share, metavar="I/N",
-                      help="run only every N-th point, from the I-th: for an array of batch jobs")
+                      help="task I of an array of N batch jobs: every N-th point, from the I-th, "
+                      "then what the others have left")
 
 
 def check_scan(arguments) -> None:

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import importlib
 import re
-import shlex
 import sys
 import time
 import traceback
@@ -30,7 +29,8 @@ from phasegrok.stopping import Interrupted, Unfinished
 
 DONE, INTERRUPTED, FAILED, BUSY = "done", "interrupted", "failed", "busy"
 _MOST_STARTS = 5  # processes that may die on a point with no checkpoint between
-_BUSY_SECONDS = 2.0  # between two looks at a point that another process runs
+_BUSY_SECONDS = 2.0  # between two looks at points that other processes run, at least
+_LOOK_SHARE = 20.0  # a wait is at least this many times the look: folders may be far away
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*")
 
 
@@ -77,7 +77,7 @@ def map_points(job: Job, measure: Callable[[Job], None], points: list[Point],
     Interrupted
         After a signal or at the end of the wall time, with every running point at a checkpoint.
     Unfinished
-        If points failed by themselves, or with ``--point i/n`` some are not done elsewhere yet.
+        If points failed by themselves.
     InputError
         If the engine or the names of the points cannot be used.
     """
@@ -88,20 +88,26 @@ def map_points(job: Job, measure: Callable[[Job], None], points: list[Point],
     check_engine(engine, workers)
     scan = Scan(job, measure, points)
     job.expect([point.name for point in points])
-    ours = scan.share()
-    pending = [point for point in ours if not scan.prepare(point)]
-    if not pending:
-        failures = {}
-    elif engine == "serial":
-        failures = scan.run_here(pending)
-    else:
-        _need_dask()
-        from phasegrok import workers as distributed
+    scan.clear()
+    found = None
+    while found is None:  # again where a task that came late with --force has cleared a point
+        failures = _run(scan, scan.pending(), engine, workers)
+        if failures:
+            raise Unfinished([f"{name}: {text}" for name, text in failures.items()])
+        found = scan.collect()
+    return found
 
-        failures = distributed.run(scan, pending, engine, workers)
-    if failures:
-        raise Unfinished([f"{name}: {text}" for name, text in failures.items()], failed=True)
-    return scan.collect(ours)
+
+def _run(scan: "Scan", pending: list[Point], engine: str, workers: int) -> dict[str, str]:
+    """Run points where they are to run; returns sentences on those that failed."""
+    if not pending:
+        return {}
+    if engine == "serial":
+        return scan.run_here(pending)
+    _need_dask()
+    from phasegrok import workers as distributed
+
+    return distributed.run(scan, pending, engine, workers)
 
 
 def _check(points: list[Point]) -> None:
@@ -134,7 +140,7 @@ def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:
     """Run one point, from its checkpoint if it has one: how it ended, and the reason in words.
 
     A point that fails by itself (bad input, arithmetic, an error of the code) says so in its file
-    and is not run again by this driver.
+    and is not run again by this driver, nor by the other tasks of its array.
     """
     try:
         run.open(run.script.force, resume=True)
@@ -145,6 +151,8 @@ def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:
     try:
         if run.done:
             return DONE, ""
+        if failure := run.failed_meanwhile():
+            return FAILED, failure
         starts = 1 + run.starts_in_vain()
         if starts > _MOST_STARTS:
             return _failed(run, f"its process died {_MOST_STARTS} times with no checkpoint between:"
@@ -187,12 +195,17 @@ class Scan:
         self.measure = measure
         self.points = points
 
-    def share(self) -> list[Point]:
-        """The points that this process runs: all, or those of ``--point i/n``."""
+    def shares(self) -> list[list[Point]]:
+        """The points by who begins with them: this process first, then the others of its array.
+
+        A task runs its own share (``--point i/n``) in order, then takes from the ends of the
+        others', the next task's first, so that tasks meet late and at different points.
+        """
         if self.job.script.share is None:
-            return self.points
+            return [self.points]
         i, n = self.job.script.share
-        return self.points[i - 1 :: n]
+        others = [self.points[(i - 1 + k) % n :: n][::-1] for k in range(1, n)]
+        return [self.points[i - 1 :: n], *others]
 
     def run_of(self, point: Point) -> Job:
         """The run of a point, not open."""
@@ -201,81 +214,95 @@ class Scan:
         run.label = f"{point.card.name} {point.name}"
         return run
 
-    def prepare(self, point: Point) -> bool:
-        """Whether a point is done; clears away what ``--force`` replaces."""
+    def clear(self) -> None:
+        """Remove what ``--force`` replaces, of this process's share."""
+        script = self.job.script
+        if not script.force or script.resuming:
+            return
+        for point in self.shares()[0]:
+            run = self.run_of(point)
+            try:
+                run.open(True)
+            except RunFileError:  # another process runs it, or it is not ours to remove
+                continue
+            try:
+                if not run.done and run.replaces():
+                    run.path.unlink()
+            finally:
+                run.close()
+
+    def pending(self) -> list[Point]:
+        """The points that are not done, in the order in which this process takes them."""
+        return [point for share in self.shares() for point in share if not self._is_done(point)]
+
+    def _is_done(self, point: Point) -> bool:
+        """Whether a point is done; its file is only read, as another process may run it."""
         run = self.run_of(point)
-        script = run.script
         try:
-            run.open(script.force, script.resuming)
-        except RunFileError:  # an earlier driver's worker still lives, or the file is damaged
+            run.open(run.script.force, resume=True, lock=False)
+        except RunFileError:  # a damaged file: running it tells
             return False
-        try:
-            if not run.done and run.replaces():
-                run.path.unlink()
-            return run.done
-        finally:
-            run.close()
+        return run.done
 
     def stops(self) -> bool:
         """Whether this driver has been asked to stop, or its wall time ends."""
         return bool(stopping.received) or self.job.wall_is_over()
 
     def run_here(self, pending: list[Point]) -> dict[str, str]:
-        """One point after the other in this process; returns sentences on those that failed."""
+        """One point after the other in this process, and those of other processes awaited.
+
+        A point that another process runs is looked at again until that process has done it or is
+        gone, and then it is run from its checkpoint.  Returns sentences on those that failed.
+        """
         failures: dict[str, str] = {}
-        left, busy = list(pending), 0  # points that another process runs, since one that was not
+        left, busy, cost = list(pending), 0, 0.0  # busy: in a row
+        watch: Watch | None = None
         while left:
             if self.stops():
                 raise Interrupted(self.job.path)
             point = left.pop(0)
             run = self.run_of(point)
             run.label = f"{len(pending) - len(left)} of {len(pending)}: {run.label}"
+            begin = time.monotonic()
             outcome, text = attempt(run, self.measure)
-            self.job.alive()
             if outcome == INTERRUPTED:
                 raise Interrupted(self.job.path)
             if outcome == FAILED:
                 failures[point.name] = text
-            busy = busy + 1 if outcome == BUSY else 0
-            if outcome == BUSY:
-                left.append(point)  # the others first
-            if busy == 1 and len(left) == 1:
-                print(f"{text.split(':')[0]}: waiting for it", file=sys.stderr)
-            if left and busy >= len(left):
-                time.sleep(_BUSY_SECONDS)
+            if outcome != BUSY:
+                self.job.alive()
+                busy, cost = 0, 0.0
+                continue
+            left.append(point)  # the others first
+            busy, cost = busy + 1, cost + time.monotonic() - begin
+            if busy >= len(left):
+                watch = watch or self._begin_to_wait(left)
+                self._wait(watch, max(_BUSY_SECONDS, _LOOK_SHARE * cost))
+                busy, cost = 0, 0.0
+        if watch is not None:
+            watch.close(f"{len(self.points) - len(failures)} of {len(self.points)} points done")
         return failures
 
-    def collect(self, ours: list[Point]) -> list[RunFile]:
-        """The finished run files of all points.
-
-        Raises
-        ------
-        Unfinished
-            If this process ran a share of the points, and others are not done.
-        """
-        others = [point for point in self.points if point not in ours]
-        missing = [point.name for point in others if not self._is_done(point)]
-        if missing:
-            raise Unfinished([self._missing(missing)], failed=False)
-        return [read(self.run_of(point).path) for point in self.points]
-
-    def _is_done(self, point: Point) -> bool:
-        """Whether a point that another task runs is done; its file is only read."""
-        run = self.run_of(point)
-        try:
-            run.open(False, resume=True, lock=False)
-        except RunFileError:
-            return False
-        try:
-            return run.done
-        finally:
-            run.close()
-
-    def _missing(self, names: list[str]) -> str:
+    def _begin_to_wait(self, points: list[Point]) -> "Watch":
+        names = [point.name for point in points]
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        path = shlex.quote(str(self.job.path))
-        return (f"{len(self.points) - len(names)} of {len(self.points)} points are done; not yet: "
-                f"{shown}; when they are: phasegrok resume {path}")
+        print(f"waiting for {shown}: other processes run what is left", file=sys.stderr)
+        return Watch(self)
+
+    def _wait(self, watch: "Watch", seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.stops():
+            watch.update()
+            time.sleep(0.1)
+
+    def collect(self) -> list[RunFile] | None:
+        """The finished run files of all points; None where one is gone or begun anew meanwhile."""
+        try:
+            found = [read(self.run_of(point).path) for point in self.points]
+        except RunFileError:
+            return None
+        done = all(run.attributes.get("status") == "done" for run in found)
+        return found if done else None
 
 
 class Watch:

@@ -22,20 +22,17 @@ class Interrupted(Exception):
 
 
 class Unfinished(Exception):
-    """A scan that ends without its result: points failed, or others are run elsewhere.
+    """A scan that ends without its result, as points failed by themselves.
 
     Attributes
     ----------
     messages : list of str
         A sentence each.
-    failed : bool
-        Whether points failed by themselves.
     """
 
-    def __init__(self, messages: list[str], failed: bool):
+    def __init__(self, messages: list[str]):
         super().__init__("\n".join(messages))
         self.messages = messages
-        self.failed = failed
 
 
 def catch_signals() -> None:

@@ -308,8 +308,7 @@ class Crew:
             young = time.monotonic() - self._began[k] < _YOUNG_SECONDS
             self._errors = self._errors + 1 if young else 0
             if self._errors > _MOST_ERRORS:
-                raise Unfinished([f"worker processes cannot live: the last one {how}, see above"],
-                                 failed=True)
+                raise Unfinished([f"worker processes cannot live: the last one {how}, see above"])
             self._processes[k] = self._start(k)
 
     def __enter__(self) -> "Crew":

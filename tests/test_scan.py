@@ -2,12 +2,20 @@
 
 import dataclasses
 import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile
+from phasegrok import cards, runfile, scan
 from phasegrok.job import Job, Script
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SCRIPT = '''"""Energy of the chain at several sizes."""
 from dataclasses import dataclass
@@ -27,11 +35,12 @@ def measure(job: Job) -> None:
 
 
 def run(job: Job) -> None:
-    """All sizes."""
+    """All sizes, in two stages."""
     from phasegrok.runfile import Group
     from phasegrok.scan import Point, map_points
     sizes = [6, 8, 10]
-    runs = map_points(job, measure, [Point(f"N={n}", job.card.resized(n)) for n in sizes])
+    runs = [run for stage in (sizes[:2], sizes[2:]) for run in
+            map_points(job, measure, [Point(f"N={n}", job.card.resized(n)) for n in stage])]
     group = Group()
     group.add("size", sizes, "size", "1", "spins")
     for name in ("energy", "energy_err"):
@@ -75,18 +84,154 @@ def test_all_points_are_measured_each_in_its_file(call, no_figures, script, tmp_
     assert table.code == 0 and "N=10" in table.out and "done" in table.out
 
 
-def test_an_array_does_its_shares_and_the_last_one_ends_the_scan(call, no_figures, script,
+@pytest.mark.parametrize("task", ["2/2", "3/3"])
+def test_one_task_of_an_array_alone_does_all_stages(call, no_figures, script, tmp_path,
+                                                    differences, task):
+    """As the others never come; also: the result is that of one process, to the last bit."""
+    assert call(script, *WORDS).code == 0
+    (tmp_path / "found").rename(tmp_path / "serial")
+    assert call(script, *WORDS, "--point", task).code == 0
+    again = call(script, *WORDS, "--point", "1/2")
+    assert again.code == 0 and "finished" in again.err
+    for path in (tmp_path / "serial").glob("*.h5"):
+        assert differences(path, tmp_path / "found" / path.name) == []
+
+
+@pytest.fixture
+def held(tmp_path):
+    """The lock of point N=8, as another process holds it that runs it."""
+    lock = runfile.Lock(tmp_path / "found" / "N=8.h5")
+    lock.acquire()
+    yield lock
+    lock.release()
+
+
+@pytest.fixture
+def while_waiting(monkeypatch):
+    """``while_waiting(action)``: it happens once a task waits for points of others."""
+    def arrange(action, *arguments):
+        update = scan.Watch.update
+
+        def acting(self):
+            update(self)
+            action(*arguments)
+
+        monkeypatch.setattr(scan.Watch, "update", acting)
+
+    return arrange
+
+
+def test_a_task_waits_for_a_point_that_another_process_runs(call, no_figures, script, tmp_path,
+                                                            held, while_waiting):
+    """And runs it once that process is gone without having done it."""
+    while_waiting(held.release)
+    ended = call(script, *WORDS, "--point", "1/2")
+    assert ended.code == 0 and "waiting for N=8" in ended.err
+    assert "1 of 2 points done" in ended.err  # the progress line
+    _, z = energies(tmp_path)
+    assert np.abs(z).max() < 4.0
+
+
+def test_a_task_that_waits_answers_signals(call, no_figures, script, held, while_waiting):
+    while_waiting(signal.raise_signal, signal.SIGTERM)
+    ended = call(script, *WORDS, "--point", "1/2")
+    assert ended.code == 3
+    assert ended.err.splitlines()[-1] == (
+        "interrupted; continue with: phasegrok resume found/scan.h5")
+
+
+def test_a_task_that_waits_ends_before_its_time_is_over(call, no_figures, script, held):
+    begin = time.monotonic()
+    assert call(script, *WORDS, "--point", "1/2", "--wall", "00:00:04").code == 3
+    assert time.monotonic() - begin < 4.0
+
+
+def test_a_point_that_failed_in_another_task_is_not_tried_again(call, no_figures, script,
                                                                 tmp_path):
-    """Also: the result is that of one process, to the last bit."""
-    first = call(script, *WORDS, "--point", "1/2")
-    assert first.code == 0 and not (tmp_path / "found" / "N=8.h5").exists()
-    assert call("phasegrok", "status", tmp_path / "found").out.count("1 missing") == 1
-    assert call(script, *WORDS, "--point", "2/2").code == 0
-    assert call(script, *WORDS).code == 0
-    pieces = energies(tmp_path)[0]
-    (tmp_path / "found").rename(tmp_path / "before")
-    assert call(script, *WORDS).code == 0
-    assert np.array_equal(energies(tmp_path)[0], pieces)
+    """While the array runs; a later call tries it again."""
+    good = script.read_text()
+    script.write_text(good.replace('"""One size."""', """
+    with open("tried", "a") as file:
+        file.write(job.path.stem + " ")
+    if job.path.stem == "N=8":
+        raise ValueError("not this one")"""))
+    assert call(script, *WORDS, "--point", "2/2").code == 1
+    tried = (tmp_path / "tried").read_text()
+    assert sorted(tried.split()) == ["N=6", "N=8"]  # the next stage is not begun
+    path = tmp_path / "found" / "N=8.h5"
+    found = runfile.read(path, with_state=True)
+    runfile.write(path, dataclasses.replace(
+        found, attributes=found.attributes | {"updated": time.time() + 1000.0}))
+    ended = call(script, *WORDS, "--point", "1/2")  # a task that began before that moment
+    assert ended.code == 1 and "N=8: ValueError: not this one" in ended.errors[0]
+    assert (tmp_path / "tried").read_text() == tried
+    runfile.write(path, found)
+    assert call(script, *WORDS, "--point", "1/2").code == 1
+    assert (tmp_path / "tried").read_text() == tried + "N=8 "
+
+
+DIAGRAM = ("ising-2d", *(word for value in (
+    "values=[-0.1,0.0,0.1,0.2]", "sizes=[4,6]", "sweeps=2000", "equilibration=200", "replicas=4",
+    "temperatures=1.8:2.9:5") for word in ("--set", f"phase_diagram.{value}")))
+
+
+def start(folder, name, *words):
+    """A phase diagram in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "experiments" / "phase_diagram.py"), *DIAGRAM, "--out", name,
+         "--checkpoint", "0.05", *words], cwd=folder, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def whole_diagram(tmp_path_factory):
+    """The folder in which one process has made a phase diagram."""
+    folder = tmp_path_factory.mktemp("diagram")
+    process = start(folder, "serial")
+    assert process.communicate()[1] is not None and process.returncode == 0
+    return folder
+
+
+def compare_diagrams(folder, name, differences):
+    """Every run file of a diagram with the serial one's."""
+    names = {path.name for path in (folder / "serial").glob("*.h5")}
+    assert len(names) >= 9 and {path.name for path in (folder / name).glob("*.h5")} == names
+    for file in names:
+        assert differences(folder / name / file, folder / "serial" / file) == [], file
+    assert not list((folder / name).glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pauses", [(0.0, 0.0), (0.0, 2.0), (0.0, 1.0, 4.0), (0.0, 30.0)])
+def test_tasks_of_an_array_make_a_phase_diagram(whole_diagram, differences, pauses):
+    """Two or three, begun at different times, the last perhaps when all is done."""
+    name = f"pauses-{'-'.join(map(str, pauses))}"
+    begin, tasks = time.monotonic(), []
+    for k, pause in enumerate(pauses):
+        time.sleep(max(0.0, begin + pause - time.monotonic()))
+        tasks.append(start(whole_diagram, name, "--point", f"{k + 1}/{len(pauses)}"))
+    for task in tasks:
+        text = task.communicate()[1]
+        assert task.returncode == 0, text
+    compare_diagrams(whole_diagram, name, differences)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("file", ["h=-0.1-L=4.h5", "h=-0.1-L=6.h5"])
+def test_a_task_of_an_array_is_killed(whole_diagram, differences, file, restarted):
+    """In either stage, and started again or not: the others take over what it left."""
+    name = f"killed-{file}-{restarted}"
+    first, second = (start(whole_diagram, name, "--point", f"{i}/2") for i in (1, 2))
+    while not (whole_diagram / name / file).exists():
+        time.sleep(0.01)
+    first.kill()
+    first.communicate()
+    tasks = [second] + [start(whole_diagram, name, "--point", "1/2")] * restarted
+    for task in tasks:
+        text = task.communicate()[1]
+        assert task.returncode == 0, text
+    compare_diagrams(whole_diagram, name, differences)
 
 
 def test_a_point_that_is_gone_is_measured_again(call, no_figures, script, tmp_path):
@@ -109,11 +254,11 @@ def test_force_of_one_share_leaves_the_others_alone(call, no_figures, script, tm
 
 def test_a_damaged_point_does_not_stop_the_others(call, no_figures, script, tmp_path):
     (tmp_path / "found").mkdir()
-    (tmp_path / "found" / "N=8.h5").write_bytes(b"not a run file")
+    (tmp_path / "found" / "N=6.h5").write_bytes(b"not a run file")
     ended = call(script, *WORDS)
-    assert ended.code == 1 and "N=8" in ended.err and "Traceback" not in ended.err
-    assert runfile.read(tmp_path / "found" / "N=10.h5").attributes["status"] == "done"
-    (tmp_path / "found" / "N=8.h5").unlink()
+    assert ended.code == 1 and "N=6" in ended.err and "Traceback" not in ended.err
+    assert runfile.read(tmp_path / "found" / "N=8.h5").attributes["status"] == "done"
+    (tmp_path / "found" / "N=6.h5").unlink()
     assert call(script, *WORDS).code == 0
 
 
@@ -130,6 +275,37 @@ def test_a_task_that_is_late_does_not_overwrite_the_result(script, tmp_path):
     last.finish({"sizes": runfile.Group()})
     late.write("interrupted", {})
     assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
+
+
+def test_no_task_writes_between_the_look_and_the_write_of_another(script, tmp_path,
+                                                                  monkeypatch):
+    """A task that is about to say that it runs, when another publishes the result."""
+    def task(share):
+        job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False,
+                         math.inf, share=share), cards.load("glauber-chain"),
+                  dataclasses.make_dataclass("Parameters", [])(), 1, tmp_path / "scan.h5")
+        job.open(False, lock=False)
+        return job
+
+    late, last = task((1, 2)), task((2, 2))
+    write, about_to_write = runfile.write, threading.Event()
+
+    def slow_write(path, run):
+        if run.attributes["status"] == "running":
+            about_to_write.set()
+            time.sleep(0.3)
+        write(path, run)
+
+    monkeypatch.setattr(runfile, "write", slow_write)
+    other = threading.Thread(target=late.alive)
+    other.start()
+    about_to_write.wait()
+    last.finish({"sizes": runfile.Group()})
+    other.join()
+    assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
+    before = (tmp_path / "scan.h5").read_bytes()
+    late.finish({"sizes": runfile.Group()})
+    assert late.done and (tmp_path / "scan.h5").read_bytes() == before  # one result
 
 
 def test_the_same_scan_on_worker_processes(call, no_figures, script, tmp_path):
