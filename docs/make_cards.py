@@ -53,8 +53,9 @@ The arrays are copied into every run file (`/system`), and a resume uses that co
 ## Own code
 
 `code = "my_model.py:Parameters"` names a Python file beside the card and the class of its
-parameters; `CONTRIBUTING.md` shows a complete one. Only `run` and `resume` (and the scripts
-themselves) execute it; `models`, `inspect` and `plot` never do.
+parameters; `CONTRIBUTING.md` shows a complete one. `run` (and the scripts themselves) execute it
+for a card that the command line names; outside the card's folder, or for the card of a run file
+that is resumed, it needs `--trust`. `models`, `status`, `inspect` and `plot` never execute it.
 """
 
 # keys to which their schema gives no words of its own

@@ -677,7 +677,7 @@ def find(reference: str) -> Path:
 
 def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = False,
          execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None,
-         section: str = "") -> Card:
+         section: str = "", trust: bool = False) -> Card:
     """Read and validate a card.
 
     Parameters
@@ -694,6 +694,8 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         Disorder of an earlier run, instead of drawing or reading it.
     section : str
         The section that a bare key of ``--set`` means where several have it: the script's own.
+    trust : bool
+        Whether code outside the card's folder may be executed, too.
 
     Raises
     ------
@@ -705,13 +707,14 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
-    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path), section)
+    return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path), section,
+                     trust)
 
 
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               quick: bool = False, execute_code: bool = True,
               arrays: dict[str, np.ndarray] | None = None, source: str = "card",
-              section: str = "") -> Card:
+              section: str = "", trust: bool = False) -> Card:
     """Validate a card given as TOML text; see :func:`load`."""
     try:
         raw = tomllib.loads(text)
@@ -719,7 +722,8 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
         raise InputError(f"{source}: not valid TOML: {error}") from error
     overrides = overrides or {}
     raw |= {key: overrides[key] for key in ("kind", "code") if key in overrides}
-    schema, code_path, messages = _schema_of(raw, folder, execute_code, source)
+    trust = trust or "code" in overrides  # the command line names it
+    schema, code_path, messages = _schema_of(raw, folder, execute_code, source, trust)
     small = raw.get("quick")
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
@@ -743,11 +747,11 @@ def _what_is_known_of(raw) -> tuple:
     return copy.deepcopy((raw.get("kind"), raw.get("parameters"), raw.get("event"), temperatures))
 
 
-def _schema_of(raw, folder, execute_code, source):
+def _schema_of(raw, folder, execute_code, source, trust):
     """Schema of the parameters (None: unknown kind, or user's code not to be executed)."""
     code = raw.get("code")
     if code is not None:
-        return _user_schema(str(code), folder, execute_code, source)
+        return _user_schema(str(code), folder, execute_code, source, trust)
     kind = raw.get("kind")
     if not isinstance(kind, str):
         return None, None, []  # missing or no text: the schema of the card says so
@@ -760,13 +764,16 @@ def _schema_of(raw, folder, execute_code, source):
 _user_files: set[Path] = set()  # every file of user's code that this process executed
 
 
-def _user_schema(code, folder, execute_code, source):
+def _user_schema(code, folder, execute_code, source, trust):
     file, _, name = code.partition(":")
     path = (folder / file).resolve()
     if not name or not path.is_file():
         return None, None, [f'{source}: code: "{code}" is not FILE.py:CLASS of a file in {folder}']
     if not execute_code:
         return None, path, []
+    if not (trust or path in _user_files or path.is_relative_to(folder.resolve())):
+        return None, path, [f"{source}: code: {path} is outside the card's folder: read it, and "
+                            "give --trust to execute it"]
     from phasegrok.compiled import use_sources
 
     _user_files.add(path)
@@ -778,7 +785,7 @@ def _user_schema(code, folder, execute_code, source):
     sys.modules[module_name] = module  # compiled kernels are stored under this name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, path, [f"{source}: code: {path.name} fails: {type(error).__name__}: {error}"]
     if not hasattr(module, name):
         return None, path, [f"{source}: code: {path.name} has no class {name}"]

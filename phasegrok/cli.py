@@ -1,13 +1,18 @@
 """The command ``phasegrok``: list cards, run scripts, resume, inspect and plot run files."""
 
 import argparse
+import hashlib
 import os
 import runpy
+import shlex
 import sys
 import time
 from pathlib import Path
 
-_REPOSITORY = Path(__file__).resolve().parent.parent
+from phasegrok import trust
+from phasegrok.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from phasegrok.text import printable
+
 _HELP = """\
 phasegrok: is a learning network's sudden understanding a phase transition?
 
@@ -19,6 +24,15 @@ phasegrok: is a learning network's sudden understanding a phase transition?
   phasegrok inspect FILE               say what a run file holds
   phasegrok plot FILE                  draw its figure again
 """
+_RESUME_HELP = """\
+usage: phasegrok resume FILE [--sweeps N | --steps N] [--checkpoint SECONDS] [--wall HH:MM:SS]
+                        [--force] [--trust] [--engine ENGINE] [--workers N] [--point I/N]
+
+Continues an interrupted run to the result that an uninterrupted one gives; a larger total of sweeps
+or steps extends a finished one.  A scan is continued by its scan.h5 or any of its points, with
+--engine, --workers and --point as it was begun.  The script that runs is the package's own; another
+one that the file names, or code of its card, runs with --trust.
+"""
 
 
 def main() -> None:
@@ -27,6 +41,8 @@ def main() -> None:
         _dispatch(sys.argv[1:])
     except BrokenPipeError:  # the reader of a pipe has gone, as in `phasegrok models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -58,11 +74,11 @@ def _dispatch(arguments: list[str]) -> None:
         commands[known.command](rest)
     except InputError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+            print(f"error: {printable(message)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
     except RunFileError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def _models(arguments: list[str]) -> None:
@@ -81,20 +97,19 @@ def _models(arguments: list[str]) -> None:
             continue
         given = ", ".join(f"{k} = {v}" for k, v in card.model.parameters.items())
         rows.append([name, card.family, given, card.model.title])
-    print(table(["card", "family", "parameters", "title"], rows))
+    print(printable(table(["card", "family", "parameters", "title"], rows)))
 
 
 def script_folders() -> list[Path]:
     """Where scripts are looked up: ./experiments, the repository, the installed share."""
-    return [Path("experiments"), _REPOSITORY / "experiments",
-            Path(sys.prefix) / "share" / "phasegrok" / "experiments"]
+    return [Path("experiments"), *trust.shipped_folders("experiments")]
 
 
-def _find_script(name: str) -> Path:
+def _find_script(name: str, folders: list[Path]) -> Path:
     from phasegrok.cards import InputError
 
     known: dict[str, Path] = {}
-    for folder in script_folders():
+    for folder in folders:
         for path in sorted(folder.glob("*.py")):
             known.setdefault(path.stem, path)
     if name.removesuffix(".py") not in known:
@@ -103,6 +118,7 @@ def _find_script(name: str) -> Path:
 
 
 def _execute(script: Path, arguments: list[str]) -> None:
+    print(f"script {printable(str(script))}", file=sys.stderr)
     sys.argv = [str(script), *arguments]
     runpy.run_path(str(script), run_name="__main__")
 
@@ -115,17 +131,13 @@ def _run(arguments: list[str]) -> None:
                 print("  " + "\n  ".join(sorted(path.stem for path in folder.glob("*.py"))))
                 break
         return
-    _execute(_find_script(arguments[0]), arguments[1:])
+    _execute(_find_script(arguments[0], script_folders()), arguments[1:])
 
 
 def _resume(arguments: list[str]) -> None:
     """Continue a run file; a part of a comparison continues the comparison."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: phasegrok resume FILE [--sweeps N | --steps N] [--checkpoint SECONDS] "
-              "[--wall HH:MM:SS] [--force]\n\nContinues an interrupted run to the result that an "
-              "uninterrupted one gives; a larger total\nof sweeps or steps extends a finished one."
-              "  A scan is continued by its scan.h5 or any of its points:\n[--engine ENGINE] "
-              "[--workers N] [--point I/N].")
+        print(_RESUME_HELP, end="")
         return
     from phasegrok import runfile
     from phasegrok.cards import InputError
@@ -135,9 +147,44 @@ def _resume(arguments: list[str]) -> None:
     path, found = runfile.whole_of(Path(arguments[0]))
     if "script" not in found.attributes:
         raise InputError(f"{path} was written by no script of experiments/: nothing to resume")
-    stored = Path(found.attributes["script"])
-    script = stored if stored.is_file() else _find_script(found.attributes["experiment"])
+    script = _script_of(path, found, "--trust" in arguments)
     _execute(script, ["--resume", str(path), *arguments[1:]])
+
+
+def _script_of(path: Path, found, trusted: bool) -> Path:
+    """The script that continues a run: one that ships, or with ``--trust`` the one it names.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is another that nobody named on the command line.
+    """
+    from phasegrok.cards import InputError
+    from phasegrok.experiment import stored
+
+    named = Path(stored(path, found, "script", str))
+    name = stored(path, found, "experiment", str)
+    shipped = {file.stem: file for folder in reversed(trust.shipped_folders("experiments"))
+               for file in folder.glob("*.py")}
+    if trust.ships(named, "experiments") or (trusted and _is_file(named)):
+        return named
+    same = name in shipped and (hashlib.sha256(shipped[name].read_bytes()).hexdigest()
+                                == found.attributes.get("script_sha256"))
+    if same or (name in shipped and not _is_file(named)):
+        return shipped[name]
+    if not _is_file(named):
+        raise InputError(f"{path} was made by {named}, which is not there: "
+                         f"python SCRIPT.py --resume {path}, where it is now")
+    raise InputError(f"{path} names a script that is not of this package, {named}: read it, and "
+                     f"run python {shlex.quote(str(named))} --resume {shlex.quote(str(path))}, or "
+                     "give --trust")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _status(arguments: list[str]) -> None:
@@ -154,7 +201,7 @@ def _status(arguments: list[str]) -> None:
     while True:
         rows = status.rows_of(given.folder)
         clear = "\033[H\033[2J" if given.watch and sys.stdout.isatty() else ""
-        print(clear + status.table_of(rows), flush=True)
+        print(clear + printable(status.table_of(rows)), flush=True)
         if not given.watch or all(row.status == "done" for row in rows):
             return
         try:
@@ -207,7 +254,7 @@ def _inspect(arguments: list[str]) -> None:
     path = _file_argument(arguments, "inspect", "Say what a run file holds.")
     from phasegrok import figures, runfile
 
-    print(figures.describe(runfile.read(path), path))
+    print(printable(figures.describe(runfile.read(path), path)))
 
 
 def _plot(arguments: list[str]) -> None:
@@ -215,4 +262,4 @@ def _plot(arguments: list[str]) -> None:
     from phasegrok import figures, runfile
 
     for figure in figures.save(runfile.read(path), path):
-        print(figure)
+        print(printable(str(figure)))

@@ -5,14 +5,17 @@ work is that of a :class:`phasegrok.job.Job`; a script with many points hands th
 :func:`phasegrok.scan.map_points`.
 """
 
+import contextlib
 import dataclasses
 import json
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from phasegrok import options, stopping
+from phasegrok import options, stopping, trust
 from phasegrok.job import Job, Script, arrays_group, option
 from phasegrok.stopping import (
     EXIT_BAD_INPUT,
@@ -21,6 +24,7 @@ from phasegrok.stopping import (
     Interrupted,
     Unfinished,
 )
+from phasegrok.text import printable
 
 __all__ = ["Job", "main", "parameter"]
 _LARGEST = 2**63  # whole numbers are stored in 64 bits
@@ -84,21 +88,26 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         _run_all(arguments, parameters_class, run, default_cards, path, check)
     except InputError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {printable(message)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except RunFileError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_FAILED if isinstance(error, WriteError) else EXIT_BAD_INPUT)
     except Interrupted as stop:
-        print(f"interrupted; continue with: phasegrok resume {shlex.quote(str(stop.path))}",
-              file=sys.stderr)
+        how = "stopped at once; the last checkpoint is whole" if stop.at_once else "interrupted"
+        print(f"{how}; continue with: {_resume_command(stop.path, path)}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except Unfinished as end:
         for message in end.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {printable(message)}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print("stopped at once; the last checkpoint is whole", file=sys.stderr)
+    except KeyboardInterrupt:  # a second signal where there is no checkpoint
+        print("stopped at once, before a checkpoint; the same command begins again",
+              file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:  # of the script's run or the card's code: no result, whatever it says
+        print(f"error: the code of the script or of a card ended the process (SystemExit: "
+              f"{end.code}) before the run was done", file=sys.stderr)
         sys.exit(EXIT_FAILED)
 
 
@@ -114,11 +123,15 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
     resumed = _read_resumed(arguments) if arguments.resume else None
     parameters = _parameters(arguments, parameters_class, resumed)
     loaded = _cards(arguments, default_cards, resumed, path.stem)
+    for card in loaded:
+        if card.code_path is not None:
+            print(f"code of {card.name}: {printable(str(card.code_path))}", file=sys.stderr)
     seed = 1 if arguments.seed is None else arguments.seed
-    seed = int(resumed.attributes["seed"]) if resumed else seed
+    seed = int(stored(arguments.resume, resumed, "seed", int)) if resumed else seed
     script = Script(
         path.stem, arguments.summary, path, path.read_bytes().decode(),
-        resumed.attributes["command_line"] if resumed else _command_line(path),
+        stored(arguments.resume, resumed, "command_line", str) if resumed else
+        _command_line(path),
         arguments.force, arguments.checkpoint, arguments.quick, resumed is not None,
         arguments.deadline, arguments.began,
         **({"engine": arguments.engine, "workers": arguments.workers, "share": arguments.point}
@@ -156,16 +169,46 @@ def _command_line(path: Path) -> str:
     return shlex.join(["python", f"experiments/{path.name}", *sys.argv[1:]])
 
 
+def _resume_command(file: Path, script: Path) -> str:
+    """The words that continue a run: they name the script, and say so, if it is the user's own."""
+    from phasegrok import runfile
+
+    command = "phasegrok resume" if trust.ships(script, "experiments") else (
+        f"python {shlex.quote(sys.argv[0])} --resume")
+    code = runfile.read_attributes(file).get("code_sha256") if file.exists() else None
+    return f"{command} {shlex.quote(str(file))}{' --trust' if code else ''}"
+
+
+def stored(path: Path, run, name: str, kind: type) -> Any:
+    """An attribute without which a run cannot be continued; the reader has checked its kind.
+
+    ``kind`` list or dict: of the JSON text of that attribute.
+
+    Raises
+    ------
+    RunFileError
+        If the file lacks it, as one that no script wrote.
+    """
+    value = run.attributes.get(name)
+    if kind in (list, dict) and isinstance(value, str):
+        value = json.loads(value)
+    if not isinstance(value, kind):
+        raise _not_as_written(path, name)
+    return value
+
+
+def _not_as_written(path: Path, name: str) -> Exception:
+    from phasegrok.runfile import RunFileError
+
+    return RunFileError(f"{path}: its attribute {name} is not as phasegrok writes it, so it cannot "
+                        "be continued")
+
+
 def _read_resumed(arguments):
     from phasegrok import runfile
     from phasegrok.cards import InputError
 
-    resumed = runfile.read(arguments.resume)
-    missing = [key for key in ("experiment", "parameters", "command_line", "run_id", "seed")
-               if key not in resumed.attributes]
-    if missing:
-        raise InputError(f"{arguments.resume} lacks {', '.join(missing)}: no script wrote it, so "
-                         "there is nothing to resume")
+    arguments.resume, resumed = runfile.whole_of(arguments.resume)
     if (arguments.set or arguments.cards or arguments.out or arguments.quick
             or arguments.seed is not None):
         raise InputError("resume: the card and its settings are those of the run file; give no "
@@ -176,7 +219,7 @@ def _read_resumed(arguments):
 def _parameters(arguments, parameters_class, resumed):
     from phasegrok.cards import InputError
 
-    stored = json.loads(resumed.attributes["parameters"]) if resumed else {}
+    earlier = stored(arguments.resume, resumed, "parameters", dict) if resumed else {}
     values = {}
     for f in dataclasses.fields(parameters_class):
         given = getattr(arguments, f.name)
@@ -185,7 +228,9 @@ def _parameters(arguments, parameters_class, resumed):
         if given is not None:
             values[f.name] = given
         elif resumed is not None:
-            values[f.name] = stored.get(f.name)
+            values[f.name] = earlier.get(f.name)
+            if not options.fits(f, values[f.name]):
+                raise _not_as_written(arguments.resume, "parameters")
         elif arguments.quick and f.metadata["quick"] is not None:
             values[f.name] = f.metadata["quick"]
         else:
@@ -200,14 +245,18 @@ def _cards(arguments, default_cards, resumed, section) -> list:
     from phasegrok import cards
 
     if resumed is not None:
-        return [_stored_card(text, folder, resumed, group) for text, folder, group in zip(
-            *_stored(resumed))]
+        return [_stored_card(text, folder, resumed, group, arguments) for text, folder, group in
+                zip(*_stored(arguments.resume, resumed))]
     overrides = cards.parse_assignments(arguments.set)
     messages: list[str] = []
     loaded = []
     for reference in arguments.cards or default_cards:
         try:
-            loaded.append(cards.load(reference, overrides, arguments.quick, section=section))
+            if not arguments.cards:
+                _refuse_code(cards.load(reference, overrides, execute_code=False, section=section),
+                             arguments.trust, f"name it as CARD, {reference}, to execute it")
+            loaded.append(cards.load(reference, overrides, arguments.quick, section=section,
+                                     trust=arguments.trust))
         except cards.InputError as error:
             messages += error.messages
     names = [card.name for card in loaded]
@@ -219,44 +268,43 @@ def _cards(arguments, default_cards, resumed, section) -> list:
     return loaded
 
 
-def _stored(resumed):
+def _stored(path, resumed):
     """Texts, folders and names of the groups with the disorder of the cards of a run file."""
     if "card" in resumed.attributes:
-        return [resumed.attributes["card"]], [resumed.attributes["card_folder"]], ["system"]
-    texts = json.loads(resumed.attributes["cards"])
-    folders = json.loads(resumed.attributes["card_folders"])
-    names = json.loads(resumed.attributes["card_names"])
+        return ([stored(path, resumed, "card", str)], [stored(path, resumed, "card_folder", str)],
+                ["system"])
+    texts, folders, names = (stored(path, resumed, name, list)
+                             for name in ("cards", "card_folders", "card_names"))
     return texts, folders, [f"system/{name}" for name in names]
 
 
-def _stored_card(text, folder, resumed, group_name):
+def _refuse_code(card, trusted: bool, advice: str) -> None:
+    """Refuse a card, read without executing it, whose code nobody named on the command line."""
+    from phasegrok.cards import InputError
+
+    if card.code_path is not None and not trusted:
+        raise InputError(f"{card.name} has code of its own, {card.code_path}: read it, and give "
+                         f"--trust to execute it, or {advice}")
+
+
+def _stored_card(text, folder, resumed, group_name, arguments):
     from phasegrok import cards
 
+    _refuse_code(cards.from_text(text, Path(folder), execute_code=False, arrays={}),
+                 arguments.trust, "repeat the command that began the run")
     arrays = None
     if group_name in resumed:
         variables = resumed[group_name].variables
         arrays = {name: v.data for name, v in variables.items() if v.dims != (name,)}
-    return cards.from_text(text, Path(folder), arrays=arrays)
+    return cards.from_text(text, Path(folder), arrays=arrays, trust=arguments.trust)
 
 
 def _run_one(job: Job, arguments, run) -> None:
     job.open(arguments.force, resume=arguments.resume is not None,
              lock=job.script.share is None)
-    try:
+    with _ending(job, has_parts=arguments.scan):
         if not job.done:
             run(job)
-        else:
-            print(f"{job.path} holds this run already, finished", file=sys.stderr)
-        _show(job)
-    except Interrupted:
-        if arguments.scan:
-            job.interrupted()
-        raise
-    except Unfinished as end:
-        job.write("failed", {}, error="\n".join(end.messages))
-        raise
-    finally:
-        job.close()
 
 
 def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> None:
@@ -275,14 +323,33 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
     job.open(arguments.force, resume=arguments.resume is not None)
     job._system_groups = {f"system/{card.name}": arrays_group(card.arrays)
                           for card in loaded if card.arrays}
-    try:
+    with _ending(job, has_parts=True):
         if not job.done:
             run(job, loaded)
-        else:
+
+
+@contextlib.contextmanager
+def _ending(job: Job, has_parts: bool) -> Iterator[None]:
+    """How a run ends: shown, or with its state said in the file of the whole; its name is free."""
+    try:
+        if job.done:
             print(f"{job.path} holds this run already, finished", file=sys.stderr)
+        yield
+        if not job.done:
+            raise Unfinished([f"{job.path}: its script did not finish the run, with "
+                              "job.finish(groups)"])
         _show(job)
     except Interrupted:
-        job.interrupted()
+        if has_parts:
+            job.interrupted()
+        raise
+    except Unfinished as end:
+        if has_parts:
+            job.write("failed", {}, error="\n".join(end.messages))
+        raise
+    except KeyboardInterrupt:
+        if job.path.exists():
+            raise Interrupted(job.path, at_once=True) from None
         raise
     finally:
         job.close()

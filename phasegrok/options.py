@@ -36,7 +36,12 @@ def parser(doc: str, parameters_class, path: Path, default_cards, folder: bool, 
     made.add_argument("--quick", action="store_true", help="a smaller run, to have a look")
     made.add_argument("--force", action="store_true",
                       help="replace what is at --out; resume though sources have changed")
-    made.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
+    made.add_argument("--trust", action="store_true",
+                      help="execute code of a card that the command line does not name: of a run "
+                      "file, or outside the card's folder")
+    made.add_argument("--resume", type=Path, metavar="FILE",
+                      help="continue a run file of this script, as `phasegrok resume FILE` does "
+                      "for the package's own scripts")
     for f in dataclasses.fields(parameters_class):
         name = "--" + option(f)
         help = f.metadata["help"].replace("%", "%%")
@@ -56,6 +61,12 @@ def _option_type(f):
         if kind.__name__ in str(name):
             return {bool: bool, int: whole_number, float: finite}[kind]
     return str
+
+
+def fits(f, value) -> bool:
+    """Whether a value that a run file holds for a parameter is one that its option gives."""
+    kind = {bool: bool, whole_number: int, finite: int | float, str: str}[_option_type(f)]
+    return value is None or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool))
 
 
 def whole_number(text: str) -> int:

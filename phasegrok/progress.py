@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+from phasegrok.text import printable
+
 _LONGEST = 3e9  # s, a century: more is no time but a division by nearly nothing
 
 
@@ -11,7 +13,7 @@ class Progress:
     """One line that says how far a run is: in place on a terminal, now and then in a log."""
 
     def __init__(self, label: str, silent: bool = False):
-        self._label = label
+        self._label = printable(label)
         self._silent = silent
         self._start = time.monotonic()
         self._shown = 0.0

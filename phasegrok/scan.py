@@ -165,7 +165,7 @@ def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:
     except (InputError, RunFileError, ArithmeticError) as error:
         return _failed(run, _sentence(error))
     except SystemExit as error:
-        return _failed(run, f"its measurement ended the process: {error.code}")
+        return _failed(run, f"its measurement ended the process (SystemExit: {error.code})")
     except Exception as error:  # the others go on
         traceback.print_exc()
         return _failed(run, _sentence(error))

@@ -1,6 +1,7 @@
 """When a run stops before its end: signals, the time that was granted, a scan that withdraws.
 
 A run looks between two compiled calls, writes a checkpoint and ends with :class:`Interrupted`.
+A second signal raises KeyboardInterrupt there and then.
 """
 
 import signal
@@ -14,11 +15,15 @@ _ONE_SIGNAL_SECONDS = 1.0
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; the checkpoint at ``path`` resumes."""
+    """The run was asked to stop; the checkpoint at ``path`` resumes.
 
-    def __init__(self, path: Path):
+    ``at_once``: by a second signal, so that the checkpoint is an earlier one.
+    """
+
+    def __init__(self, path: Path, at_once: bool = False):
         super().__init__(str(path))
         self.path = path
+        self.at_once = at_once
 
 
 class Unfinished(Exception):

@@ -1,5 +1,6 @@
 """The command line of the scripts and of ``phasegrok``: what is said, written and refused."""
 
+import hashlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import xarray
 
-from phasegrok import cards, job, options, runfile, stopping
+from phasegrok import cards, compiled, job, options, runfile, stopping
 from phasegrok.protocols import training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -464,6 +465,178 @@ def test_resume_takes_no_new_settings(call, no_figures):
         assert done.code == 2 and len(done.errors) == 1, words
     done = call("phasegrok", "resume", "--sweeps", 5000, "a.h5")
     assert done.code == 2 and "FILE before" in done.errors[0]
+
+
+# --- whose code runs ------------------------------------------------------------------------------
+
+MINE = """from pathlib import Path
+Path("ran-card").touch()
+from phasegrok.systems.testsystems import Parameters
+
+
+class Mine(Parameters):
+    pass
+"""
+
+
+@pytest.fixture
+def own_card(tmp_path, monkeypatch):
+    """A card of the user's with code, in a folder of its own: ``own_card(code)`` writes it."""
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)  # the kernels are ours
+    monkeypatch.setattr(cards, "_user_files", set())
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for folder in ("cards", "elsewhere"):
+        (tmp_path / folder / "mine.py").write_text(MINE)
+
+    def write(code="mine.py:Mine", title=None, name="control-drift"):
+        text = (ROOT / "models" / "control-drift.toml").read_text().replace(
+            'kind = "overdamped-1d"', f'kind = "mine"\ncode = "{code}"\nfamily = "overdamped"')
+        if title is not None:
+            text = re.sub("(?m)^title = .*", lambda _: f'title = "{title}"', text)
+        (tmp_path / "cards" / f"{name}.toml").write_text(text)
+        monkeypatch.setattr(cards, "_user_files", set())
+        (tmp_path / "ran-card").unlink(missing_ok=True)
+        return ("waiting_times", f"cards/{name}.toml", "--clones", 2, "--set", "limit=50")
+
+    return write
+
+
+def test_code_of_a_card_runs_where_the_command_line_names_it(call, no_figures, own_card, tmp_path):
+    """Not outside the card's folder, nor from a run file, unless it is trusted."""
+    words = own_card()
+    done = call(*words, "--out", "a.h5")
+    assert done.code == 0 and f"{tmp_path / 'cards' / 'mine.py'}" in done.err
+    for code in ("../elsewhere/mine.py:Mine", f"{tmp_path}/elsewhere/mine.py:Mine"):
+        words = own_card(code)
+        refused = call(*words, "--out", "b.h5")
+        assert refused.code == 2 and "--trust" in refused.errors[0]
+        assert f"{tmp_path / 'elsewhere' / 'mine.py'}" in refused.errors[0]
+        assert not Path("ran-card").exists() and not Path("b.h5").exists()
+    assert call(*words, "--out", "b.h5", "--trust").code == 0
+    for file in ("a.h5", "b.h5"):
+        own_card()
+        refused = call("phasegrok", "resume", file)
+        assert refused.code == 2 and len(refused.errors) == 1 and "--trust" in refused.errors[0]
+        for words in (("inspect", file), ("plot", file), ("status", file), ("models",)):
+            assert call("phasegrok", *words).code == 0
+        assert not Path("ran-card").exists()
+        assert call("phasegrok", "resume", file, "--trust").code == 0
+        assert Path("ran-card").exists()
+
+
+def test_code_of_a_default_card_in_this_folder_was_not_named(call, no_figures, own_card, tmp_path):
+    own_card(name="control-drift")
+    (tmp_path / "cards").rename(tmp_path / "models")
+    words = ("waiting_times", "--clones", 2, "--set", "limit=50", "--out", "a.h5")
+    default = next(word for word in re.findall(r"[a-z0-9-]+", call(
+        "waiting_times", "--help").out.split("(default: ")[1]))
+    (tmp_path / "models" / "control-drift.toml").rename(tmp_path / "models" / f"{default}.toml")
+    refused = call(*words)
+    assert refused.code == 2 and "--trust" in refused.errors[0] and not Path("ran-card").exists()
+
+
+def forged(path, to, **attributes):
+    """A run file with other attributes, whole in every seal and hash."""
+    run = runfile.read(path, with_state=True)
+    runfile.write(to, runfile.RunFile(run.attributes | attributes, run.groups, run.state))
+    return to
+
+
+def test_a_script_that_a_file_names_does_not_run_unasked(call, no_figures, tmp_path):
+    own = tmp_path / "mine" / "density_of_states.py"
+    own.parent.mkdir()
+    own.write_text((ROOT / "experiments" / "density_of_states.py").read_text().replace(
+        '"""', '"""Mine. ', 1) + '\nopen("ran-script", "w")\n')
+    assert call(*ISING, "--out", "a.h5").code == 0
+    done = call("phasegrok", "resume", "a.h5")
+    assert done.code == 0 and str(ROOT / "experiments" / "density_of_states.py") in done.err
+    evil = forged("a.h5", Path("b.h5"), script=str(own),
+                  script_sha256=hashlib.sha256(own.read_bytes()).hexdigest())
+    refused = call("phasegrok", "resume", evil)
+    assert refused.code == 2 and len(refused.errors) == 1 and str(own) in refused.errors[0]
+    assert not Path("ran-script").exists()
+    assert call("phasegrok", "resume", evil, "--trust").code == 0
+    assert Path("ran-script").exists()
+    Path("ran-script").unlink()
+    assert call(own, "--resume", evil).code == 0 and Path("ran-script").exists()
+
+
+def test_a_script_in_this_folder_does_not_stand_for_the_one_that_a_file_names(call, no_figures,
+                                                                             tmp_path):
+    """A folder from elsewhere may have experiments/; `phasegrok run NAME` names them."""
+    assert call(*ISING, "--out", "a.h5").code == 0
+    forged("a.h5", Path("b.h5"), script="/nowhere/density_of_states.py")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "density_of_states.py").write_text("open('ran-script', 'w')")
+    done = call("phasegrok", "resume", "b.h5")
+    assert done.code == 0 and str(ROOT / "experiments" / "density_of_states.py") in done.err
+    assert not Path("ran-script").exists()
+    named = call("phasegrok", "run", "density_of_states")
+    assert Path("ran-script").exists() and "experiments/density_of_states.py" in named.err
+
+
+@pytest.mark.parametrize("attributes", [
+    {"script": 3}, {"experiment": np.arange(3)}, {"parameters": "not json"}, {"seed": "one"},
+    {"parameters": "[]"}, {"parameters": '{"sweeps": "many"}'}, {"card": 1.0}, {"card_folder": 2},
+    {"part_of": "b.h5"}, {"part_of": 1}, {"command_line": 5}], ids=str)
+def test_forged_attributes_are_refused_in_one_sentence(call, no_figures, attributes):
+    assert call(*ISING, "--out", "a.h5").code == 0
+    forged("a.h5", Path("b.h5"), **attributes)
+    refused = call("phasegrok", "resume", "b.h5")
+    assert refused.code == 2 and len(refused.errors) == 1 and "Traceback" not in refused.err
+
+
+def test_control_characters_do_not_reach_the_terminal(call, no_figures, own_card):
+    escape = r"\u001b]0;title\u0007\u202e"
+    words = own_card(title=escape)
+    done = call(*words, "--out", "a.h5")
+    assert done.code == 0
+    forged("a.h5", Path("b.h5"), hostname="h\x1b[2J", command_line="\x9b2J", status="failed",
+           error="\x1b[31mred")
+    Path("models").symlink_to("cards")
+    for words in (("phasegrok", "inspect", "a.h5"), ("phasegrok", "inspect", "b.h5"),
+                  ("phasegrok", "status", "."), ("phasegrok", "models"),
+                  ("phasegrok", "plot", "b.h5"), (*ISING, "--out", "b.h5"),
+                  (*ISING, "--set", "\x1b[2J=3"), ("sample", "no\x1b[2Jcard")):
+        said = call(*words)
+        for text in (said.out, said.err):
+            assert not set(text) & set("\x1b\x9b\x07\u202e"), words
+    assert "\\x1b[31mred" in call("phasegrok", "status", ".").out
+
+
+# --- code that ends the process -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_code_that_ends_the_process_has_not_finished_the_run(call, no_figures, own_card, tmp_path,
+                                                            code):
+    """SystemExit in a card's code, in a run, in what makes a system."""
+    words = own_card()
+    good = (tmp_path / "cards" / "mine.py").read_text()
+    (tmp_path / "cards" / "mine.py").write_text(f"raise SystemExit({code})\n{good}")
+    ended = call(*words, "--out", "a.h5")
+    assert ended.code == 2 and "SystemExit" in ended.errors[0]
+    own_card()
+    (tmp_path / "cards" / "mine.py").write_text(
+        good.replace("    pass", f"    def build(self, arrays):\n        raise SystemExit({code})"))
+    ended = call(*words, "--out", "a.h5")
+    assert ended.code == 1 and "SystemExit" in ended.errors[0]
+    script = tmp_path / "mine.py"
+    text = (ROOT / "experiments" / "density_of_states.py").read_text()
+    script.write_text(text.replace("def run(job: Job) -> None:",
+                                   f"def run(job):\n    raise SystemExit({code})"))
+    ended = call(script, *ISING[1:], "--out", "b.h5")
+    assert ended.code == 1 and "SystemExit" in ended.errors[0]
+    assert not Path("a.h5").exists() and not Path("b.h5").exists()
+
+
+def test_a_run_that_does_not_finish_its_job_is_not_done(call, no_figures, tmp_path):
+    script = tmp_path / "mine.py"
+    text = (ROOT / "experiments" / "density_of_states.py").read_text()
+    script.write_text(text.replace("def run(job: Job) -> None:", "def run(job):\n    return"))
+    ended = call(script, *ISING[1:], "--out", "b.h5")
+    assert ended.code == 1 and "job.finish" in ended.errors[0]
 
 
 # --- replicas whose loss is not finite ------------------------------------------------------------
