@@ -3,12 +3,17 @@
 The scheduler's word is not trusted: a worker, its node or the scheduler may die at any moment, and
 what counts is what the files say.  A task whose worker died is run again by the scheduler; one that
 the scheduler gave up or lost is submitted again by the driver.
+
+dask runs any function that is sent to its ports.  So a scheduler of ours and its workers talk by
+TLS alone, with keys made for this scan; those of the local engine listen on the loopback interface,
+which other users of a machine reach too; and none serves pages.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -27,6 +32,7 @@ from typing import Any
 import dask
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from distributed.comm import CommClosedError
+from distributed.security import Security
 
 from phasegrok import cards, compiled, stopping
 from phasegrok.cards import InputError
@@ -52,8 +58,11 @@ _STOP_SECONDS = 30.0  # that workers are given for their checkpoints
 _MOST_ERRORS = 10  # workers in a row that end soon after their start before the scan gives up
 _YOUNG_SECONDS = 10.0
 _CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall time
+_LOOPBACK = "127.0.0.1"
+_NO_PAGES: dict[str, Any] = {"distributed.scheduler.http.routes": [],
+                             "distributed.worker.http.routes": []}
 _PACKAGE = Path(__file__).resolve().parent.parent
-_DASK = {
+_DASK = _NO_PAGES | {
     # a task killed a few times took innocent ones that only waited in the same worker with it
     "distributed.scheduler.allowed-failures": 1_000_000,
     "distributed.scheduler.worker-saturation": 1.0,  # a point waits where any worker can take it
@@ -110,8 +119,12 @@ class Answers(WorkerPlugin):
 
 
 def serve(address: str, driver: int) -> None:
-    """A worker process of the local engine; ends, after a checkpoint, when its driver does."""
+    """A worker process of the local engine; ends, after a checkpoint, when its driver does.
+
+    Its credentials come by the standard input, which nobody else can read.
+    """
     _answer_signals()
+    security = Security(require_encryption=True, **json.load(sys.stdin))
 
     def watch_driver():
         while os.getppid() == driver:
@@ -122,16 +135,24 @@ def serve(address: str, driver: int) -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # deaths are no news here
 
     async def work():
-        async with Worker(address, nthreads=1, memory_limit=0, dashboard=False) as worker:
+        async with Worker(address, nthreads=1, memory_limit=0, dashboard=False, host=_LOOPBACK,
+                          security=security) as worker:
             await worker.finished()
 
-    with contextlib.suppress(OSError):  # no scheduler any more
+    with contextlib.suppress(OSError), dask.config.set(_NO_PAGES):  # no scheduler any more
         asyncio.run(work())
     _leave()
 
 
 def run_point(task: dict[str, Any]) -> tuple[str, str]:
     """Run one point in a worker; see :func:`phasegrok.scan.attempt`."""
+    try:
+        return _run_point(task)
+    except SystemExit as end:  # of a card or a script without `if __name__`; dask would end with it
+        return FAILED, f"the code of its script or card ended the process (SystemExit: {end.code})"
+
+
+def _run_point(task: dict[str, Any]) -> tuple[str, str]:
     slots = task["slots"].get(socket.gethostname(), task["slots"].get("", 1))
     cores = len(os.sched_getaffinity(0))
     compiled.use_threads(max(1, cores // slots))
@@ -142,7 +163,7 @@ def run_point(task: dict[str, Any]) -> tuple[str, str]:
     measure = _named(task["measure"], script)
     parameters = _named(task["parameters"]["class"], script)(**task["parameters"]["values"])
     card = cards.from_text(task["card"]["text"], Path(task["card"]["folder"]),
-                           arrays=task["card"]["arrays"])
+                           arrays=task["card"]["arrays"], trust=True)  # as its driver did
     run = Job(script, card, parameters, task["seed"], Path(task["path"]),
               part_of=Path(task["part_of"]), extra=task["extra"])
     if run.run_id != task["run_id"]:
@@ -246,15 +267,18 @@ def _engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine
     with dask.config.set(_DASK), contextlib.ExitStack() as stack:
         if name == "local":
             n = min(points, workers or compiled.n_threads())
+            security = credentials()
             cluster: Any = stack.enter_context(LocalCluster(
-                n_workers=0, dashboard_address=None, silence_logs=logging.CRITICAL))
-            crew = stack.enter_context(Crew(cluster.scheduler_address, n, scan.job.script.path))
+                n_workers=0, host=_LOOPBACK, dashboard_address=None, security=security,
+                silence_logs=logging.CRITICAL))
+            crew = stack.enter_context(
+                Crew(cluster.scheduler_address, n, scan.job.script.path, security))
             slots, mend = {"": n}, crew.mend
         elif name == "slurm":
             if shutil.which("sbatch") is None:
                 raise InputError("--engine slurm: there is no sbatch here; run this on a login "
                                  "node of the cluster")
-            cluster = stack.enter_context(slurm_cluster())
+            cluster = stack.enter_context(slurm_cluster(scan.job.path.parent))
             n = min(points, workers or points)
             cluster.adapt(minimum=n, maximum=n)  # adapting, it replaces jobs that ended
             slots, mend = {"": 1}, Engine.mend
@@ -268,6 +292,22 @@ def _engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine
         yield Engine(client, slots or _slots(client), mend)
 
 
+def credentials() -> Security:
+    """A key and a certificate of a cluster's own, which live as long as it does.
+
+    Raises
+    ------
+    InputError
+        If what makes them is missing.
+    """
+    try:
+        return Security.temporary()
+    except ImportError as error:
+        raise InputError("--engine: worker processes need the package cryptography, which is not "
+                         'installed: pip install "phasegrok[cluster]", or in a clone pip install '
+                         '-e ".[cluster]"') from error
+
+
 class Crew:
     """Worker processes of the local engine, which are replaced when they die.
 
@@ -275,20 +315,29 @@ class Crew:
     again in every worker.
     """
 
-    def __init__(self, address: str, n: int, script: Path):
-        self._words = [sys.executable, "-c",
+    def __init__(self, address: str, n: int, script: Path, security: Security):
+        # -P: modules of the folder in which the command was called are none of ours
+        self._words = [sys.executable, "-P", "-c",
                        f"from phasegrok.workers import serve; serve({address!r}, {os.getpid()})"]
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", ""), str(script.parent)]
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._environment = os.environ | single | {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        keys = security.get_tls_config_for_role("worker")
+        self._credentials = json.dumps({
+            "tls_ca_file": keys["ca_file"], "tls_worker_cert": keys["cert"],
+            "tls_worker_key": keys["key"]}).encode()
         self._began = [0.0] * n
         self._processes = [self._start(k) for k in range(n)]
         self._errors = 0
 
     def _start(self, k: int) -> subprocess.Popen:
         self._began[k] = time.monotonic()
-        return subprocess.Popen(self._words, env=self._environment, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(self._words, env=self._environment, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # mend() sees that it has died
+            process.stdin.write(self._credentials)
+        return process
 
     def mend(self) -> None:
         """Replace those that have died.
@@ -328,11 +377,12 @@ class Crew:
                 process.wait()
 
 
-def slurm_cluster():
+def slurm_cluster(folder: Path):
     """A Slurm cluster after the user's dask configuration (``~/.config/dask/jobqueue.yaml``).
 
     One job is one worker process, which runs one point at a time with all cores of the job; with
-    several processes dask would not see which of them ended with a job.
+    several processes dask would not see which of them ended with a job.  The workers' credentials
+    lie in ``folder``, readable by the user alone, while the driver lives.
 
     Raises
     ------
@@ -347,11 +397,16 @@ def slurm_cluster():
                          '".[cluster]"') from error
     prologue = list(dask.config.get("jobqueue.slurm.job-script-prologue", []) or [])
     prologue.append(f'export PYTHONPATH="{_PACKAGE}${{PYTHONPATH:+:$PYTHONPATH}}"')
+    prologue += [f"export DASK_{key.upper().replace('.', '__')}='[]'" for key in _NO_PAGES]
     arguments = [*(dask.config.get("jobqueue.slurm.worker-extra-args", []) or []), "--nthreads",
-                 "1"]
+                 "1", "--no-dashboard"]
+    folder.mkdir(parents=True, exist_ok=True)
+    scheduler = {"dashboard_address": f"{_LOOPBACK}:0"} | (
+        dask.config.get("jobqueue.slurm.scheduler-options", {}) or {})
     try:
-        return SLURMCluster(processes=1, job_script_prologue=prologue,
-                            worker_extra_args=arguments)
+        return SLURMCluster(processes=1, job_script_prologue=prologue, security=credentials(),
+                            shared_temp_directory=str(folder.resolve()),
+                            worker_extra_args=arguments, scheduler_options=scheduler)
     except ValueError as error:
         raise InputError(f"--engine slurm: {error}; write it into ~/.config/dask/jobqueue.yaml, as "
                          "docs/scans.md shows") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile, scan
+from phasegrok import cards, runfile, scan, stopping
 from phasegrok.job import Job, Script
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,7 +137,10 @@ def test_a_task_that_waits_answers_signals(call, no_figures, script, held, while
     ended = call(script, *WORDS, "--point", "1/2")
     assert ended.code == 3
     assert ended.err.splitlines()[-1] == (
-        "interrupted; continue with: phasegrok resume found/scan.h5")
+        f"interrupted; continue with: python {script} --resume found/scan.h5")
+    stopping.received.clear()
+    held.release()
+    assert call(script, "--resume", "found/N=6.h5").code == 0  # any of its files stands for it
 
 
 def test_a_task_that_waits_ends_before_its_time_is_over(call, no_figures, script, held):
@@ -323,6 +326,45 @@ def test_the_same_scan_on_worker_processes(call, no_figures, script, tmp_path):
             assert np.array_equal(energies(tmp_path)[0], alone)
 
 
+def listening(process) -> list[str]:
+    """Addresses on which a process listens."""
+    return [c.laddr.ip for c in process.net_connections() if c.status == "LISTEN"]
+
+
+def test_workers_of_this_machine_are_closed_to_others(script, tmp_path, monkeypatch):
+    """Every port of scheduler and workers is on the loopback interface, and asks for a key."""
+    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("cryptography")
+    psutil = pytest.importorskip("psutil")
+    from phasegrok import workers
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "dask.py").write_text("raise RuntimeError('not of ours')")
+    job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False),
+              cards.load("glauber-chain"), dataclasses.make_dataclass("Parameters", [])(), 1,
+              tmp_path / "scan.h5")
+    before = listening(psutil.Process())
+    with workers._engine("local", scan.Scan(job, print, []), 2, 2) as engine:
+        engine.client.wait_for_workers(2, timeout=120)
+        children = psutil.Process().children(recursive=True)
+        ports = [listening(process) for process in children]
+        assert sum(map(bool, ports)) == 2 and len(listening(psutil.Process())) > len(before)
+        for address in [*listening(psutil.Process()), *(a for some in ports for a in some)]:
+            assert address in ("127.0.0.1", "::1")
+        for process in children:  # keys are neither in its words nor in its environment
+            assert "PRIVATE KEY" not in " ".join([*process.cmdline(), *process.environ().values()])
+        addresses = [engine.client.scheduler.address, *engine.client.scheduler_info()["workers"]]
+        assert len(addresses) == 3
+        for address in addresses:
+            assert address.startswith("tls://127.0.0.1:")
+            with pytest.raises((OSError, TypeError)):
+                distributed.Client(address.replace("tls", "tcp"), timeout="2s")
+            with pytest.raises((OSError, TypeError)):  # keys of somebody else
+                distributed.Client(address, timeout="2s", security=workers.credentials())
+        assert engine.client.submit(int, "7").result(timeout=60) == 7
+
+
 @pytest.mark.parametrize("engine, sentence", [
     ("sulrm", "give serial, local, slurm, or the address"),
     ("http://nowhere:1", "http://nowhere:1"),
@@ -333,7 +375,7 @@ def test_engines_that_cannot_be_used(call, no_figures, script, engine, sentence)
     assert ended.code == 2 and sentence in ended.err and "Traceback" not in ended.err
 
 
-def test_a_job_of_slurm_runs_one_point_at_a_time():
+def test_a_job_of_slurm_runs_one_point_at_a_time(tmp_path):
     pytest.importorskip("dask_jobqueue")
     import dask
 
@@ -342,8 +384,11 @@ def test_a_job_of_slurm_runs_one_point_at_a_time():
     settings = {"jobqueue.slurm.cores": 8, "jobqueue.slurm.memory": "4GB",
                 "jobqueue.slurm.walltime": "01:00:00", "jobqueue.slurm.processes": 4,
                 "jobqueue.slurm.job-script-prologue": ["module load python"]}
-    with dask.config.set(settings), workers.slurm_cluster() as cluster:
+    with dask.config.set(settings), workers.slurm_cluster(tmp_path) as cluster:
         text = cluster.job_script()
+        assert cluster.scheduler_address.startswith("tls://")
+        keys = list(tmp_path.glob(".*worker*"))
+        assert len(keys) == 3 and all(path.stat().st_mode & 0o77 == 0 for path in keys)
     lines = text.splitlines()
     assert "#SBATCH --cpus-per-task=8" in lines and "#SBATCH -t 01:00:00" in lines
     assert "module load python" in lines
