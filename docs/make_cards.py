@@ -60,7 +60,8 @@ that is resumed, it needs `--trust`. `models`, `status`, `inspect` and `plot` ne
 
 # keys to which their schema gives no words of its own
 _WORDS = {
-    "title": "one line that says what the system is",
+    "title": "one line that says what the system is; it names no value that can be set, since "
+    "figures and `inspect` show the parameters beside it",
     "kind": "one of the kinds below; any word where `code` names the system",
     "units": "units of energy, in words",
     "family": "which protocols fit; none: that of the kind, `discrete` for own code",

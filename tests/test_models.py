@@ -1,12 +1,14 @@
 """Every discrete card builds, and its sections make the protocols that they name."""
 
+import re
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from phasegrok import cards, protocols, systems
+from phasegrok import cards, figures, protocols, runfile, systems
+from phasegrok.figures import common
 
 FOLDER = Path(__file__).resolve().parent.parent / "models"
 TEXTS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))}
@@ -40,6 +42,47 @@ def energy_of(system, sigma):
 
 def test_every_family_has_a_card():
     assert {raw["kind"] for raw in TEXTS.values()} == set(systems.KINDS)
+
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def scalars(value):
+    """Numbers and words among the values of a table, and of the tables in it."""
+    if isinstance(value, dict):
+        return [x for part in value.values() for x in scalars(part)]
+    return [value]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_title_names_no_value_that_can_be_set(name):
+    """After ``--set p=59 --set operation=+`` the figure said "a - b mod 31"."""
+    card = card_of(name, False)
+    title = card.model.title.lower()
+    words = re.findall(r"[^\s,:()]+", title)
+    assert not re.search(r"\d", title)
+    values = card.parameters.model_dump().values()
+    assert not [n for k, n in enumerate(NUMBERS) if n in words and k in values]
+    fixed = {"name", "title", "kind", "reference", "observables", "family", "units", "control"}
+    settings = scalars({key: value for key, value in card.model.model_dump().items()
+                        if key not in fixed} | {"parameters": card.parameters.model_dump()})
+    assert not {str(x).lower() for x in settings if isinstance(x, str)} & set(words)
+
+
+def test_what_was_set_stands_under_the_title():
+    import matplotlib.pyplot as plt
+
+    card = cards.load(str(FOLDER / "mlp-subtraction-31.toml"), {"p": 59, "operation": "+"})
+    run = runfile.RunFile({"title": card.model.title, "card": card.text}, {})
+    figure = plt.figure()
+    common.title(figure, run, without=("split_seed",), more="8 replicas")
+    drawn = figure.get_suptitle()
+    plt.close(figure)
+    for text in (drawn, figures.describe(run, Path("a.h5"))):
+        first, second, *_ = text.splitlines()
+        assert first.endswith("Perceptron on a binary operation: grokking")
+        assert "operation = +, p = 59, hidden = [128]" in second
+    assert "split_seed" not in drawn and drawn.endswith("8 replicas")
 
 
 def test_every_discrete_card_says_how_it_is_sampled():

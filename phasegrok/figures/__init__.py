@@ -26,7 +26,7 @@ from phasegrok.figures import (
     verdicts,
     waiting,
 )
-from phasegrok.figures.common import STYLE
+from phasegrok.figures.common import STYLE, parameters_text
 from phasegrok.runfile import RunFile, RunFileError, figure_of
 
 _LINES = {
@@ -99,6 +99,7 @@ def describe(run: RunFile, path: Path) -> str:
     a = run.attributes
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(a.get("updated", 0.0))))
     lines = [f"{path}: {a.get('title')}",
+             *filter(None, [f"  {parameters_text(run)}".rstrip()]),
              f"  {a.get('experiment')}, status {a.get('status')}, updated {when}, "
              f"{float(a.get('wall_s', 0.0)):.1f} s",
              f"  {a.get('command_line')}",

@@ -41,16 +41,21 @@ def both(group: Group, name: str) -> str:
     return pair(float(group[name]), float(group[f"{name}_err"]))
 
 
-def _card_parameters(run: RunFile) -> dict:
+def parameters_text(run: RunFile, without: tuple[str, ...] = ()) -> str:
+    """Parameters of the run's card as they were set, but for those ``without``.
+
+    The title of a card names none of them, so that it holds whatever is set.
+    """
     import tomllib
 
-    return tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
+    given = tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
+    return ", ".join(f"{k} = {v}" for k, v in given.items() if k not in without)
 
 
 def title(figure, run: RunFile, without: tuple[str, ...] = (), more: str = "") -> None:
     """Title of the card and its parameters, but for those ``without``, and what is said besides."""
-    settings = [f"{k} = {v}" for k, v in _card_parameters(run).items() if k not in without]
-    text = f"{run.attributes['title']}\n{', '.join([*settings, *filter(None, [more])])}"
+    settings = ", ".join(filter(None, [parameters_text(run, without), more]))
+    text = f"{run.attributes['title']}\n{settings}"
     figure.suptitle(text, fontsize=8.5, x=0.01, ha="left")
 
 
