@@ -1,17 +1,22 @@
 """Dynamics of networks with velocities, schedules of noise, free diffusion, curves and clocks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
+from phasegrok import runfile
 from phasegrok.cards import InputError, load
 from phasegrok.dynamics import langevin_steps, trainer
 from phasegrok.dynamics.free_diffusion import free_norm
-from phasegrok.dynamics.training import Training
-from phasegrok.protocols import training, training_settings
+from phasegrok.dynamics.training import NetworkClones, Training, check
+from phasegrok.figures import networks
+from phasegrok.protocols import clones, training, training_settings
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import transformer_torch
+from phasegrok.systems import mlp, regression, transformer_torch
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
 
@@ -233,6 +238,201 @@ def test_clock_and_curves_do_not_depend_on_what_is_kept(system):
                                            "generalisation_step_95")]
             np.testing.assert_array_equal(found, expected)
     assert np.isfinite(full["memorisation_step"]).all()
+
+
+# ----------------------------------------------------------------------------------- the last step
+
+NOISY = dict(learning_rate=1e-2, weight_decay=1.0, batch=30, temperature=1e-6)
+ENDS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
+
+
+def run(protocol, state=None):
+    state = protocol.init(3) if state is None else state
+    while protocol.done(state) < protocol.total():
+        protocol.advance(state, 11)
+    return state
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("every", [10, 1000])
+def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, every):
+    protocol = Training(system, trainer.Settings(**NOISY, eval_every=every, engine=engine), 2, 25)
+    state = run(protocol)
+    before = {name: np.copy(value) for name, value in vars(state).items()}
+    group = protocol.result(state)["training"]
+    for name, value in before.items():  # to look at it changes nothing, the generator included
+        np.testing.assert_array_equal(value, getattr(state, name), err_msg=name)
+    assert group["step"].tolist() == list(range(0, 26, every)) and (group["final_step"] == 25).all()
+    for k in range(2):
+        for side in ("train", "test"):
+            E, _ = transformer_torch.energy_and_gradient(
+                system, state.theta[k], getattr(system, f"pairs_{side}"),
+                getattr(system, f"labels_{side}"))
+            assert group[f"final_{side}_loss"][k] == pytest.approx(E, rel=1e-9)
+            assert group[f"{side}_loss"][k, -1] != pytest.approx(E, rel=1e-3)
+        norms = [np.linalg.norm(part) for part in system.views(state.theta[k])]
+        np.testing.assert_allclose(group["final_weight_norm"][k], norms, rtol=1e-12)
+    often = Training(system, trainer.Settings(**NOISY, eval_every=5, engine=engine), 2, 25)
+    other = run(often)
+    np.testing.assert_array_equal(other.theta, state.theta)
+    regular = often.result(other)["training"]
+    for name in ENDS:
+        np.testing.assert_array_equal(group[f"final_{name}"], regular[name][:, -1])
+        np.testing.assert_array_equal(regular[f"final_{name}"], regular[name][:, -1])
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("per_decade", [0, 4])
+def test_a_raised_number_of_steps_equals_an_uninterrupted_run(system, engine, per_decade):
+    settings = trainer.Settings(**NOISY, eval_every=10, engine=engine)
+    short, long = (Training(system, settings, 2, n, 20.0, per_decade=per_decade)
+                   for n in (34, 65))
+    whole = run(long)
+    cut = run(short)
+    short.result(cut)
+    extended = run(long, long.restore({n: np.copy(v) for n, v in vars(cut).items()}))
+    for name, value in vars(whole).items():
+        np.testing.assert_array_equal(value, getattr(extended, name), err_msg=name)
+    groups = [long.result(state)["training"] for state in (whole, extended)]
+    for name in groups[0].variables:
+        np.testing.assert_array_equal(groups[0][name], groups[1][name], err_msg=name)
+
+
+def test_clocks_are_read_at_the_last_step_too(system):
+    settings = trainer.Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=10_000)
+    protocol = Training(system, settings, 2, 1500, 40.0)
+    state = protocol.init(1)
+    protocol.advance(state, 1500)
+    group = protocol.result(state)["training"]
+    assert (group["final_train_accuracy"] == 1.0).all() and np.isnan(state.clock).all()
+    assert (group["memorisation_step"] == 1500).all()
+    assert np.isnan(group["generalisation_step_95"]).all()  # it was not seen to last
+
+
+def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
+    settings = trainer.Settings(learning_rate=1e-2, weight_decay=0.5, temperature=1e-3,
+                                eval_every=40)
+    protocol = Training(system, settings, 2, 50)
+    state = protocol.init(1)
+    protocol.advance(state, 20)
+    state.theta[1, 5] = np.nan
+    protocol.advance(state, 30)
+    group = protocol.result(state)["training"]
+    assert group["final_step"].tolist() == [50, 20] and group["broken_step"][1] == 20
+    for k, last in enumerate((50, 20)):
+        square = state.norm[k, 0] ** 2
+        for j in range(last):
+            lr = 1e-2 * min(1.0, (j + 1) / 10)
+            square = (1.0 - 0.5 * lr) ** 2 * square + 2e-3 * lr * system.n_parameters
+        assert group["final_free_norm"][k] == pytest.approx(np.sqrt(square), rel=1e-10)
+    for name in ENDS:
+        assert np.isfinite(group[f"final_{name}"][0]).all()
+        assert np.isnan(group[f"final_{name}"][1]).all()
+
+
+def test_clones_are_looked_at_where_they_end(system):
+    settings = trainer.Settings(learning_rate=1e-2, eval_every=10, event_threshold=1.0,
+                                event_hold=100)
+    protocol = NetworkClones(system, settings, 2, 27, plateau_accuracy=0.9, search_steps=1000)
+    state = protocol.init(3)
+    protocol.advance(state, 27)
+    found = protocol.result(state)["waiting_times"]["final_order_parameter"]
+    pairs, labels = (torch.tensor(x) for x in (system.pairs_test, system.labels_test))
+    expected = [transformer_torch.accuracy(system, torch.tensor(theta), pairs, labels)
+                for theta in state.theta]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_table_and_curves_show_the_last_step_and_quartiles_of_many():
+    group = runfile.Group()
+    group.add("replica", np.arange(8), "replica")
+    group.add("step", np.array([0, 1000]), "step")
+    group.add("final_step", np.full(8, 1500), "replica")
+    for k, name in enumerate(("train_loss", "test_loss", "train_accuracy", "test_accuracy")):
+        group.add(name, np.full((8, 2), 0.125), ("replica", "step"))
+        group.add(f"final_{name}", np.arange(8) + 0.25 * k, "replica")
+    group.add("memorisation_step", np.arange(100.0, 900.0, 100.0), "replica")
+    group.add("generalisation_step_50", [10.0, 20.0, 30.0, 40.0, 50.0, *[np.nan] * 3], "replica")
+    group.add("generalisation_step_95", [np.nan] * 8, "replica")
+    group.add("broken_step", [np.nan] * 8, "replica")
+    lines = networks.training_table(group).splitlines()
+    assert lines[3].split() == ["1", "200", "20", "never", "1.00e+00", "1.25e+00", "1.750"]
+    assert lines[10].split() == ["quarter", "by", "200", "20", "never"]
+    assert lines[11].split() == ["half", "by", "400", "40", "never"]
+    assert lines[12].split() == ["3", "of", "4", "by", "600", "never", "never"]
+    assert lines[13].split() == ["reached", "by", "8", "of", "8", "5", "of", "8", "0", "of", "8"]
+    step, curves = networks._curves(group, "test_loss")
+    assert step.tolist() == [1, 1000, 1500] and curves[2].tolist() == [0.125, 0.125, 2.25]
+    del group.variables["final_test_loss"]  # as files were before
+    step, curves = networks._curves(group, "test_loss")
+    assert step.tolist() == [1, 1000] and curves.shape == (8, 2)
+
+
+# --------------------------------------------------------------------------- nothing falls through
+
+
+def of_type(name, parent):
+    """The system ``parent`` as a subclass, whose energy may be another one."""
+    return type(name, (type(parent),), {})(**vars(parent))
+
+
+@pytest.mark.parametrize("engine, where", [("compiled", "COMPILED"), ("torch", "MODULES")])
+def test_a_network_without_kernels_of_its_own_is_refused(engine, where, tmp_path):
+    """It was trained as its parent by the compiled engine."""
+    (tmp_path / "mine.py").write_text(
+        "from phasegrok.systems import transformer\n"
+        "class Swish(transformer.ModularTransformer):\n    pass\n"
+        "class Parameters(transformer.Parameters):\n"
+        "    def build(self, arrays=None):\n"
+        "        return Swish(**vars(super().build(arrays)))\n")
+    (tmp_path / "mine.toml").write_text(load("transformer-subtraction-31").text)
+    card = load(str(tmp_path / "mine.toml"), {"training.engine": engine,
+                                              "code": "mine.py:Parameters"})
+    with pytest.raises(InputError, match=f"Swish has no .* in {where} of"):
+        training(card)
+    with pytest.raises(InputError, match="in COMPILED of"):  # which finds their checkpoint
+        clones(card)
+
+
+def test_other_types_and_structures_are_refused(system):
+    with pytest.raises(ValueError, match="Swish has no compiled kernels"):
+        trainer.scratch(of_type("Swish", system))
+    pairs = mlp.Parameters(operation="-", p=5, train_fraction=0.5, hidden=[8]).build()
+    patterns = regression.StudentParameters(layers=[2, 4, 1], n=8, n_test=8)
+    patterns = patterns.build(patterns.disorder(None))
+    committee = regression.CommitteeParameters(D=3, N=4, n=8, n_test=8)
+    committee = committee.build(committee.disorder(None))
+    for net, changes, message in (
+            (pairs, dict(activation="gelu"), "no activation gelu"),
+            (pairs, dict(loss="hinge"), "no loss hinge"),
+            (patterns, dict(loss="cross-entropy"), "on the loss mse"),
+            (patterns, dict(tables=True), "integer pairs"), (pairs, dict(tables=False), "mse"),
+            (pairs, dict(tables=False, loss="mse"), "integer pairs")):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(net, structure=net.structure._replace(**changes))
+    for changes in (dict(activation="tanh"), dict(scales=(0.5, 0.25)), dict(biases=True)):
+        other = dataclasses.replace(committee, structure=committee.structure._replace(**changes))
+        with pytest.raises(ValueError, match="kernels of a committee"):
+            trainer.scratch(other)
+    for network in (pairs, patterns, committee, system):
+        check(network, trainer.Settings())
+        check(network, trainer.Settings(engine="torch"))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("key, table", [("optimiser", "OPTIMISERS"), ("filter", "FILTERS"),
+                                        ("anneal", "ANNEAL")])
+def test_an_update_that_one_engine_lacks_is_not_run_as_another(system, monkeypatch, engine, key,
+                                                               table):
+    """A further update ran as SGD, a filter as the moving average, a schedule as none."""
+    monkeypatch.setattr(trainer, table, (*getattr(trainer, table), "lion"))
+    monkeypatch.setattr(trainer, "LAMBDA", {**trainer.LAMBDA, "lion": 1.0})
+    settings = trainer.Settings(engine=engine, temperature=1e-6).model_copy(update={key: "lion"})
+    protocol = Training(system, settings, 1, 5)
+    state = protocol.init(1)
+    with pytest.raises(ValueError, match=r"write it|call it"):
+        protocol.advance(state, 5)
+    assert key != "optimiser" or free_norm(settings, 10, np.ones(1), np.arange(3)) is None
 
 
 @pytest.mark.slow

@@ -111,6 +111,8 @@ def _change(group: Group) -> Measured | None:
     if len(spread) == 0:
         return None
     final = group["final_order_parameter"]
+    if not np.isfinite(final).any():
+        return None
     change = np.abs(final[np.isfinite(final)] - group.attributes["start_order_parameter"])
     scale = float(np.mean(spread))
     if scale == 0.0:

@@ -4,7 +4,7 @@ import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics import trainer
-from phasegrok.dynamics.optimisers import ADAM, ADAMW, GHMC, OPTIMISERS, VELOCITIES
+from phasegrok.dynamics.optimisers import VELOCITIES
 
 
 def free_norm(settings: trainer.Settings, n_parameters: int, norm: np.ndarray,
@@ -34,19 +34,19 @@ def free_norm(settings: trainer.Settings, n_parameters: int, norm: np.ndarray,
     -------
     free : (R, K) array, or None
         None where there is no noise, where the norm is fixed, where the decay passes through the
-        preconditioner of Adam, or where steps are rejected.
+        preconditioner of Adam, where steps are rejected, or for an update that is not known here.
     """
-    scheme = OPTIMISERS.index(settings.optimiser)
+    optimiser = settings.optimiser
+    memory = {"adamw": 0.0, "adam": 0.0, "sgd": settings.momentum, "baoab": 0.0, "wand": 0.0}
     noisy = settings.temperature > 0.0 or settings.final_temperature > 0.0
-    if not noisy or settings.fixed_norm or scheme == GHMC or settings.filter != "none" or (
-            scheme == ADAM and settings.weight_decay > 0.0):
+    if not noisy or settings.fixed_norm or settings.filter != "none" or (
+            optimiser not in memory or (optimiser == "adam" and settings.weight_decay > 0.0)):
         return None
-    moving = settings.optimiser in VELOCITIES
+    moving = optimiser in VELOCITIES
     square = np.asarray(norm, dtype=float) ** 2 / n_parameters
     start = np.array([0.0, 0.0, settings.temperature if moving else 0.0])
-    memory = {"adamw": 0.0, "adam": 0.0, "sgd": settings.momentum}.get(settings.optimiser, 0.0)
-    kept, added = _moments(trainer._constants(settings), moving, scheme == ADAMW, memory, start,
-                           np.asarray(grid))
+    kept, added = _moments(trainer._constants(settings), moving, optimiser == "adamw",
+                           memory[optimiser], start, np.asarray(grid))
     return np.sqrt(n_parameters * (square[:, None] * kept + added))
 
 

@@ -27,7 +27,7 @@ from phasegrok.systems.network_kernels import inner
 
 OPTIMISERS = ("adamw", "adam", "sgd", "baoab", "ghmc", "wand")  # the scheme is the place here
 ADAMW, ADAM, SGD, BAOAB, GHMC, WAND = range(6)
-VELOCITIES = OPTIMISERS[BAOAB:]  # updates with velocities, in ``State.m``
+VELOCITIES = ("baoab", "ghmc", "wand")  # updates with velocities, in ``State.m``
 FILTERS = ("none", "ema", "ma")
 NO_FILTER, EMA, MA = range(3)
 LAMBDA = {"none": 0.0, "ema": 2.0, "ma": 5.0}  # defaults of the authors' code
@@ -60,6 +60,8 @@ def filter_gradient(kind, g, mu, window, k, alpha, strength):
             mu[i] = mu_i
             g[i] = real(g[i] + strength * mu_i)
         return
+    if kind != MA:
+        raise ValueError("no kernel of this filter: write it in optimisers.filter_gradient")
     w = window.shape[0]
     row = window[k % w]
     scale = strength / w if k + 1 >= w else 0.0

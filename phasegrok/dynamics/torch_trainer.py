@@ -29,7 +29,7 @@ import torch
 
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics import trainer
-from phasegrok.dynamics.optimisers import ADAM, ADAMW, BAOAB, EMA, GHMC, MA, NO_FILTER, WAND
+from phasegrok.dynamics.optimisers import ADAM, ADAMW, BAOAB, EMA, GHMC, MA, NO_FILTER, SGD, WAND
 from phasegrok.systems import decoder_torch, mlp_torch, transformer_torch
 from phasegrok.systems.decoder import ModularDecoder
 from phasegrok.systems.mlp import MLP
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from phasegrok.dynamics.training import State
 
 Keep = Callable[..., None]  # what is done with evaluations and norms of updates
-_MODULES: dict[type, Any] = {
+# by exact type: a subclass may be another function of its weights
+MODULES: dict[type, Any] = {
     ModularTransformer: transformer_torch, ModularDecoder: decoder_torch, MLP: mlp_torch}
 _CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
@@ -95,6 +96,21 @@ def shuffle(order, rng, running):
             trainer.shuffle(order[r], rng[r])
 
 
+def module_of(system: Network) -> Any:
+    """Module with the energy of ``system``.
+
+    Raises
+    ------
+    ValueError
+        Where it is of no type in ``MODULES``, a subclass of one included.
+    """
+    if type(system) not in MODULES:
+        raise ValueError(
+            f"{type(system).__name__} has no energy in PyTorch: name its module in MODULES of "
+            "phasegrok/dynamics/torch_trainer.py (its parent's only where it is the same function)")
+    return MODULES[type(system)]
+
+
 class Trainer:
     """Training of an ensemble on one device: as many replicas are stacked at once as fit.
 
@@ -136,7 +152,7 @@ class Trainer:
         pairs, labels = (torch.tensor(x[: _batch(self.system, s)], device=self.device)
                          for x in (self.system.pairs_train, self.system.labels_train))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            energy = _MODULES[type(self.system)].energy(self.system, theta, pairs, labels)
+            energy = module_of(self.system).energy(self.system, theta, pairs, labels)
         del energy
         filtered = 16 if s.filter != "none" else 0  # mu and what it was
         window = s.filter_window * itemsize if s.filter == "ma" else 0
@@ -155,19 +171,32 @@ class Trainer:
         Evaluations and norms of updates go to ``keep(replicas, step, name=rows, ...)``; replicas
         end as in ``trainer.advance``.
         """
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        parts = [part for part in self._parts(state) if running[part].any()]
+        self._over_stacks(parts, lambda stack, part: stack.advance(state, part, n, keep))
+
+    def evaluate(self, state: "State", keep: "Keep") -> None:
+        """Evaluate the present weights of all replicas that are finite; the state stays as it is.
+
+        Evaluations go to ``keep`` as those of ``advance``.
+        """
+        self._over_stacks(self._parts(state), lambda stack, part: stack.evaluate(state, part, keep))
+
+    def _parts(self, state: "State") -> list[slice]:
+        """Replicas that are stacked at once."""
+        n = len(state.counters)
+        return [slice(first, min(first + self.size, n)) for first in range(0, n, self.size)]
+
+    def _over_stacks(self, parts: list[slice], what: Callable[["Stack", slice], None]) -> None:
         if not self._stacks:
             self._stacks = [Stack(self.system, self.settings, self.size)
                             for _ in range(self._workers)]
-        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
-        parts = [slice(first, min(first + self.size, len(running)))
-                 for first in range(0, len(running), self.size)]
-        parts = [part for part in parts if running[part].any()]
 
         @torch.no_grad()
         def run(worker):
             torch.set_num_threads(1)  # of this thread: each has a number of its own
             for part in parts[worker :: self._workers]:
-                self._stacks[worker].advance(state, part, n, keep)
+                what(self._stacks[worker], part)
 
         with one_thread():
             over_threads(run, self._workers)
@@ -205,7 +234,7 @@ class Stack:
         self.system, self.settings, self.size = system, settings, size
         self.device = torch.device(settings.device)
         self.constants = trainer._constants(settings)
-        self._module = _MODULES[type(system)]
+        self._module = module_of(system)
         self._batch = _batch(system, settings)
         self._whole = self._batch == len(system.labels_train)
         data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
@@ -307,6 +336,9 @@ class Stack:
             return (1.0 - s) * c.temperature + s * c.final_temperature
         if c.anneal == trainer.ANNEAL.index("exponential"):
             return c.temperature * (c.final_temperature / c.temperature) ** s
+        if c.anneal != trainer.ANNEAL.index("none"):
+            raise ValueError("the engine torch has no such schedule of the noise: write it in "
+                             "torch_trainer.Stack._temperature")
         return torch.full_like(s, c.temperature)
 
     def _noise(self) -> torch.Tensor:
@@ -363,6 +395,9 @@ class Stack:
             keep = c.alpha * (self.k > 0).double()
             self.mu.copy_(keep * self.mu + (1.0 - keep) * g)
             return (g + c.strength * self.mu).to(g.dtype)
+        if c.filter != MA:
+            raise ValueError(f"the engine torch has no filter {self.settings.filter}: write it in "
+                             "torch_trainer.Stack._filtered")
         w = self.window.shape[1]
         place = (self.k % w).reshape(1)
         row = self.window.index_select(1, place)[:, 0]
@@ -380,6 +415,9 @@ class Stack:
         if self._optimiser is not None:
             self.theta.grad = g
             self._optimiser.step()
+        elif c.scheme != SGD:
+            raise ValueError(f"the engine torch has no update {self.settings.optimiser}: write it "
+                             "in torch_trainer.Stack._update")
         else:
             self.m.mul_(c.momentum).add_(g.add(self.theta, alpha=c.wd))
             self.theta -= (self.lr * self.m).to(self.theta.dtype)
@@ -495,6 +533,20 @@ class Stack:
         loss, accuracy = (total / len(labels)).T.cpu().numpy()
         return loss, accuracy
 
+    def evaluate(self, state: "State", part: slice, keep: Keep) -> None:
+        """Evaluate the present weights of those that are finite, and hand them to ``keep``."""
+        fine = state.counters[part, trainer._STATUS] != trainer.NOT_FINITE
+        self.theta[: len(fine)].copy_(torch.from_numpy(state.theta[part]))
+        self._hand_over(part.start, np.flatnonzero(fine), None, keep)
+
+    def _hand_over(self, start: int, rows: np.ndarray, k: int | None, keep: Keep):
+        """Losses, order parameters and norms of ``rows`` to ``keep``; returns those of the sets."""
+        train, test = self.losses(*self._train), self.losses(*self._test)
+        keep(start + rows, k, train_loss=train[0][rows], test_loss=test[0][rows],
+             train_accuracy=train[1][rows], test_accuracy=test[1][rows],
+             norms=self._norms(self.theta)[rows])
+        return train, test
+
     def _norms(self, x: torch.Tensor) -> np.ndarray:
         """Norm of every matrix of every replica."""
         ends = np.cumsum([math.prod(shape) for _, shape in self.system.layout.values()])
@@ -513,10 +565,7 @@ class Stack:
         rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer._EVALUATED] != k))
         if len(rows) == 0:
             return
-        train, test = self.losses(*self._train), self.losses(*self._test)
-        keep(part.start + rows, k, train_loss=train[0][rows], test_loss=test[0][rows],
-             train_accuracy=train[1][rows], test_accuracy=test[1][rows],
-             norms=self._norms(self.theta)[rows])
+        train, test = self._hand_over(part.start, rows, k, keep)
         counters[rows, trainer._EVALUATED] = k
         held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer._HELD] + 1, 0)
         counters[rows, trainer._HELD] = held

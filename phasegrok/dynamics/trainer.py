@@ -34,7 +34,7 @@ so that replicas run in threads, one a core, each with its own ``Scratch``; run 
 ``phasegrok.systems.network_kernels.single_threaded_blas``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ from phasegrok.dynamics.optimisers import (
     LAMBDA,
     NO_FILTER,
     OPTIMISERS,
+    SGD,
     VELOCITIES,
     WAND,
     add_decay,
@@ -86,7 +87,7 @@ RUNNING, EVENT, NOT_FINITE = 0, 1, 2
 STATUS = ("running", "event", "not finite")
 _STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN, _ACCEPTED = range(7)  # of State.counters
 ANNEAL = ("none", "linear", "exponential")
-_LINEAR, _EXPONENTIAL = 1, 2
+_CONSTANT, _LINEAR, _EXPONENTIAL = range(3)
 
 
 class Settings(BaseModel):
@@ -376,6 +377,8 @@ def _temperature(c, k):
         return (1.0 - s) * c.temperature + s * c.final_temperature
     if c.anneal == _EXPONENTIAL:
         return c.temperature * (c.final_temperature / c.temperature) ** s
+    if c.anneal != _CONSTANT:
+        raise ValueError("no such schedule of the noise: write it in trainer._temperature")
     return c.temperature
 
 
@@ -400,9 +403,11 @@ def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng)
         n_broken = baoab_step(theta, g, m, scratch.noise, lr, c.friction, T)
     elif c.scheme == ADAMW or c.scheme == ADAM:
         n_broken = adamw_step(theta, g, m, v, k, lr, wd, c.beta_1, c.beta_2, c.epsilon)
-    else:
+    elif c.scheme == SGD:
         n_broken = sgd_step(theta, g, m, lr, c.momentum)
-    if T > 0.0 and c.scheme < BAOAB:
+    else:
+        raise ValueError("no kernel of this update: call it in trainer._update")
+    if T > 0.0 and (c.scheme == ADAMW or c.scheme == ADAM or c.scheme == SGD):
         _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * T))
     if c.fixed_norm:
         n_broken += rescale(theta, norm[0])
@@ -592,9 +597,9 @@ def advance(
 ) -> Curves:
     """Advance ``state`` in place by ``n_steps`` steps of training, and return its evaluations.
 
-    Evaluations are made where the step is a multiple of ``eval_every``, step 0 and the last step of
-    the block included, each once.  The run ends early at the event (``stop_at_event``) or where the
-    loss or a weight is not finite; ``state.status`` says which, and a run that has ended stays
+    Evaluations are made where the step is a multiple of ``eval_every``, step 0 included, each once;
+    other steps are for ``evaluate``.  The run ends early at the event (``stop_at_event``) or where
+    the loss or a weight is not finite; ``state.status`` says which, and a run that has ended stays
     where it is.
 
     Parameters
@@ -631,6 +636,24 @@ def advance(
         state.mu, state.window, state.norm, state.bias, n_steps, _constants(settings), room, curves,
     )  # fmt: skip
     return Curves(*(x[:rows] for x in curves[:6]), *(x[:moves] for x in curves[6:]))
+
+
+def evaluate(system: Network, settings: Settings, state: State,
+             room: Scratch | None = None) -> Curves:
+    """Evaluate the present weights, whatever the step, and leave the state as it is.
+
+    Returns
+    -------
+    curves : Curves
+        One row; NaN where the run is not finite.
+    """
+    looked = replace(state, counters=state.counters.copy())  # no step: nothing else is written
+    looked.counters[[_EVALUATED, _STATUS]] = -1, RUNNING
+    curves = advance(system, settings.model_copy(update={"eval_every": 1}), looked, 0, room)
+    if state.status == STATUS[NOT_FINITE]:
+        for x in curves[1:6]:
+            x[:] = np.nan
+    return curves
 
 
 def _constants(settings: Settings) -> _Constants:

@@ -21,8 +21,9 @@ from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.optimisers import VELOCITIES
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
-from phasegrok.systems import KINDS, parameters_class
+from phasegrok.systems import parameters_class
 from phasegrok.systems.network_kernels import single_threaded_blas
+from phasegrok.systems.networks import kernels_of
 from phasegrok.systems.tasks import Network
 
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
@@ -49,17 +50,49 @@ compile_here(*sys.argv[1:])
 """
 
 
+def _small(kind: str, precision: str) -> Network:
+    parameters = parameters_class(kind)(**_SMALL[kind], precision=precision)
+    return parameters.build(parameters.disorder(None))
+
+
 def _kind(system: Network) -> str:
-    """Kind of ``system``, also where a card's own code derives its parameters."""
-    kinds = {path: kind for kind, path in KINDS.items()}
-    paths = (f"{cls.__module__}:{cls.__name__}" for cls in type(system.parameters).__mro__)
-    return next(kinds[path] for path in paths if path in kinds)
+    """Kind whose small system has the kernels of ``system``: one module, and one type of inputs.
+
+    Raises
+    ------
+    ValueError
+        Where there are no kernels, or no small system.
+    """
+    def compiled(system):
+        return kernels_of(system), np.issubdtype(system.pairs_train.dtype, np.integer)
+
+    wanted = compiled(system)
+    for kind in _SMALL:
+        if compiled(_small(kind, system.parameters.precision)) == wanted:
+            return kind
+    raise ValueError(f"{type(system).__name__} has no small system of its kernels: give one in "
+                     "_SMALL of phasegrok/dynamics/training.py")
+
+
+def check(system: Network, settings: trainer.Settings) -> None:
+    """Refuse a network that an engine does not have, and would train as another one.
+
+    Raises
+    ------
+    ValueError
+        One sentence that says where its kernels are named.
+    """
+    if settings.engine == "torch":
+        from phasegrok.dynamics.torch_trainer import module_of
+
+        module_of(system)
+    else:
+        _kind(system)
 
 
 def compile_here(kind: str, precision: str) -> None:
     """Compile the training kernels of a kind at a precision: two steps of a small system."""
-    parameters = parameters_class(kind)(**_SMALL[kind], precision=precision)
-    system = parameters.build(parameters.disorder(None))
+    system = _small(kind, precision)
     settings = trainer.Settings(temperature=1e-3)
     trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
 
@@ -215,6 +248,35 @@ class _Ensemble:
         with single_threaded_blas():
             over_threads(run, len(groups))
 
+    def _end(self, state: State) -> dict[str, np.ndarray]:
+        """Curves and norms at the present step, a row a replica; NaN where it is not finite.
+
+        The step need not be one of the evaluations.  The state stays as it is: a run that is
+        extended goes on as if it had not been looked at.
+        """
+        found = {name: np.full(self.replicas, np.nan) for name in _CURVES}
+        found["norms"] = np.full((self.replicas, len(self.system.layout)), np.nan)
+        if self.settings.engine == "torch":
+            def keep(replicas, step, **values):
+                for name, x in values.items():
+                    found[name][replicas] = x
+
+            self._torch.evaluate(state, keep)
+            return found
+        compile_apart(self.system)
+        groups = np.array_split(np.arange(self.replicas), min(self.replicas, n_threads()))
+
+        def run(g):
+            room = trainer.scratch(self.system)
+            for k in groups[g]:
+                curves = trainer.evaluate(self.system, self.settings, state.replica(k), room)
+                for name, x in found.items():
+                    x[k] = getattr(curves, name)[0]
+
+        with single_threaded_blas():
+            over_threads(run, len(groups))
+        return found
+
     def _advance_one(self, state: State, k: int, n: int, room) -> None:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
@@ -338,8 +400,15 @@ class Training(_Ensemble):
                   "Euclidean norm of each weight matrix")
         group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
                   "Euclidean norm of the update that follows of each weight matrix")
+        end = self._end(state)
+        group.add("final_step", state.counters[:, trainer._STEP], "replica", "steps",
+                  "last step of the replica")
+        for name, (unit, text) in texts.items():
+            group.add(f"final_{name}", end[name], "replica", unit, f"{text}, at its last step")
+        group.add("final_weight_norm", end["norms"], ("replica", "matrix"), "1",
+                  "Euclidean norm of each weight matrix, at the last step")
         self._add_diffusion(group, state)
-        self._add_times(group, state)
+        self._add_times(group, state, end)
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
         if self.settings.optimiser == "ghmc":
@@ -365,9 +434,19 @@ class Training(_Ensemble):
         if free is not None:
             group.add("free_norm", free, ("replica", "step"), "1", "root of the mean square norm "
                       "of all weights without the force of the loss: free diffusion, with decay")
+            last = state.counters[:, trainer._STEP]
+            steps, row = np.unique(last, return_inverse=True)
+            ends = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], steps)
+            assert ends is not None  # as ``free``
+            group.add("final_free_norm", ends[np.arange(self.replicas), row], "replica", "1",
+                      "free_norm at the last step of the replica")
 
-    def _add_times(self, group: Group, state: State) -> None:
-        memorised, half, _, full = state.clock.T
+    def _add_times(self, group: Group, state: State, end: dict[str, np.ndarray]) -> None:
+        clock, last = state.clock.copy(), state.counters[:, trainer._STEP]
+        for k in range(self.replicas):  # the last step is an evaluation of this run, as any other
+            self._watch(clock[k : k + 1], last[k], end["train_accuracy"][k],
+                        end["test_accuracy"][k])
+        memorised, half, _, full = clock.T
         group.add("memorisation_step", memorised, "replica", "steps",
                   "first step with 99 % train accuracy; NaN: never")
         group.add("generalisation_step_50", half, "replica", "steps",
@@ -442,7 +521,7 @@ class NetworkClones(_Ensemble):
         broken = self._broken(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
         start_phi = float(state.test_accuracy[0, 0])
-        mean, spread, transit, plateau, final = self._plateau(state, time)
+        mean, spread, transit, plateau = self._plateau(state, time)
         group = Group()
         group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
         group.add("step", state.grid, "step", "steps",
@@ -456,7 +535,8 @@ class NetworkClones(_Ensemble):
                   "standard deviation of the test accuracy before the event")
         group.add("plateau_train_accuracy", plateau, "clone", "1",
                   "mean train accuracy before the event")
-        group.add("final_order_parameter", final, "clone", "1", "test accuracy at the end")
+        group.add("final_order_parameter", self._end(state)["test_accuracy"], "clone", "1",
+                  "test accuracy at the last step")
         group.add("broken_step", broken, "clone", "steps",
                   "step at which loss or weights ceased to be finite; NaN: never")
         group.add("test_accuracy", state.test_accuracy, ("clone", "step"), "1", "test accuracy")
@@ -477,9 +557,9 @@ class NetworkClones(_Ensemble):
         return {"waiting_times": group}
 
     def _plateau(self, state: State, time):
-        """Mean and spread of Phi before the event, transit time, train accuracy, last Phi."""
+        """Mean and spread of Phi before the event, transit time, train accuracy."""
         n = self.replicas
-        mean, spread, transit, train, final = (np.full(n, math.nan) for _ in range(5))
+        mean, spread, transit, train = (np.full(n, math.nan) for _ in range(4))
         step = state.grid
         for k in range(n):
             phi = state.test_accuracy[k]
@@ -488,8 +568,7 @@ class NetworkClones(_Ensemble):
                 continue
             mean[k], spread[k] = phi[before].mean(), phi[before].std()
             train[k] = state.train_accuracy[k, before].mean()
-            final[k] = phi[np.isfinite(phi)][-1]
             mean_so_far = np.cumsum(np.nan_to_num(phi)) / np.arange(1, len(phi) + 1)
             home = step[before & (phi <= mean_so_far)]
             transit[k] = time[k] - (home[-1] if len(home) else 0.0)
-        return mean, spread, transit, train, final
+        return mean, spread, transit, train

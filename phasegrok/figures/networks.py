@@ -6,24 +6,38 @@ import re
 import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, pair, table, title
+from phasegrok.protocols.optimisers import at_end
 from phasegrok.runfile import Group, RunFile
+
+_TIMES = ("memorisation_step", "generalisation_step_50", "generalisation_step_95")
+_MANY = 8  # replicas of which quartiles say something
 
 
 def training_table(group: Group) -> str:
-    """Steps to memorise and to generalise of every replica."""
+    """Steps to memorise and to generalise of every replica, losses at the end; quartiles of many.
+
+    A replica that did not get there counts as later than all others.
+    """
+    times = np.array([group[name] for name in _TIMES])
+    ends = [at_end(group, name) for name in ("train_loss", "test_loss", "test_accuracy")]
     rows = []
     for k in range(len(group["replica"])):
-        last = np.flatnonzero(np.isfinite(group["train_loss"][k]))
-        end = last[-1] if len(last) else 0
-        steps = [group[n][k] for n in ("memorisation_step", "generalisation_step_50",
-                                       "generalisation_step_95")]
         broken = group["broken_step"][k]
         note = "" if math.isnan(broken) else f"stopped: not finite at step {broken:.0f}"
-        rows.append([str(k), *("never" if math.isnan(s) else f"{s:.0f}" for s in steps),
-                     f"{group['train_loss'][k, end]:.2e}", f"{group['test_loss'][k, end]:.2e}",
-                     f"{group['test_accuracy'][k, end]:.3f}", note])
-    return table(["replica", "train 99 %", "test 50 %", "test 95 % held", "train loss",
-                  "test loss", "test accuracy", ""], rows)
+        losses = ["-" if math.isnan(x[k]) else format(x[k], how)
+                  for x, how in zip(ends, (".2e", ".2e", ".3f"))]
+        rows.append([str(k), *("never" if math.isnan(s) else f"{s:.0f}" for s in times[:, k]),
+                     *losses, note])
+    if len(rows) >= _MANY:
+        late = np.where(np.isnan(times), np.inf, times)
+        for text, q in (("quarter by", 0.25), ("half by", 0.5), ("3 of 4 by", 0.75)):
+            found = np.quantile(late, q, axis=1, method="inverted_cdf")
+            rows.append([text, *(f"{s:.0f}" if math.isfinite(s) else "never" for s in found)])
+        reached = np.isfinite(times).sum(axis=1)
+        rows.append(["reached by", *(f"{n} of {times.shape[1]}" for n in reached)])
+    header = ["replica", "train 99 %", "test 50 %", "test 95 % held", "train loss",
+              "test loss", "test accuracy", ""]
+    return table(header, [row + [""] * (len(header) - len(row)) for row in rows])
 
 
 def draw_training(run: RunFile):
@@ -32,15 +46,14 @@ def draw_training(run: RunFile):
 
     group = run["training"]
     figure, axes = plt.subplots(1, 3, figsize=(9.0, 2.8))
-    accuracy_curves(axes[0], group["step"], group["train_accuracy"], group["test_accuracy"])
+    accuracy_curves(axes[0], group)
     axes[0].set_ylabel(_of_train_set(group, "train_accuracy"))
-    step = np.maximum(group["step"], 1)
-    for k in range(len(group["replica"])):
-        axes[1].plot(step, group["train_loss"][k], color=COLOURS[0], alpha=0.8)
-        axes[1].plot(step, group["test_loss"][k], color=COLOURS[1], alpha=0.8)
+    for name, colour in (("train_loss", COLOURS[0]), ("test_loss", COLOURS[1])):
+        step, losses = _curves(group, name)
+        axes[1].plot(step, losses.T, color=colour, alpha=0.8)
     axes[1].set(xscale="log", yscale="log", xlabel="step",
                 ylabel=_of_train_set(group, "train_loss"), xlim=_step_range(step))
-    norms, names = group["weight_norm"], group["matrix"]
+    (step, norms), names = _curves(group, "weight_norm"), group["matrix"]
     for j, name in enumerate(names):
         if not str(name).startswith("b_"):
             axes[2].plot(step, _mean_of_known(norms[:, :, j]), label=str(name),
@@ -48,7 +61,7 @@ def draw_training(run: RunFile):
     if "free_norm" in group.variables:
         total = _mean_of_known(np.sqrt((norms**2).sum(axis=2)))
         axes[2].plot(step, total, color="k", label="all weights")
-        axes[2].plot(step, group["free_norm"].mean(axis=0), "--", color=GREY,
+        axes[2].plot(step, _curves(group, "free_norm")[1].mean(axis=0), "--", color=GREY,
                      label="noise alone")
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=_step_range(step))
@@ -64,6 +77,19 @@ def _of_train_set(group: Group, name: str) -> str:
     return words if variable.units == "1" else f"{words} ({variable.units})"
 
 
+def _curves(group: Group, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and curves of all replicas, the last step among them; older files lack that."""
+    step, curves = np.maximum(group["step"], 1), group[name]
+    if f"final_{name}" not in group.variables:
+        return step, curves
+    last, end = group["final_step"], group[f"final_{name}"]
+    if last.max() in group["step"]:
+        return step, curves
+    at = np.searchsorted(step, last.max())  # a replica that has stopped was evaluated there
+    end = np.where(np.expand_dims(last == last.max(), tuple(range(1, end.ndim))), end, np.nan)
+    return np.insert(step, at, last.max()), np.insert(curves, at, end, axis=1)
+
+
 def _step_range(step: np.ndarray) -> tuple[float, float]:
     """From the first evaluation after the start to the last."""
     return float(step[min(1, len(step) - 1)]), float(max(step[-1], 2))
@@ -77,12 +103,12 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def accuracy_curves(axis, step, train, test) -> None:
+def accuracy_curves(axis, group: Group) -> None:
     """Train and test accuracy of every replica."""
-    step = np.maximum(step, 1)
-    for k in range(len(train)):
-        axis.plot(step, train[k], color=COLOURS[0], alpha=0.8, label="train" if k == 0 else None)
-        axis.plot(step, test[k], color=COLOURS[1], alpha=0.8, label="test" if k == 0 else None)
+    for name, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
+        step, accuracy = _curves(group, f"{name}_accuracy")
+        for k, row in enumerate(accuracy):
+            axis.plot(step, row, color=colour, alpha=0.8, label=name if k == 0 else None)
     axis.set(xscale="log", xlabel="step", ylabel="accuracy", ylim=(-0.02, 1.05),
              xlim=_step_range(step))
     axis.legend(loc="center left")
@@ -98,8 +124,8 @@ def optimiser_lines(run: RunFile) -> str:
         decay = "fixed norm" if g["fixed_norm"][k] else f"{g['weight_decay'][k]:g}"
         note = f"{g['broken'][k]} not finite" if g["broken"][k] else ""
         free = g["final_free_norm"][k].mean()
-        norm = f"{np.nanmean(g['final_norm'][k]):.3g}" + ("" if math.isnan(free)
-                                                        else f" ({free:.3g})")
+        norm = f"{_mean_of_known(g['final_norm'][k]):.3g}" + ("" if math.isnan(free)
+                                                             else f" ({free:.3g})")
         note = ", ".join(filter(None, [f"best test {np.median(g['best_test_accuracy'][k]):.2f}",
                                        note]))
         rows.append([name, f"{g['learning_rate'][k]:g}", decay,
@@ -119,9 +145,6 @@ def optimiser_lines(run: RunFile) -> str:
                      for kind in ("ema", "ma") for which in ("50", "95"))] for base in bases]
     return text + "\n\nratio to the same optimiser without filter\n" + table(
         ["optimiser", "ema: 50 %", "95 %", "ma: 50 %", "95 %"], rows)
-
-
-_TIMES = ("memorisation_step", "generalisation_step_50", "generalisation_step_95")
 
 
 def _median_cell(g: Group, name: str, k: int, n: int) -> str:

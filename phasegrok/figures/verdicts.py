@@ -124,8 +124,7 @@ def _draw_column(axes, name: str, verdict: Group, parts: dict[str, RunFile]) -> 
 def _draw_trajectory(axis, parts, main: Group, size: int) -> None:
     training = parts.get(f"training-{size}")
     if training is not None:
-        group = training["training"]
-        accuracy_curves(axis, group["step"], group["train_accuracy"], group["test_accuracy"])
+        accuracy_curves(axis, training["training"])
     else:
         paths(axis, main)
 

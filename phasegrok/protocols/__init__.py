@@ -319,6 +319,18 @@ def training_settings(card: Card, **changes):
         raise InputError(f"{card.name}: training: {message}") from None
 
 
+def _trainable(card: Card, settings):
+    """The network of a card; refused where its engine does not have it."""
+    from phasegrok.dynamics.training import check
+
+    system = card.build()
+    try:
+        check(system, settings)
+    except ValueError as error:
+        raise InputError(f"{card.name}: {error}") from None
+    return system
+
+
 def training(card: Card, replicas: int | None = None, steps: int | None = None):
     """Training protocol of a network card; settings that are None are the card's."""
     _need_family(card, "network", "training")
@@ -327,8 +339,9 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
     t = card.model.training
     hold = card.model.event.hold if card.model.event else 0.0
     event = {} if not t.stop_at_event else {
-        "event_threshold": GENERALISED, "event_hold": 1 + math.ceil(hold / t.eval_every)}
-    return Training(card.build(), training_settings(card, **event), replicas or t.replicas,
+        "event_threshold": GENERALISED, "event_hold": _evaluations(card, hold)}
+    settings = training_settings(card, **event)
+    return Training(_trainable(card, settings), settings, replicas or t.replicas,
                     steps or t.steps, hold, per_decade=t.per_decade)
 
 
@@ -390,15 +403,20 @@ def _network_clones(card: Card, temperature: float, number: int):
     from phasegrok.dynamics.training import NetworkClones
 
     waiting, event = _event_of(card)
-    every = _eval_every(card)
     settings = training_settings(card, temperature=temperature, event_threshold=event.threshold,
-                                  event_hold=1 + round(event.hold / every), stop_at_event=True)
-    return NetworkClones(card.build(), settings, number, int(waiting.limit),
+                                  event_hold=_evaluations(card, event.hold), stop_at_event=True)
+    _trainable(card, settings.model_copy(update={"engine": "compiled"}))  # finds the plateau
+    return NetworkClones(_trainable(card, settings), settings, number, int(waiting.limit),
                          waiting.plateau_accuracy, card.model.training.steps)
 
 
 def _eval_every(card: Card) -> int:
     return card.model.training.eval_every
+
+
+def _evaluations(card: Card, hold: float) -> int:
+    """Consecutive evaluations of a network that span ``hold`` steps or more."""
+    return 1 + math.ceil(hold / _eval_every(card))
 
 
 def _interval(card: Card) -> float:

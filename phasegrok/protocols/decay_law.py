@@ -1,12 +1,11 @@
 """The time to generalise against weight decay, train fraction and size of the weights."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from phasegrok.cards import Card, DecayLaw, InputError
-from phasegrok.protocols.optimisers import TIMES, add_medians, train
+from phasegrok.protocols.optimisers import TIMES, add_medians, at_end, train
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
 from phasegrok.runfile import Group
 from phasegrok.statistics import mean_and_error
@@ -133,18 +132,12 @@ def _add_fit(group: Group, scan: str, names: tuple[str, ...], fit) -> None:
     group.attributes[f"{scan}_points"] = fit.points
 
 
-def _last(curves_rt: np.ndarray) -> np.ndarray:
-    """Last known value of each replica; NaN where there is none."""
-    known = [row[np.isfinite(row)] for row in curves_rt]
-    return np.array([row[-1] if len(row) else math.nan for row in known])
-
-
 def _add_losses(group: Group, found: list[Group]) -> None:
     group.add("norms_steps", [g.attributes["steps"] for g in found], "norms", "steps",
               "steps of training")
     for name, unit in (("train_loss", "nat"), ("test_loss", "nat"), ("train_accuracy", "1"),
                        ("test_accuracy", "1")):
-        _add_mean(group, f"norms_{name}", [_last(g[name]) for g in found], unit,
+        _add_mean(group, f"norms_{name}", [at_end(g, name) for g in found], unit,
                   f"{name.replace('_', ' ')} after training")
 
 

@@ -48,6 +48,20 @@ def train(job, seed: int | None) -> None:
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
 
 
+def at_end(group: Group, name: str) -> np.ndarray:
+    """A curve of the group ``training`` at the last step of every replica, (R,) or (R, matrices).
+
+    Older files did not evaluate that step: of them the last known value, NaN where there is none.
+    """
+    if f"final_{name}" in group.variables:
+        return group[f"final_{name}"]
+    ends = []
+    for curve in group[name]:
+        known = curve[np.isfinite(curve.reshape(len(curve), -1)).all(axis=1)]
+        ends.append(known[-1] if len(known) else np.full(curve.shape[1:], math.nan))
+    return np.array(ends)
+
+
 def _medians(time_br: np.ndarray) -> np.ndarray:
     """Medians over the last axis; NaN (never) is later than any time, and so may be the median."""
     return np.median(np.where(np.isnan(time_br), np.inf, time_br), axis=-1)
@@ -169,15 +183,15 @@ def _add_ratios(group: Group, names: list[str], name: str, times: np.ndarray, li
 
 def _add_norms(group: Group, found: list[Group]) -> None:
     """Norm of all weights at the end, and what noise alone would have made of it."""
-    ends = [[row[np.isfinite(row[:, 0])][-1] if np.isfinite(row[0, 0]) else row[0]
-             for row in g["weight_norm"]] for g in found]
-    group.add("final_norm", np.sqrt((np.array(ends) ** 2).sum(axis=2)), ("optimiser", "replica"),
-              "1", "norm of all weights at the end")
-    free = [g["free_norm"][:, -1] if "free_norm" in g.variables else np.full(len(row), math.nan)
+    ends = np.array([at_end(g, "weight_norm") for g in found])
+    group.add("final_norm", np.sqrt((ends**2).sum(axis=2)), ("optimiser", "replica"),
+              "1", "norm of all weights at the end; NaN: not finite")
+    free = [at_end(g, "free_norm") if "free_norm" in g.variables else np.full(len(row), math.nan)
             for g, row in zip(found, ends)]
     group.add("final_free_norm", np.array(free), ("optimiser", "replica"), "1",
               "the same with noise and decay alone, at the last step; NaN: no noise, or not known")
-    best = [np.nanmax(g["test_accuracy"], axis=1) for g in found]
+    best = [np.fmax(np.nanmax(g["test_accuracy"], axis=1), at_end(g, "test_accuracy"))
+            for g in found]
     group.add("best_test_accuracy", np.array(best), ("optimiser", "replica"), "1",
               "largest test accuracy in the run")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from phasegrok.systems.mlp import MLP
+from phasegrok.systems.mlp import MLP, Structure
 from phasegrok.systems.mlp_compiled import NIL, copy_matrix
 from phasegrok.systems.network_kernels import aligned, inner, nn, padded, tn
 from phasegrok.systems.simd import BYTES, fma, load, mul, splat, store, sum_of_lanes
@@ -33,6 +33,13 @@ class Workspace(NamedTuple):
     q: np.ndarray  # (D,)
     S: np.ndarray  # (D, D)
     d_w: np.ndarray  # (N, D)
+
+
+def fits(structure: Structure) -> bool:
+    """Whether the sums at the head of the module are those of a committee with this structure."""
+    s = structure
+    return (s.activation == "polynomial" and not s.biases and not s.tables
+            and len(s.units) == 3 and s.units[-1] == 1 and s.scales[0] == 1.0)
 
 
 def workspace(system: MLP) -> Workspace:

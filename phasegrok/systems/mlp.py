@@ -32,6 +32,7 @@ from phasegrok.systems import tasks
 from phasegrok.systems.tasks import Network, data_set, layout_of
 
 Precision = Literal["float32", "float64"]
+ACTIVATIONS, LOSSES = ("polynomial", "relu", "tanh"), ("cross-entropy", "mse")
 PRECISION = "floating-point type of the weights (the loss is always summed in float64)"
 
 
@@ -116,6 +117,19 @@ class MLP(Network):
     """
 
     structure: Structure
+
+    def __post_init__(self):
+        """Refuse what the engines would compute as something else."""
+        s = self.structure
+        for name, value, known in (("activation", s.activation, ACTIVATIONS),
+                                   ("loss", s.loss, LOSSES)):
+            if value not in known:
+                raise ValueError(f"a perceptron has no {name} {value}: one of {', '.join(known)}")
+        if s.loss != "mse" and not s.tables:
+            raise ValueError("a regression is trained on the loss mse")
+        if s.tables != np.issubdtype(self.pairs_train.dtype, np.integer):
+            raise ValueError("inputs are integer pairs where the first matrix is two tables, and "
+                             "real patterns otherwise")
 
     def initial(self, rng_state: np.ndarray) -> np.ndarray:
         """Draw weights, as ``structure.normal`` says.

@@ -281,6 +281,8 @@ def _square(f, i, mask, scale):
 def _outcome_pairs(data, first, n, f, work, scale):
     if work.loss == _CROSS_ENTROPY:
         return cross_entropy(data, first, n, f, scale)
+    if work.loss != _MSE:
+        raise ValueError("no kernel of this loss: write it in mlp_compiled._outcome_pairs")
     lanes, outputs = BYTES // f.itemsize, work.layers[-1, _UNITS]
     total, n_right = 0.0, 0
     for i in range(n):
@@ -377,11 +379,13 @@ def _activate(n, layer, work):
                 h = add(load(active, row + j), load(biases, layer[_BIASES] + j))
                 store(active, row + j, positive_part(h, h))
                 store(slopes, row + j, positive_part(one, h))
-        else:
+        elif work.activation == _POLYNOMIAL:
             for j in range(0, m, lanes):
                 h = add(load(active, row + j), load(biases, layer[_BIASES] + j))
                 store(active, row + j, mul(h, fma(c_2, h, c_1)))
                 store(slopes, row + j, fma(two_c_2, h, c_1))
+        else:
+            raise ValueError("no kernel of this activation: write it in mlp_compiled._activate")
 
 
 @inner

@@ -16,7 +16,7 @@ def _activation(structure: Structure, h: torch.Tensor) -> torch.Tensor:
     if structure.activation == "polynomial":
         linear, square = structure.polynomial
         return linear * h + square * h * h
-    return torch.relu(h) if structure.activation == "relu" else torch.tanh(h)
+    return {"relu": torch.relu, "tanh": torch.tanh}[structure.activation](h)
 
 
 def outputs(system: MLP, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -23,22 +23,37 @@ from phasegrok.systems.network_kernels import Pairs, Patterns, pairs, patterns
 from phasegrok.systems.tasks import Network
 from phasegrok.systems.transformer import ModularTransformer
 
-_ENGINES: tuple[Any, ...] = (
-    committee_compiled, decoder_compiled, mlp_compiled, transformer_compiled)
-_OF_WORKSPACE = {engine.Workspace: engine for engine in _ENGINES}
+# by exact type: a subclass may be another function of its weights
+COMPILED: dict[type, Any] = {
+    ModularTransformer: transformer_compiled, ModularDecoder: decoder_compiled, MLP: mlp_compiled}
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
 _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
+def kernels_of(system: Network) -> Any:
+    """Module with the compiled kernels of ``system``.
+
+    Raises
+    ------
+    ValueError
+        Where it is of no type in ``COMPILED``, a subclass of one included, or where the kernels
+        are for other functions of the weights.
+    """
+    if type(system) not in COMPILED:
+        raise ValueError(
+            f"{type(system).__name__} has no compiled kernels: name its own in COMPILED of "
+            "phasegrok/systems/networks.py (its parent's only where it is the same function)")
+    if type(system) is not MLP or not system.structure.committee:
+        return COMPILED[type(system)]
+    if not committee_compiled.fits(system.structure):
+        raise ValueError("the compiled kernels of a committee are for one layer of polynomial "
+                         "units without factor and biases, and one output")
+    return committee_compiled
+
+
 def workspace(system: Network):
     """Scratch arrays for the energy of ``system``; make one a thread."""
-    if isinstance(system, MLP):
-        engine = committee_compiled if system.structure.committee else mlp_compiled
-        return engine.workspace(system)
-    if isinstance(system, ModularDecoder):
-        return decoder_compiled.workspace(system)
-    assert isinstance(system, ModularTransformer)
-    return transformer_compiled.workspace(system)
+    return kernels_of(system).workspace(system)
 
 
 def data(system: Network, inputs: np.ndarray, targets: np.ndarray) -> Pairs | Patterns:
@@ -88,7 +103,9 @@ def take(order, first, n, train, batch):
 
 
 def _engine(work):
-    return _OF_WORKSPACE[work.instance_class]
+    """Module of a workspace, while a kernel is compiled."""
+    engines = (committee_compiled, *COMPILED.values())
+    return next(engine for engine in engines if engine.Workspace is work.instance_class)
 
 
 @overload(energy_and_gradient, strict=False, jit_options=_OPTIONS)

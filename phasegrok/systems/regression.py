@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from phasegrok.systems import mlp, tanh_mlp
 from phasegrok.systems.mlp import MLP, PRECISION, Precision, Structure
 
+_PHI = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0.0)}
+
 
 class StudentParameters(tanh_mlp.Teacher):
     """A teacher and the student of its shape that is trained on its outputs."""
@@ -38,10 +40,10 @@ class StudentParameters(tanh_mlp.Teacher):
 
     def build(self, arrays: dict[str, np.ndarray]) -> MLP:
         """The student with patterns and outputs of the teacher."""
-        phi = np.tanh if self.activation == "tanh" else lambda h: np.maximum(h, 0.0)
         sides = []
         for x in (arrays["patterns"], arrays["test_patterns"]):
-            sides += [x, tanh_mlp.outputs(self.layers, arrays["teacher"], x, phi)]
+            sides += [x, tanh_mlp.outputs(self.layers, arrays["teacher"], x,
+                                          _PHI[self.activation])]
         return mlp.build(self, *(part.astype(self.precision) for part in sides))
 
 

@@ -238,7 +238,8 @@ def label(parameters: Parameters, pairs: np.ndarray) -> np.ndarray:
     if operation == "/":
         inverse = np.array([0] + [pow(k, -1, p) for k in range(1, p)], dtype=np.int64)
         return (a * inverse[b]) % p
-    assert parameters.degree is not None  # validated
+    if operation not in PERMUTATIONS or parameters.degree is None:
+        raise ValueError(f"the operation {operation} has no labels: write it in tasks.label")
     table = np.array(list(itertools.permutations(range(parameters.degree))))  # (n!, n)
     right = {"product": table[b], "conjugation": np.take_along_axis(
         table[b], np.argsort(table, axis=1)[a], axis=1), "aba": np.take_along_axis(
