@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-_SOURCE = (Path(__file__).resolve().parent.parent / "phasegrok" / "__init__.py").read_text()
+_PACKAGE = Path(__file__).resolve().parent.parent / "phasegrok"
+_SOURCE = (_PACKAGE / "__init__.py").read_text(encoding="utf-8")
 
 project = "phasegrok"
 author = "The phasegrok developers"

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from phasegrok import cards, systems
+from phasegrok.text import write_text
 
 PAGE = Path(__file__).resolve().parent / "cards.md"
 
@@ -38,15 +39,32 @@ _DATA = """\
 ## Data files
 
 `[data] file = "..."` names a CSV or NPZ file, relative to the card, with the quenched disorder.
-A CSV may have a header line; of an NPZ the first array is taken. Couplings that are read are one
-sample: `--samples` needs couplings that are drawn.
+Couplings that are read are one sample: `--samples` needs couplings that are drawn.
 
-- `ising-graph`: rows `site_a, site_b, J`, sites from 0, each pair of sites once.
-- `edwards-anderson`: the same rows, every bond of the lattice once; site x + L y (+ L^2 z).
+A CSV has rows of numbers, separated by commas, by semicolons, tabs or blanks (with these three a
+comma may be the decimal sign). It may have a header line, comments after `#` or on lines that begin
+with `%`, and exponents as Fortran writes them (`1.0D+00`). It is UTF-8, with or without a byte
+order mark, or UTF-16 with one. Of an NPZ the first array is taken.
+
+- `ising-graph`: rows `site_a, site_b, J`, each pair of sites once, and rows `i, i, h` of local
+  fields: E = -Σ J_ij s_i s_j - Σ (h + h_i) s_i. Sites count from 0 where one is called 0, else from
+  1. A first row of two numbers, `N M`, has the numbers of sites and of the rows that follow, as in
+  the G-set. A site without bond and field is an error, unless the card gives `n_sites`. Output and
+  figure say how many spins, bonds and fields were read. Clusters and multi-spin coding know no
+  local fields and refuse them.
+- `edwards-anderson`: the same rows without local fields, every bond of the lattice once; site
+  x + L y (+ L^2 z), or one more where sites count from 1.
 - `sherrington-kirkpatrick`: rows `i, j, J`; `p-spin`: rows `i, j, k, J`. Sets that are missing have
-  no coupling.
-- `ising-perceptron`: P + 1 rows of N entries +1 or -1, the teacher as the first row. Without a
-  file, teacher and patterns are drawn from `disorder_seed`.
+  no coupling. Sites count from 1 where one is called N and none 0.
+- `ising-perceptron`: P + 1 rows of N entries +1 or -1, the teacher as the first row.
+  `spherical-perceptron`: the same, with any numbers.
+- `ridge`: n rows of d + 1 numbers, the inputs of a pattern and its target. The overlap is measured
+  along the first input, in which the teacher is the unit vector, and the test loss refers to it.
+- `two-layer-cubic` with `inputs = "drawn"`: n rows of d inputs.
+- `two-layer-modular`, and networks with `split = "given"`: rows a, b, the training pairs.
+
+Without a file, all but `ising-graph` draw theirs from `disorder_seed`, networks their pairs from
+`split_seed`. Any other kind refuses a file.
 
 The arrays are copied into every run file (`/system`), and a resume uses that copy.
 
@@ -56,6 +74,8 @@ The arrays are copied into every run file (`/system`), and a resume uses that co
 parameters; `CONTRIBUTING.md` shows a complete one. `run` (and the scripts themselves) execute it
 for a card that the command line names; outside the card's folder, or for the card of a run file
 that is resumed, it needs `--trust`. `models`, `status`, `inspect` and `plot` never execute it.
+Before a run, its functions are tried on a few moves as plain Python: what is missing, disagrees
+with `prepare` or lies outside the cells is refused in one sentence.
 """
 
 # keys to which their schema gives no words of its own
@@ -148,4 +168,4 @@ def _number(value) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    write_text(PAGE, page())

@@ -251,4 +251,4 @@ def _accuracy(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -11,6 +11,7 @@ import datetime
 import difflib
 import hashlib
 import importlib.util
+import re
 import sys
 import tomllib
 import zipfile
@@ -29,7 +30,11 @@ from pydantic import (
 )
 
 from phasegrok import systems
+from phasegrok.text import from_command_line, read_text
 
+_MOST_MESSAGES = 20  # of one card; the rest is counted
+_MOST_TEMPERATURES = 10_000
+_LONGEST_SHOWN = 60  # characters of what somebody wrote, in a message
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -48,25 +53,40 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+class _TooMany(ValueError):
+    """More temperatures than any run can have."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
 def temperature_grid(text: str) -> np.ndarray:
     """Temperatures of ``first:last:number`` (equidistant) or of ``T, T, ...``, ascending.
 
     Raises
     ------
     ValueError
-        If the text is of neither form, or a temperature is not positive.
+        If the text is of neither form, a temperature is not positive, or there are too many.
     """
+    shown = _shortened(text)
     try:
         if ":" in text:
-            first, last, number = text.split(":")
-            grid = np.linspace(float(first), float(last), int(number))
+            first, last, given = text.split(":")
+            number = int(given)
         else:
-            grid = np.array([float(part) for part in text.split(",")])
+            number = text.count(",") + 1
+        if number > _MOST_TEMPERATURES:
+            raise _TooMany(f'"{shown}": {number} temperatures; give {_MOST_TEMPERATURES} at most')
+        grid = (np.linspace(float(first), float(last), number) if ":" in text
+                else np.array([float(part) for part in text.split(",")]))
+    except _TooMany:
+        raise
     except ValueError:
-        raise ValueError(f'"{text}" is not of the form first:last:number, as 1.0:3.0:41, nor a '
+        raise ValueError(f'"{shown}" is not of the form first:last:number, as 1.0:3.0:41, nor a '
                          "list, as 2.2,2.27") from None
     if len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(grid <= 0.0):
-        raise ValueError(f'"{text}": temperatures must be positive, and at least one')
+        raise ValueError(f'"{shown}": temperatures must be positive, and at least one')
     return np.unique(grid)  # ascending, whichever way it was given
 
 
@@ -483,7 +503,7 @@ class WaitingTimes(_Section):
 class CardModel(_Section):
     """The whole card; ``parameters`` is checked by the schema of its kind."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="as the file's name")
+    name: str = Field(description="as the file's name: small letters a-z, digits, . and -")
     title: str
     kind: str
     reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
@@ -513,6 +533,14 @@ class CardModel(_Section):
     waiting_times: WaitingTimes | None = None
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides under --quick")
 
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+            raise ValueError("string should match the form of a file's name, small letters a-z, "
+                             "digits, . and - alone, as ising-2d-quench")
+        return name
+
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "observables": Observables,
@@ -534,6 +562,27 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "decay_law": DecayLaw,
     "waiting_times": WaitingTimes,
 }
+
+
+READS: dict[str, tuple[str, ...]] = {
+    "compare_accounts": ("waiting_times", "event", "training", "relaxation", "density_of_states",
+                         "thermodynamics"),
+    "decay_law": ("decay_law", "training", "event"),
+    "density_of_states": ("density_of_states", "thermodynamics"),
+    "effective_potential": ("density_of_states", "thermodynamics", "langevin"),
+    "finite_size": ("finite_size", "density_of_states"),
+    "learning_curve": ("learning_curve", "density_of_states", "relaxation"),
+    "memorisation_gap": ("memorisation_gap", "langevin"),
+    "nucleation": ("nucleation", "langevin"),
+    "optimisers": ("optimisers", "training", "event"),
+    "phase_diagram": ("phase_diagram", "neuron_diagram", "langevin", "learning_curve",
+                      "density_of_states"),
+    "relaxation": ("relaxation",),
+    "sample": ("sample", "thermodynamics"),
+    "training": ("training", "event"),
+    "waiting_times": ("waiting_times", "event", "training"),
+}
+"""Sections of settings that each script reads; [observables] and [data] belong to the system."""
 
 
 @dataclasses.dataclass
@@ -573,10 +622,16 @@ class Card:
         Raises
         ------
         InputError
-            If the parameters make no system, or one that does not fit into memory.
+            If the parameters make no system, or one that does not fit into memory, or if the
+            user's own system disagrees with itself.
         """
         try:
-            return self.parameters.build(self.arrays if arrays is None else arrays)
+            system = self.parameters.build(self.arrays if arrays is None else arrays)
+            if self.code_path is not None:
+                from phasegrok.systems.checks import check_system
+
+                check_system(system, self.family)
+            return system
         except ValueError as error:
             raise InputError(f"{self.name}: {error}") from error
         except MemoryError as error:
@@ -677,7 +732,7 @@ def find(reference: str) -> Path:
 
 def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = False,
          execute_code: bool = True, arrays: dict[str, np.ndarray] | None = None,
-         section: str = "", trust: bool = False) -> Card:
+         section: str = "", trust: bool = False, script: str = "") -> Card:
     """Read and validate a card.
 
     Parameters
@@ -696,6 +751,8 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
         The section that a bare key of ``--set`` means where several have it: the script's own.
     trust : bool
         Whether code outside the card's folder may be executed, too.
+    script : str
+        Refuse keys of ``--set`` in sections that this script of `READS` does not read.
 
     Raises
     ------
@@ -704,17 +761,17 @@ def load(reference: str, overrides: dict[str, Any] | None = None, quick: bool = 
     """
     path = find(reference)
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
     return from_text(text, path.parent, overrides, quick, execute_code, arrays, str(path), section,
-                     trust)
+                     trust, script)
 
 
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               quick: bool = False, execute_code: bool = True,
               arrays: dict[str, np.ndarray] | None = None, source: str = "card",
-              section: str = "", trust: bool = False) -> Card:
+              section: str = "", trust: bool = False, script: str = "") -> Card:
     """Validate a card given as TOML text; see :func:`load`."""
     try:
         raw = tomllib.loads(text)
@@ -728,13 +785,17 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += _apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
     known_for = _what_is_known_of(raw)
-    messages += _apply(raw, overrides, schema, "--set", section)
+    messages += _apply(raw, overrides, schema, "--set", section, script)
     if _what_is_known_of(raw) != known_for:
         raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
     messages += more
+    if model is not None and parameters is not None and not messages:
+        messages += [f"{source}: {line}" for line in _beyond_range(model)]
     if messages or model is None:
-        raise InputError(*messages)
+        raise InputError(*messages[:_MOST_MESSAGES], *(
+            [f"{source}: {len(messages) - _MOST_MESSAGES} further mistakes"]
+            if len(messages) > _MOST_MESSAGES else []))
     if arrays is None and parameters is not None:
         arrays = _disorder(model, parameters, folder, source)
     return Card(model, parameters, arrays or {}, folder, to_toml(raw), code_path)
@@ -804,35 +865,62 @@ def _validate(raw, schema, source):
     try:
         model = CardModel.model_validate(raw)
     except ValidationError as error:
-        messages += [_one_line(source, (), item, CardModel) for item in error.errors()]
+        messages += _lines(source, (), error, CardModel)
     given = raw.get("parameters")
     if schema is not None and isinstance(given, dict):
         try:
             parameters = schema.model_validate(given)
         except ValidationError as error:
-            messages += [_one_line(source, ("parameters",), item, schema)
-                         for item in error.errors()]
+            messages += _lines(source, ("parameters",), error, schema)
     return model, parameters, messages
+
+
+def _lines(source, prefix, error, schema) -> list[str]:
+    """One line for each of the first mistakes, and empty ones that only count the others."""
+    found = error.errors(include_url=False)
+    return [_one_line(source, prefix, item, schema) if k < _MOST_MESSAGES else ""
+            for k, item in enumerate(found)]
 
 
 def _one_line(source, prefix, item, schema) -> str:
     place = [*prefix, *(str(part) for part in item["loc"])]
     text = item["msg"].removeprefix("Value error, ")
-    where = ".".join(place) or "card"
+    where = ".".join(map(_shortened, place)) or "card"
     if item["type"] == "extra_forbidden":
         section = schema if prefix or len(place) == 1 else _SECTIONS.get(place[0], schema)
         return f"{source}: {where}: unknown key{_did_you_mean(place[-1], section.model_fields)}"
     if item["type"] == "missing":
         return f"{source}: {where}: is missing"
     value = item.get("input")
-    shown = "" if isinstance(value, dict) else f" (got {value!r})"
+    shown = "" if isinstance(value, dict) else f" (got {_shortened(repr(value))})"
     return f"{source}: {where}: {text[0].lower()}{text[1:]}{shown}"
+
+
+def _beyond_range(model) -> list[str]:
+    """Thresholds and starts that the order parameter of the kind cannot have."""
+    if model.code is not None:
+        return []  # of the user's own system only its build says which values occur
+    low, high = systems.order_range(model.kind)
+    lines = []
+    if model.event is not None and not low < model.event.threshold <= high:
+        what = "is never reached" if model.event.threshold > high else "is reached from the start"
+        lines.append(f"event.threshold: {model.event.threshold:g} {what}, as the observable lies "
+                     f"between {low:g} and {high:g}")
+    for section in ("relaxation", "waiting_times"):
+        start = getattr(getattr(model, section), "start", None)
+        if start is not None and not low <= start <= high:
+            lines.append(f"{section}.start: {start:g} cannot be, as the order parameter lies "
+                         f"between {low:g} and {high:g}")
+    return lines
 
 
 def _disorder(model, parameters, folder, source) -> dict[str, np.ndarray]:
     try:
         rows = read_rows(folder / model.data.file) if model.data else None
-        return parameters.disorder(rows)
+        arrays = parameters.disorder(rows)
+        if rows is not None and not arrays:
+            raise ValueError(f"data.file: {model.kind} with these parameters reads no file")
+        return arrays
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
 
@@ -863,21 +951,61 @@ def _npz_rows(path: Path) -> np.ndarray:
         return np.asarray(arrays[arrays.files[0]], dtype=float)
 
 
+_SEPARATORS = (";", ",", "\t", None)  # None: blanks
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?|nan|[+-]?inf", re.I)
+
+
 def _csv_rows(path: Path) -> np.ndarray:
-    # utf-8-sig: spreadsheets put a mark before the first number
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if lines and not any(_is_number(part) for part in lines[0].split(",")):
-        lines = lines[1:]  # a header; a first row with one bad number is an error instead
-    return np.loadtxt(lines, delimiter=",", ndmin=2, comments="#") if lines else np.empty((0, 0))
-
-
-def _is_number(text: str) -> bool:
+    """Rows of a text file; a first row that is shorter, of counts, is filled up with NaN."""
+    lines = [line.partition("#")[0].strip() for line in read_text(path).splitlines()]
+    numbered = [(k, line) for k, line in enumerate(lines, 1) if line and line[0] != "%"]
+    if numbered and not any(_numbers(cell.split()) for separator in _SEPARATORS
+                            for cell in numbered[0][1].split(separator)):
+        numbered = numbered[1:]  # a header; a first row with one bad number is an error instead
+    if not numbered:
+        return np.empty((0, 0))
     try:
-        float(text)
+        return np.loadtxt([line for _, line in numbered], delimiter=",", ndmin=2, comments=None)
     except ValueError:
-        return False
-    return True
+        return _rows_of(numbered)
+
+
+def _rows_of(numbered: list[tuple[int, str]]) -> np.ndarray:
+    """Numbers of the first separator, and sign of decimals, with which every row has them."""
+    wrong = ""
+    for separator in _SEPARATORS:
+        if separator and not any(separator in line for _, line in numbered):
+            continue
+        rows = []
+        for k, line in numbered:
+            row = _numbers(line.split(separator), decimal_comma=separator != ",")
+            if not row:
+                wrong = wrong or f'line {k} is "{_shortened(line)}"'
+                break
+            rows.append(row)
+        else:
+            width = len(rows[-1])
+            if len(rows) > 1 and len(rows[0]) < width:
+                rows[0] += [np.nan] * (width - len(rows[0]))
+            if all(len(row) == width for row in rows):
+                return np.array(rows)
+            k = next(k for k, row in enumerate(rows) if len(row) != width)
+            wrong = wrong or (f"line {numbered[k][0]} has {len(rows[k])} numbers, and the last row "
+                              f"has {width}")
+    raise ValueError(f"{wrong}; give rows of numbers, as 0, 1, 0.5, separated by commas, "
+                     "semicolons or blanks")
+
+
+def _numbers(cells: list[str], decimal_comma: bool = False) -> list[float]:
+    """The numbers in ``cells``, empty if one is none; empty cells at the end do not count."""
+    cells = [cell.strip() for cell in cells]
+    while cells and not cells[-1]:
+        cells.pop()
+    if decimal_comma:
+        cells = [cell.replace(",", ".") for cell in cells]
+    if not all(map(_NUMBER.fullmatch, cells)):
+        return []
+    return [float(cell.lower().replace("d", "e")) for cell in cells]
 
 
 # --- --set ----------------------------------------------------------------------------------------
@@ -892,7 +1020,7 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
         For a text without an equals sign.
     """
     result: dict[str, Any] = {}
-    for text in texts:
+    for text in map(from_command_line, texts):
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {text}: give it as key=value, for example --set L=8")
@@ -915,40 +1043,62 @@ def _known_keys(schema) -> dict[str, list[str]]:
     return keys
 
 
-def _apply(raw, overrides, schema, label, section="") -> list[str]:
+def _apply(raw, overrides, schema, label, section="", script="") -> list[str]:
     """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
+    reads = READS.get(script, tuple(_SECTIONS))
+    unread = set(_SECTIONS) - {*reads, "observables", "data"}
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
     messages = []
     for key, value in overrides.items():
+        here = [full for full in keys.get(key, []) if full.rpartition(".")[0] not in unread]
         if key in dotted:
             full = key
         elif schema is None and key.startswith("parameters."):
             full = key  # the parameters of code that was not executed: checked when it is
         elif schema is None and key not in keys:
             continue  # perhaps a parameter; the missing schema has its own message
-        elif len(keys.get(key, [])) == 1:
-            full = keys[key][0]
-        elif key in keys:
+        elif len(here or keys.get(key, [])) == 1:
+            full = (here or keys[key])[0]
+        elif here:
             preferred = [f"parameters.{key}", f"{section}.{key}"]
-            given = [name for name in keys[key] if name.rpartition(".")[0] in raw]
-            full = next((name for name in preferred if name in keys[key]),
+            given = [name for name in here if name.rpartition(".")[0] in raw]
+            full = next((name for name in preferred if name in here),
                         given[0] if len(given) == 1 else "")
             if not full:
-                messages.append(f"{label} {key}: which of {', '.join(keys[key])}?")
+                messages.append(f"{label} {key}: which of {', '.join(here)}?")
                 continue
+        elif key in keys:
+            full = keys[key][0]  # of a section that is not read, as all of them are
+        elif len(messages) < _MOST_MESSAGES:
+            messages.append(f"{label} {_shortened(key)}: unknown key"
+                            f"{_did_you_mean(key, [*keys, *dotted])}")
+            continue
         else:
-            messages.append(f"{label} {key}: unknown key{_did_you_mean(key, [*keys, *dotted])}")
+            messages.append("")  # counted alone
             continue
         table_name, _, name = full.rpartition(".")
+        if table_name in unread:
+            messages.append(f"{label} {key}: {script} reads {_sections(reads)} of a card, not "
+                            f"[{table_name}]")
+            continue
         table = raw.setdefault(table_name, {}) if table_name else raw
         if isinstance(table, dict):
             table[name] = value
     return messages
 
 
+def _sections(names) -> str:
+    return " and ".join(filter(None, [", ".join(f"[{name}]" for name in names[:-1]),
+                                      f"[{names[-1]}]"]))
+
+
 def _did_you_mean(word: str, known) -> str:
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    """Names that are the word in other letters, L for l, or else those that are near to it."""
+    if len(word) > _LONGEST_SHOWN:  # comparing takes a time that grows as the square
+        return ""
+    near = [name for name in known if name.lower() == word.lower()] or (
+        difflib.get_close_matches(word, list(known), n=3, cutoff=0.5))
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -24,7 +24,7 @@ from phasegrok.stopping import (
     Interrupted,
     Unfinished,
 )
-from phasegrok.text import printable
+from phasegrok.text import printable, show_in_any_encoding
 
 __all__ = ["Job", "main", "parameter"]
 _LARGEST = 2**63  # whole numbers are stored in 64 bits
@@ -74,6 +74,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         ``run`` calls :func:`phasegrok.scan.map_points`: a folder for each card, with a file for
         each point and scan.h5, and the options that say where points run.
     """
+    show_in_any_encoding()
     path = Path(script).resolve()
     began = time.time()
     parser = options.parser(doc, parameters_class, path, default_cards,
@@ -253,10 +254,11 @@ def _cards(arguments, default_cards, resumed, section) -> list:
     for reference in arguments.cards or default_cards:
         try:
             if not arguments.cards:
-                _refuse_code(cards.load(reference, overrides, execute_code=False, section=section),
+                _refuse_code(cards.load(reference, overrides, execute_code=False, section=section,
+                                        script=section),
                              arguments.trust, f"name it as CARD, {reference}, to execute it")
             loaded.append(cards.load(reference, overrides, arguments.quick, section=section,
-                                     trust=arguments.trust))
+                                     script=section, trust=arguments.trust))
         except cards.InputError as error:
             messages += error.messages
     names = [card.name for card in loaded]

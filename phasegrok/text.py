@@ -1,8 +1,47 @@
-"""Text on its way to a terminal."""
+"""Text of files and of the terminal: how it is read, and how it is shown, whatever the locale.
 
+Files are UTF-8 (TOML is by its definition), with or without a byte order mark, or UTF-16 with one.
+The terminal gets what its encoding has; ± and letters that it lacks are written in ASCII instead.
+"""
+
+import codecs
+import os
+import sys
 import unicodedata
+from pathlib import Path
 
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, surrogate, separator
+_ASCII = {"±": "+-", "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=",
+          "→": "->", "ß": "ss", "µ": "u", "…": "..."}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; a byte order mark is not part of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If its bytes are neither UTF-8 nor marked UTF-16.
+    """
+    raw = Path(path).read_bytes()
+    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8-sig")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not {encoding.removesuffix('-sig').upper()} ({error.reason} at "
+                         f"byte {error.start}): save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError("it holds zero bytes: save it as UTF-8")
+    return text
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8."""
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def printable(text: str) -> str:
@@ -15,3 +54,36 @@ def printable(text: str) -> str:
     return "".join(
         character if character in "\n\t" or unicodedata.category(character) not in _HARMFUL
         else character.encode("unicode_escape", "surrogatepass").decode() for character in text)
+
+
+def from_command_line(argument: str) -> str:
+    """An argument as it was typed, where the locale's encoding has lost letters of it."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # bytes that the locale cannot decode are kept as lone surrogates
+        return os.fsencode(argument).decode(errors="replace")
+    return argument
+
+
+def show_in_any_encoding() -> None:
+    """Let no character stop a line of output: those that a terminal lacks are written in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_one, error.object[error.start:error.end])), error.end
+
+
+def _one(character: str) -> str:
+    if character in _ASCII:
+        return _ASCII[character]
+    letter = "".join(c for c in unicodedata.normalize("NFKD", character) if c.isascii())
+    return letter or character.encode("ascii", "backslashreplace").decode()
+
+
+_HANDLER = "phasegrok.ascii"
+codecs.register_error(_HANDLER, _in_ascii)

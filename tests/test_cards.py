@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from phasegrok import cards, compiled, runfile, systems
 from phasegrok.cards import InputError, from_text, load, to_toml
+from phasegrok.systems import discrete
+from phasegrok.systems.checks import check_system
+from phasegrok.systems.ising import lattice_bonds
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CARDS = sorted((REPOSITORY / "models").glob("*.toml"))
@@ -308,6 +311,161 @@ def test_bonds_of_a_csv(tmp_path, text):
     assert card.size == 3 and card.build().n_sites == 3
 
 
+TRIANGLE, RING_OF_6 = -0.930553, -0.851632  # E/N at T = 1, J = 1, as given beside the inputs
+INSTANCES = {  # form: bytes of the file, exact E/N of ferromagnets at T = 1
+    "sites from 1": (b"site_a,site_b,J\n1,2,1\n2,3,1\n3,4,1\n4,5,1\n5,6,1\n6,1,1\n", RING_OF_6),
+    "G-set": (b"6 6\n1 2 1\n2 3 1\n3 4 1\n4 5 1\n5 6 1\n6 1 1\n", RING_OF_6),
+    "counts of a spreadsheet": (b"3,3,\n0,1,1\n1,2,1\n2,0,1\n", TRIANGLE),
+    "the number of sites": (b"3\n1\t2\t1\n2\t3\t1\n3\t1\t1\n", TRIANGLE),
+    "semicolons": (b"a;b;J\r\n0;1;1,0\r\n1;2;1,0\r\n2;0;1,0\r\n", TRIANGLE),
+    "semicolons and points": (b"0;1;1.0\n1;2;1.\n2;0;1\n", TRIANGLE),
+    "tabs and decimal commas": (b"0\t1\t1,0\n1\t2\t1,0\n2\t0\t1,0\n", TRIANGLE),
+    "blanks": (b"  0  1   1.0\n  1  2   1.0\n  2  0   1.0\n", TRIANGLE),
+    "Fortran": (b"0,1,1.0D+00\n1,2,1.0D+00\n2,0,0.1d1\n", TRIANGLE),
+    "other comments": (b"% a comment\n0 1 1 # J\n\n1 2 1\n2 0 1\n", TRIANGLE),
+    "trailing commas": (b"0,1,1,\n1,2,1,\n2,0,1,\n", TRIANGLE),
+    "UTF-8 with a mark": (b"\xef\xbb\xbf0,1,1\n1,2,1\n2,0,1\n", TRIANGLE),
+    "UTF-16": ("\ufeff0,1,1\r\n1,2,1\r\n2,0,1\r\n".encode("utf-16-le"), TRIANGLE),
+    "UTF-16, high bytes first": ("\ufeff0,1,1\n1,2,1\n2,0,1\n".encode("utf-16-be"), TRIANGLE),
+    "local field": (b"# fields as i i h\n0,0,0.5\n0,1,1\n1,2,1\n2,0,1\n", -1.007573),
+    "local field, from 1": (b"3 4\n1 1 0.5\n1 2 1\n2 3 1\n3 1 1\n", -1.007573),
+    "local field, bonds counted": (b"3 3\n1 2 1\n2 3 1\n3 1 1\n1 1 0.5\n", -1.007573),
+}
+
+
+def states_of(system) -> tuple[np.ndarray, np.ndarray]:
+    """E and M of all states, by the system's own functions as plain Python."""
+    n = system.n_sites
+    cache = np.zeros(system.cache_size, dtype=np.int64)
+    found = [discrete.prepare(system, 2 * (k >> np.arange(n) & 1) - 1, cache)
+             for k in range(2**n)]
+    return tuple(np.array(found).T)
+
+
+def mean_energy(E: np.ndarray, temperature: float) -> float:
+    weight = np.exp(-(E - E.min()) / temperature)
+    return float(weight @ E / weight.sum())
+
+
+@pytest.mark.parametrize("form", INSTANCES)
+def test_instances_in_the_common_forms(tmp_path, form):
+    raw, exact = INSTANCES[form]
+    (tmp_path / "bonds.csv").write_bytes(raw)
+    card = load(graph_card(tmp_path, "bonds.csv"))
+    system = card.build()
+    n = 6 if exact == RING_OF_6 else 3
+    assert card.size == system.n_sites == n and len(card.arrays["bonds"]) == n
+    assert mean_energy(states_of(system)[0], 1.0) / n == pytest.approx(exact, abs=5e-7)
+
+
+def test_local_fields_against_the_sum_over_states(tmp_path):
+    """Mixed bonds, fields of both signs, a site with a field alone: E by its definition."""
+    bonds = {(0, 1): 1.0, (1, 2): -0.5, (2, 3): 1.5, (0, 3): 1.0, (1, 3): -0.5}
+    h = np.array([0.5, 0.0, -1.0, 0.25, 0.75])
+    rows = "".join(f"{a},{b},{J}\n" for (a, b), J in bonds.items())
+    rows += "".join(f"{i},{i},{h[i]}\n" for i in (0, 2, 3, 4))
+    path = graph_card(tmp_path, "bonds.csv", rows)
+    system = load(path, {"h": 0.25}).build()
+    E, M = states_of(system)
+    sigma = np.array([2 * (k >> np.arange(5) & 1) - 1 for k in range(32)])
+    exact = -sigma @ (h + 0.25) - sum(J * sigma[:, a] * sigma[:, b] for (a, b), J in bonds.items())
+    np.testing.assert_allclose(E, exact, atol=1e-12)
+    np.testing.assert_array_equal(M, sigma.sum(axis=1))
+    levels, cells = system.energy_levels(), [discrete.energy_cell(system, e) for e in E]
+    np.testing.assert_allclose(levels[cells], exact, atol=1e-9)
+    check_system(system, "discrete")  # energy_change, order_change and assign agree with these
+    assert system.known_cells() == []  # a negative coupling: nobody knows the ground state
+
+
+@pytest.mark.parametrize("fields, h", [("0,0,0.5\n", 0.0), ("0,0,-0.5\n", 0.0),
+                                       ("0,0,0.5\n2,2,1\n", -0.25), ("0,0,1\n", -1.0)])
+def test_known_ground_state_in_local_fields(tmp_path, fields, h):
+    system = load(graph_card(tmp_path, "bonds.csv", "0,1,1\n1,2,1\n2,0,1\n" + fields),
+                  {"h": h}).build()
+    E, M = states_of(system)
+    lowest = {(float(E[k]), float(M[k])) for k in np.flatnonzero(E < E.min() + 1e-9)}
+    assert set(system.known_cells()) <= lowest
+    assert bool(system.known_cells()) == (np.all(system.field + h >= 0)
+                                          or np.all(system.field + h <= 0))
+
+
+def test_free_spins_are_declared(tmp_path):
+    """Two free spins beside a triangle: its energy, four times its states."""
+    path = graph_card(tmp_path, "bonds.csv", "1,2,1\n2,3,1\n3,1,1\n")
+    card = load(path, {"n_sites": 5})
+    E, _ = states_of(card.build())
+    assert card.size == 5 and len(E) == 32
+    assert mean_energy(E, 1.0) / 3 == pytest.approx(TRIANGLE, abs=5e-7)
+    (line,) = messages(load, path, {"n_sites": 2})
+    assert "number 3, but 2 sites that count from 1 end at 2" in line
+    graph_card(tmp_path, "bonds.csv", "4 3\n1 2 1\n2 3 1\n3 1 1\n")
+    (line,) = messages(load, path, {"n_sites": 5})
+    assert "the first row says 4 sites, but there are to be 5" in line
+
+
+def test_kernels_that_know_one_field_refuse_local_ones(tmp_path):
+    from phasegrok.dynamics import clusters, multi_spin
+
+    systems = (load(graph_card(tmp_path, "bonds.csv", "0,0,1\n0,1,1\n")).build(),)
+    assert "Ising spins" in clusters.fits(systems, "swendsen-wang")
+    assert "lattice" in multi_spin.fits(systems)
+
+
+@pytest.mark.slow  # compiles the kernels of spins in local fields
+def test_a_run_in_local_fields(tmp_path):
+    """ln g of the triangle with one field: exact counts, each energy twice but none degenerate."""
+    path = graph_card(tmp_path, "bonds.csv", INSTANCES["local field"][0].decode())
+    done = phasegrok("run", "density_of_states", path, "--sweeps", 20000, "--temperatures", "1,2",
+                     "--out", "a.h5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 spins, 3 bonds, 1 local field" in done.stdout
+    E, _ = states_of(load(path).build())
+    energies, counts = np.unique(E.round(9), return_counts=True)
+    assert worst_z(tmp_path / "a.h5", dict(zip(energies.tolist(), counts.tolist()))) < 5
+
+
+def test_sites_of_other_kinds_count_from_one_too(tmp_path):
+    """A 3 x 3 Edwards-Anderson lattice and an SK instance, from 0 and from 1."""
+    lattice = [(int(a), int(b), (-1) ** k) for k, (a, b) in enumerate(lattice_bonds(3, 2))]
+    model = systems.parameters_class("edwards-anderson")(L=3, dimension=2)
+    full = systems.parameters_class("sherrington-kirkpatrick")(N=4)
+    pairs = [(0, 1, 0.5), (1, 3, -1.0), (2, 3, 0.25)]
+    for parameters, rows in ((model, np.array(lattice)), (full, np.array(pairs))):
+        found = parameters.disorder(rows)["couplings"]
+        more = parameters.disorder(rows + np.array([1, 1, 0]))["couplings"]
+        counted = parameters.disorder(np.vstack([
+            [parameters.size({}) ** (2 if parameters is model else 1), len(rows), np.nan],
+            rows + np.array([1, 1, 0])]))["couplings"]
+        np.testing.assert_array_equal(found, more)
+        np.testing.assert_array_equal(found, counted)
+    with pytest.raises(ValueError, match="take the kind ising-graph"):
+        model.disorder(np.array([*lattice, (4, 4, 1.0)]))
+
+
+@pytest.mark.parametrize("name", ["ising-2d", "two-layer-cubic", "control-drift"])
+def test_a_data_file_that_nothing_reads_is_refused(tmp_path, name):
+    (tmp_path / "bonds.csv").write_text("0,1,1\n")
+    (line,) = messages(load, name, {"data.file": str(tmp_path / "bonds.csv")})
+    assert "reads no file" in line
+
+
+@pytest.mark.parametrize("name, text, words", [
+    ("ridge", "1,2,0.5\n3,nan,1\n", "not finite"), ("ridge", "1,2\n3,4\n", "n = 2 rows of d = 2"),
+    ("spherical-perceptron", "1,2\n3,nan\n4,5\n", "not finite")])
+def test_numbers_of_other_files(tmp_path, name, text, words):
+    (tmp_path / "rows.csv").write_text(text)
+    sizes = {"d": 2, "n": 2} if name == "ridge" else {"N": 2, "P": 2}
+    (line,) = messages(load, name, {"data.file": str(tmp_path / "rows.csv")} | sizes)
+    assert words in line
+
+
+def test_the_data_file_of_ridge(tmp_path):
+    (tmp_path / "rows.csv").write_text("x1,x2,y\n1,2,0.5\n3,4,1\n")
+    card = load("ridge", {"data.file": str(tmp_path / "rows.csv"), "d": 2, "n": 2})
+    assert card.arrays["patterns"].tolist() == [[1, 2], [3, 4]]
+    assert card.arrays["targets"].tolist() == [0.5, 1]
+
+
 def test_bonds_of_an_npz(tmp_path):
     card = load(graph_card(tmp_path, "bonds.npz", bonds=BONDS))
     np.testing.assert_array_equal(card.arrays["bonds"], BONDS)
@@ -331,7 +489,20 @@ def test_patterns_of_csv_and_npz(tmp_path):
     ("0,1,1\n1,0,2\n", "a bond appears twice"), ("0,0,1\n", "joins a site with itself"),
     ("0,1.5,1\n", "are integers from 0"), ("-1,0,1\n", "are integers from 0"),
     ("0,1,nan\n", "not a finite number"), ("0,inf,1\n", "finite"),
-    ("nan,1,1\n", "integers from 0"), ("0;1;1\n0;2;1\n", "not a table of numbers")])
+    ("nan,1,1\n", "integers from 0"), ("0 1 1\n1 two 1\n", 'line 2 is "1 two 1"'),
+    ("0;1;1,0\n0;2\n", "line 1 has 3 numbers, and the last row has 2"),
+    ("0 1 1_0\n0 2 1\n", 'line 1 is "0 1 1_0"; give rows of numbers'),
+    ("0,1,1\n1,2,1\n4,5,1\n", "site 3 has no bond: number the sites from 0 or from 1 without "
+     "gaps, or give n_sites = 6 in [parameters]"),
+    ("1,2,1\n2,4,1\n", "site 3 has no bond"), ("2,3,1\n3,2,1\n", "twice, 2 to 3"),
+    ("7 2\n1 2 1\n2 3 1\n", "site 4 has no bond"),
+    ("3 3\n1 2 1\n2 3 1\n", "first row says 3 bonds, but 2 rows follow"),
+    ("3 3\n1 2 1\n2 3 1\n3 4 1\n", "site has number 4, but 3 sites that count from 1 end at 3"),
+    ("3 3\n0 1 1\n1 2 1\n2 3 1\n", "site has number 3, but 3 sites that count from 0 end at 2"),
+    ("1e12 2\n1 2 1\n2 3 1\n", "there can be 16777216"),
+    ("3 2 0\n1 2 1\n2 3 1\n", "can be a bond, or the numbers of sites and bonds"),
+    ("3 3 2\n1 2 1\n2 3 1\n", "can be a bond, or the numbers of sites and bonds"),
+    ("0,0,1\n0,1,1\n0,0,2\n", "field of site 0 appears twice")])
 def test_malformed_bonds(tmp_path, text, words):
     (line,) = messages(load, graph_card(tmp_path, "bonds.csv", text))
     assert words in line and "card.toml" in line, line

@@ -26,7 +26,7 @@ from phasegrok.figures import (
     verdicts,
     waiting,
 )
-from phasegrok.figures.common import STYLE, parameters_text
+from phasegrok.figures.common import STYLE, instance, parameters_text
 from phasegrok.runfile import RunFile, RunFileError, figure_of
 
 _LINES = {
@@ -78,7 +78,7 @@ _FIGURES = {
 
 def summary(run: RunFile, path: Path) -> str:
     """What the run found, as text for the terminal."""
-    parts = []
+    parts = [line] if (line := instance(run)) else []
     if verdicts.verdict_groups(run):
         parts.append(verdicts.verdict_table(run))
     shown = [name for name in _LINES if name in run]

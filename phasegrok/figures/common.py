@@ -46,16 +46,31 @@ def parameters_text(run: RunFile, without: tuple[str, ...] = ()) -> str:
 
     The title of a card names none of them, so that it holds whatever is set.
     """
+    return ", ".join(f"{k} = {v}" for k, v in _parameters(run).items() if k not in without)
+
+
+def _parameters(run: RunFile) -> dict:
     import tomllib
 
-    given = tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
-    return ", ".join(f"{k} = {v}" for k, v in given.items() if k not in without)
+    return tomllib.loads(run.attributes.get("card", "")).get("parameters", {})
+
+
+def instance(run: RunFile) -> str:
+    """Numbers of spins, bonds and local fields of a graph that was read; else empty."""
+    system = run.groups.get("system")
+    if system is None or "bonds" not in system:
+        return ""
+    bonds, fields = system["bonds"], system["fields"] if "fields" in system else ()
+    n = _parameters(run).get("n_sites", len(fields) or int(bonds[:, :2].max()) + 1)
+    numbers = {"spin": n, "bond": len(bonds), "local field": np.count_nonzero(fields)}
+    return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in numbers.items()
+                     if number)
 
 
 def title(figure, run: RunFile, without: tuple[str, ...] = (), more: str = "") -> None:
     """Title of the card and its parameters, but for those ``without``, and what is said besides."""
-    settings = ", ".join(filter(None, [parameters_text(run, without), more]))
-    text = f"{run.attributes['title']}\n{settings}"
+    said = ", ".join(filter(None, [parameters_text(run, without), instance(run), more]))
+    text = f"{run.attributes['title']}\n{said}"
     figure.suptitle(text, fontsize=8.5, x=0.01, ha="left")
 
 

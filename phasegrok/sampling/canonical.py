@@ -23,8 +23,8 @@ from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
-from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
+from phasegrok.systems.running import check_replicas
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
 STRIDE = 10

@@ -41,8 +41,8 @@ from phasegrok.sampling.flat_histogram import (
 )
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.binned import Binned
-from phasegrok.systems.checks import check_behaviours, check_running
 from phasegrok.systems.discrete import DiscreteSystem, energy_cell, order_cell
+from phasegrok.systems.running import check_running
 from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.thermodynamics.density_of_states import combine_walkers, marginal
 from phasegrok.thermodynamics.transitions import (
@@ -134,12 +134,8 @@ class WangLandau:
         InputError
             If a function of the system is at fault: its walk would leave the cells.
         """
-        from phasegrok.cards import InputError
 
         system, w = self.system, self.walkers
-        fault = check_behaviours(system)
-        if fault:
-            raise InputError(f"{fault}: mend it, or no sampler is right")
         twin = FourNeighbours.of(system)
         shape = (w, len(system.energy_levels()), len(system.order_levels()) if self.joint else 1)
         reach = [2 * min(n - 1, most) + 1 for n, most in zip(shape[1:], _LARGEST_OFFSETS)]

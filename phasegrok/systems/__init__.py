@@ -8,6 +8,7 @@ a force, a "constrained" one a region in which all states weigh the same.
 """
 
 import importlib
+import math
 
 KINDS = {
     "ising-chain": "phasegrok.systems.ising:ChainParameters",
@@ -62,6 +63,20 @@ FAMILY = {
     "committee-machine": "network",
     "overdamped-1d": "overdamped",
 }
+
+
+_FRACTIONS = ("potts-2d", "potts-mean-field", "east")  # kinds whose order parameter is a fraction
+
+
+def order_range(kind: str) -> tuple[float, float]:
+    """Least and largest value of the order parameter (test accuracy of a network) of ``kind``.
+
+    Unbounded for continuous and overdamped systems.
+    """
+    family = FAMILY[kind]
+    if family == "network" or kind in _FRACTIONS:
+        return 0.0, 1.0
+    return (-1.0, 1.0) if family in ("discrete", "constrained") else (-math.inf, math.inf)
 
 
 def parameters_class(kind: str):

@@ -1,201 +1,190 @@
-"""Whether the functions of a discrete system agree with one another, found by trying them.
+"""Whether a system that somebody wrote is whole and agrees with itself, before kernels run it.
 
-Samplers add up what ``energy_change`` and ``order_change`` say and trust ``assign`` with the cache.
-One of them that is wrong gives a smooth, wrong landscape.  So at every checkpoint and result the
-running E, Phi and cache are compared with those that ``prepare`` makes of the configuration.
+Compiled kernels check no index and keep E and Phi by differences, so a wrong behaviour gives wrong
+physics without a word.  Here the behaviours run as plain Python on a few moves, down and up in
+energy, and are compared with ``prepare``, which computes E, Phi and the cache from scratch.
 """
 
-import math
+import sys
+from pathlib import Path
 
 import numpy as np
 
-from phasegrok.compiled import kernel
-from phasegrok.rng import streams
-from phasegrok.systems.discrete import (
-    assign,
-    draw_and_prepare,
-    energy_change,
-    n_values,
-    order_change,
-    value_of,
-)
+from phasegrok.systems import continuous, discrete
 
-_CONFIGURATIONS, _SITES = 8, 12  # tried: a fault shows in most of them
-_ROUNDING = 1000.0 * np.finfo(float).eps  # a step of the random walk of rounding, with room
-_MOST_SITES = 300_000_000  # prepared at one checkpoint: about a second
+_VISITS = 200_000  # of sites by prepare: about a second of plain Python
+_MOST_MOVES = 400
+_TOLERANCE = 1e-6  # of energies and order parameters, relative where they are large
 
 
-@kernel(allocates=False)
-def _changes(system, sigma, cache, site, value, changes):
-    changes[0] = energy_change(system, sigma, cache, site, value)
-    changes[1] = order_change(system, sigma, cache, site, value)
-
-
-@kernel(allocates=False)
-def _assign(system, sigma, cache, site, value):
-    assign(system, sigma, cache, site, value)
-
-
-def _prepared(system, sigma, cache) -> tuple[np.ndarray, np.ndarray]:
-    """[E, Phi] and the cache that ``prepare`` makes of a configuration, from a copy of a cache."""
-    cache, values = cache.copy(), np.zeros(2)
-    draw_and_prepare(system, False, sigma.copy(), cache, values, np.zeros(4, np.uint64))
-    return values, cache
-
-
-def _rounding(system, sigma, cache, values, updates: float) -> np.ndarray:
-    """What sums of so many changes to E and Phi may be off by: a random walk of rounding errors."""
-    changes, largest = np.zeros(2), np.zeros(2)
-    for site in range(min(len(sigma), _SITES)):
-        for k in range(n_values(system)):
-            _changes(system, sigma.copy(), cache.copy(), site, value_of(system, k), changes)
-            largest = np.maximum(largest, np.abs(changes))
-    scale = np.abs(values) + math.sqrt(len(sigma)) * largest
-    return _ROUNDING * scale * math.sqrt(max(updates, len(sigma)))
-
-
-def check_running(system, sigma_rn: np.ndarray, cache_rc: np.ndarray, values_r2: np.ndarray,
-                  updates: float) -> None:
-    """Compare the running E, Phi and cache of replicas with those of their configurations.
+def check_system(system, family: str) -> None:
+    """Refuse a system whose behaviours are missing, disagree, or leave the cells of its landscape.
 
     Parameters
     ----------
     system : NamedTuple
-        A discrete system.
-    sigma_rn : ndarray, shape (R, N)
-        Configurations.
-    cache_rc : ndarray, shape (R, C)
-        Derived integers as they were kept; C = 0 where the sampler keeps none.
-    values_r2 : ndarray, shape (R, 2) or (R, 1)
-        E and Phi as they were added up; E alone where Phi is not kept.
-    updates : float
-        Attempted updates of a replica so far, for the rounding of the sums.
+        As the ``build`` of a card's parameters returns it.
+    family : str
+        What protocols run it: "discrete" and "continuous" systems are checked.
 
     Raises
     ------
-    InputError
-        If they differ: which function of the system is at fault.
+    ValueError
+        One sentence that names the function at fault.
     """
-    from phasegrok.cards import InputError
-
-    size = system.cache_size
-    for sigma, cache, values in zip(sigma_rn, cache_rc, values_r2):
-        kept = cache if len(cache) else np.zeros(size, dtype=np.int64)
-        true, true_cache = _prepared(system, sigma, kept)
-        allowed = _rounding(system, sigma, true_cache, true, updates)
-        right = np.abs(values - true[: len(values)]) <= allowed[: len(values)]
-        if right.all() and (not len(cache) or np.array_equal(cache, true_cache)):
-            continue
-        if right.all():
-            what = "the running cache is not that of the configuration"
-        else:
-            k = int(np.argmin(right))
-            what = (f"the running {('E', 'Phi')[k]} is {values[k]:.10g}, that of the configuration "
-                    f"{true[k]:.10g}")
-        fault = check_behaviours(system, sigma) or (
-            f"energy_change, order_change, assign or prepare of {_name(system)} is wrong for some "
-            "configurations")
-        raise InputError(f"{fault} ({what}): mend it; no result is given")
-
-
-def check_replicas(engine, replicas, sweeps: int) -> None:
-    """`check_running` of the replicas that an engine moves, of all rungs.
-
-    Of very many large ones every second, third, ... is looked at.
-
-    Parameters
-    ----------
-    engine : phasegrok.dynamics.replicas.Engine
-    replicas : phasegrok.dynamics.replicas.Replicas
-    sweeps : int
-        Sweeps of a replica so far.
-
-    Raises
-    ------
-    InputError
-        As `check_running`.
-    """
-    rungs, n_replicas = replicas.energy.shape
-    n = engine.systems[0].n_sites
-    every = -(-rungs * n_replicas * n // _MOST_SITES)
-    values_kr2 = np.stack([replicas.energy, replicas.phi], axis=2)
-    for k in range(rungs):
-        sigma_rn = engine.unpacked(replicas.configurations[k])[:n_replicas]
-        cache_rc = replicas.cache[k]
-        if len(cache_rc) != n_replicas:  # kept in words of replicas: the engine's own
-            cache_rc = np.zeros((n_replicas, 0), dtype=np.int64)
-        for s, system in enumerate(engine.systems):
-            some = slice(s * n_replicas // len(engine.systems),
-                         (s + 1) * n_replicas // len(engine.systems), every)
-            check_running(system, sigma_rn[some], cache_rc[some], values_kr2[k, some],
-                          float(sweeps) * n)
-
-
-def check_behaviours(system, sigma: np.ndarray | None = None) -> str:
-    """Which function of a discrete system disagrees with ``prepare``, in words; empty if none.
-
-    Single sites of ``sigma`` (if given) and of random configurations are changed: E and Phi must
-    change as ``energy_change`` and ``order_change`` say, ``assign`` must leave what ``prepare``
-    makes of the new configuration, nothing when it assigns the present value, and there and back
-    must restore all.
-
-    Parameters
-    ----------
-    system : NamedTuple
-        A discrete system.
-    sigma : ndarray of int8, shape (N,), optional
-        A configuration to begin with.
-    """
-    rng = streams(0, "behaviours", 1)[0]
-    choice = np.random.default_rng(0)
-    local = [int(value_of(system, k)) for k in range(n_values(system))]
-    cache, values = np.zeros(system.cache_size, dtype=np.int64), np.zeros(2)
-    for trial in range(_CONFIGURATIONS):
-        if sigma is None or trial > 0:
-            sigma = np.zeros(system.n_sites, dtype=np.int8)
-            draw_and_prepare(system, True, sigma, cache, values, rng)
-        before, full = _prepared(system, sigma, np.zeros_like(cache))
-        allowed = _rounding(system, sigma, full, before, 1.0)
-        if not (np.abs(_prepared(system, sigma, full + 1)[0] - before) <= allowed).all():
-            return f"E and Phi depend on what was in the cache before: prepare of {_name(system)}"
-        for site in choice.integers(0, len(sigma), _SITES):
-            fault = _fault_at(system, sigma, full, before, allowed, int(site),
-                              local[int(choice.integers(len(local)))])
+    if family not in ("discrete", "continuous"):
+        return
+    _check_whole(system, discrete if family == "discrete" else continuous)
+    if family == "discrete":
+        _values(system)
+        if system.n_sites * 4 <= _VISITS:
+            _check_cells(system, "known_cells()", system.known_cells())
+            fault = fault_of(system)
             if fault:
-                return f"{fault} of {_name(system)}"
+                raise ValueError(fault)
+
+
+def fault_of(system, sigma: np.ndarray | None = None) -> str:
+    """Which function of a discrete system disagrees with ``prepare``, in a sentence; empty if none.
+
+    Parameters
+    ----------
+    system : NamedTuple
+        A discrete system.
+    sigma : ndarray, shape (N,), optional
+        The configuration to begin at; else a random one.
+    """
+    try:
+        for sign in (1.0, -1.0):
+            _walk(system, _values(system), sign, sigma)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
-def _fault_at(system, sigma: np.ndarray, cache: np.ndarray, before: np.ndarray,
-              allowed: np.ndarray, site: int, value: int) -> str:
-    """What is wrong when one site gets a value; empty where nothing is."""
-    old = int(sigma[site])
-    there, there_cache, changes = sigma.copy(), cache.copy(), np.zeros(2)
-    _changes(system, there, there_cache, site, value, changes)
-    if not (np.array_equal(there, sigma) and np.array_equal(there_cache, cache)):
-        return "a change is made where it is only asked for: energy_change or order_change"
-    _assign(system, there, there_cache, site, old)
-    if not (np.array_equal(there, sigma) and np.array_equal(there_cache, cache)):
-        return "to assign the present value is not without effect: assign"
-    _assign(system, there, there_cache, site, value)
-    after_sigma = sigma.copy()
-    after_sigma[site] = value
-    if not np.array_equal(there, after_sigma):
-        return "another site than the one assigned changes: assign"
-    after, after_cache = _prepared(system, after_sigma, cache)
-    if not np.array_equal(there_cache, after_cache):
-        return "the cache is not that of prepare after assign: assign"
-    right = np.abs(after - before - changes) <= allowed
-    if not right.all():
-        k = int(np.argmin(right))
-        name, number = (("energy_change", "E"), ("order_change", "Phi"))[k]
-        return (f"a site of {old} that becomes {value} changes {number} by "
-                f"{after[k] - before[k]:.10g} by prepare, and by {changes[k]:.10g} by {name}")
-    _assign(system, there, there_cache, site, old)
-    if not (np.array_equal(there, sigma) and np.array_equal(there_cache, cache)):
-        return "there and back does not restore sigma and cache: assign"
-    return ""
+def _check_whole(system, module) -> None:
+    """Members and behaviours are there, and names mean in the file what they mean elsewhere."""
+    cls = type(system)
+    protocol = (discrete.DiscreteSystem if module is discrete else continuous.ContinuousSystem)
+    members = [m for m in vars(protocol) if not m.startswith("_") and not hasattr(system, m)]
+    if members:
+        raise ValueError(f"{cls.__name__} has no {', '.join(members)}")
+    names = [name for name, stub in discrete.STUBS.items()
+             if stub.__module__ == module.__name__ and name not in discrete._DEFAULT]
+    missing = [name for name in names if cls not in discrete.GENERIC[name]]
+    if missing:
+        here = vars(sys.modules.get(cls.__module__, discrete))
+        plain = [name for name in missing if callable(here.get(name))
+                 and here[name] is not discrete.STUBS[name]]
+        how = f" (put it above {', '.join(plain)})" if plain else ""
+        raise ValueError(f"{cls.__name__} has no behaviour {', '.join(missing)}: a function of "
+                         f"that name below @behaviour({cls.__name__}){how}")
+    for name in names:
+        function = discrete.GENERIC[name][cls]
+        if not hasattr(function, "__code__"):
+            continue
+        for called in set(function.__code__.co_names) & set(discrete.STUBS):
+            found = function.__globals__.get(called, discrete.STUBS[called])
+            if found is not discrete.STUBS[called]:
+                file = Path(function.__code__.co_filename).name
+                raise ValueError(f"{name} calls {called}, which is in {file} a plain function that "
+                                 f"kernels cannot call: write discrete.{called}, with `from "
+                                 "phasegrok.systems import discrete`")
 
 
-def _name(system) -> str:
-    return type(getattr(system, "inner", system)).__name__
+def _run(system, name, *arguments):
+    try:
+        return discrete.STUBS[name](system, *arguments)
+    except Exception as error:
+        raise ValueError(f"{name} of {type(system).__name__} fails: {type(error).__name__}: "
+                         f"{error}") from error
+
+
+def _values(system) -> list[int]:
+    number = _run(system, "n_values")
+    if not 2 <= number <= 256:
+        raise ValueError(f"n_values is {number}, but a site has 2 to 256 states")
+    values = [_run(system, "value_of", k) for k in range(number)]
+    for k, value in enumerate(values):
+        if value != int(value) or not -128 <= value <= 127:
+            raise ValueError(f"value_of({k}) is {value}, but the state of a site is a whole number "
+                             "from -128 to 127 (int8)")
+    if len(set(values)) < number:
+        raise ValueError("value_of gives two states the same value")
+    if system.cache_size < 1:
+        raise ValueError("cache_size is at least 1")
+    return [int(value) for value in values]
+
+
+def _check_cells(system, what: str, states) -> None:
+    """Each (E, Phi) lies in the cell that is nearest to it."""
+    for name, levels, k in (("energy_cell", _levels(system), 0),
+                            ("order_cell", np.asarray(system.order_levels()), 1)):
+        if levels is None:
+            continue
+        for state in states:
+            value = float(state[k])
+            cell = _run(system, name, value)
+            if not 0 <= cell < len(levels):
+                raise ValueError(f"{name} gives cell {cell} of {len(levels)} for {value:g} of "
+                                 f"{what}")
+            nearest = float(np.min(np.abs(levels - value)))
+            if abs(levels[cell] - value) > nearest + _TOLERANCE * max(1.0, abs(value)):
+                raise ValueError(f"{name} gives cell {cell}, of level {levels[cell]:g}, for "
+                                 f"{value:g} of {what}")
+
+
+def _levels(system) -> np.ndarray | None:
+    try:
+        return np.asarray(system.energy_levels())
+    except ValueError:
+        return None  # no landscape: the script that needs it says so
+
+
+def _walk(system, values: list[int], sign: float, sigma: np.ndarray | None) -> None:
+    """Moves at random sites that lower ``sign`` E, each compared with ``prepare``."""
+    rng = np.random.default_rng(1)
+    n = system.n_sites
+    # wider than the int8 of kernels, in whose compiled arithmetic all integers have 64 bits
+    sigma = (rng.choice(values, size=n) if sigma is None else sigma).astype(np.int64)
+    cache, states = np.zeros(system.cache_size, dtype=np.int64), []
+    E, phi = _run(system, "prepare", sigma, cache)
+    again, again_phi = _run(system, "prepare", sigma, cache + 1)
+    if _differ(E, again) or _differ(phi, again_phi):
+        raise ValueError("prepare depends on what was in the cache before")
+    for _ in range(min(_MOST_MOVES, _VISITS // (4 * n))):
+        states.append((E, phi))
+        site, value = int(rng.integers(n)), int(rng.choice(values))
+        if not _run(system, "allowed", sigma, cache, site):
+            continue
+        old, known = sigma[site], cache.copy()
+        dE = _run(system, "energy_change", sigma, cache, site, value)
+        dphi = _run(system, "order_change", sigma, cache, site, value)
+        if sigma[site] != old or not np.array_equal(cache, known):
+            raise ValueError("energy_change or order_change makes the change that it is asked for")
+        after, kept = sigma.copy(), cache.copy()
+        after[site] = value
+        fresh = np.zeros_like(cache)
+        new_E, new_phi = _run(system, "prepare", after.copy(), fresh)
+        move = (f"where prepare gives {{:g}} (site {site} from {sigma[site]} to {value}, "
+                f"N = {n})")
+        if _differ(E + dE, new_E):
+            raise ValueError(f"energy_change gives {dE:g}, {move.format(new_E - E)}")
+        if _differ(phi + dphi, new_phi):
+            raise ValueError(f"order_change gives {dphi:g}, {move.format(new_phi - phi)}")
+        if sign * dE > 0.0 and len(states) > 20:
+            continue
+        moved = sigma.copy()
+        _run(system, "assign", moved, kept, site, value)
+        if not np.array_equal(moved, after):
+            raise ValueError(f"assign leaves other states than sigma[{site}] = {value} makes")
+        if not np.array_equal(kept, fresh):
+            same = " to which it is set already" if value == sigma[site] else ""
+            raise ValueError(f"assign leaves another cache than prepare makes (site {site}, value "
+                             f"{value}{same})")
+        sigma, cache, E, phi = moved, kept, new_E, new_phi
+    _check_cells(system, "a configuration", states)
+
+
+def _differ(a: float, b: float) -> bool:
+    return not abs(a - b) <= _TOLERANCE * max(1.0, abs(a), abs(b))

@@ -70,14 +70,16 @@ class NoLevels(ValueError):
 
 
 GENERIC: dict[str, dict[type, Any]] = {}
-
-
+"""Name of a behaviour -> system -> its version."""
 _DEFAULT: dict[str, Any] = {}
+STUBS: dict[str, Any] = {}
+"""Name of a behaviour -> the function of all systems."""
 
 
 def _generic(stub, options=_OPTIONS):
     """Make ``stub`` a function that is looked up by the class of its first argument."""
     table = GENERIC.setdefault(stub.__name__, {})
+    STUBS[stub.__name__] = stub
 
     def typing_function(system, *args):
         return table.get(getattr(system, "instance_class", None), _DEFAULT.get(stub.__name__))
@@ -92,14 +94,18 @@ def behaviour(system_class):
     Raises
     ------
     NameError
-        If no function of this name belongs to a system.
+        If no function of this name belongs to a system, or the file defines it twice.
     """
 
     def register(function):
         if function.__name__ not in GENERIC:
             known = ", ".join(GENERIC)
             raise NameError(f"{function.__name__} is no behaviour of a system; there are {known}")
-        GENERIC[function.__name__][system_class] = function
+        versions = GENERIC[function.__name__]
+        earlier = versions.get(system_class)
+        if earlier is not None and earlier.__module__ == function.__module__:
+            raise NameError(f"{function.__name__} of {system_class.__name__} is defined twice")
+        versions[system_class] = function
         return function
 
     return register

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from phasegrok.systems.bonds import without_counts
 from phasegrok.systems.discrete import NoLevels, behaviour, spins, spins_with_magnetisation
 from phasegrok.systems.ising import FINEST, MAX_CELLS, common_step, too_many_levels
 
@@ -38,7 +39,8 @@ class _FullyConnected(BaseModel):
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
         """Couplings of all sets i1 < ... < ip in lexicographic order, shape (binom(N, p),).
 
-        A file has rows ``i1, ..., ip, J``; sets that are missing have no coupling.
+        A file has rows ``i1, ..., ip, J`` with sites from 0, or from 1 where none is 0 and one
+        is N; sets that are missing have no coupling.
         """
         number = math.comb(self.N, self.p)
         if rows is not None:
@@ -186,9 +188,19 @@ def _couplings_of(rows: np.ndarray, N: int, p: int) -> np.ndarray:
     if rows.ndim != 2 or rows.shape[1] != p + 1:
         raise ValueError(f"a list of couplings has {p} columns of sites and one of J, "
                          f"not shape {rows.shape}")
+    if p == 2:
+        counted, rows = without_counts(rows)
+        if counted not in (None, N):
+            raise ValueError(f"the first row says {counted} sites, but N = {N}")
     sites = rows[:, :p]
-    if np.any(sites != np.floor(sites)) or np.any(sites < 0) or np.any(sites >= N):
-        raise ValueError(f"site numbers in a list of couplings are integers from 0 to {N - 1}")
+    if np.any(sites != np.floor(sites)) or np.any(sites < 0) or np.any(sites > N):
+        raise ValueError(f"site numbers in a list of couplings are integers from 0 to {N - 1}, or "
+                         f"from 1 to {N}")
+    if sites.max() == N:
+        if sites.min() == 0:
+            raise ValueError(f"a site is called {N}, but N = {N} sites from 0 are called 0 to "
+                             f"{N - 1}")
+        sites = sites - 1
     sites = np.sort(sites.astype(np.int64), axis=1)
     if np.any(np.diff(sites, axis=1) == 0):
         raise ValueError("a coupling joins a site with itself")

@@ -3,7 +3,8 @@
 E = -sum_ij J_ij s_i s_j - h sum_i s_i over the bonds, and the order parameter is the magnetisation
 M = sum_i s_i.  The chain, the square and the simple cubic lattice have one coupling J between
 nearest neighbours and, but for the chain, one coupling J2 between next-nearest ones; the couplings
-of the Edwards-Anderson model (J. Phys. F 5 (1975) 965) are drawn, and are quenched.
+of the Edwards-Anderson model (J. Phys. F 5 (1975) 965) are drawn, and are quenched.  A graph may
+have local fields besides (:mod:`phasegrok.systems.ising_in_fields`).
 """
 
 import math
@@ -13,7 +14,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems.discrete import NoLevels, behaviour, spins, spins_with_magnetisation
+from phasegrok.systems.bonds import instance
+from phasegrok.systems.discrete import (
+    DiscreteSystem,
+    NoLevels,
+    behaviour,
+    spins,
+    spins_with_magnetisation,
+)
 
 MAX_CELLS = 200_000
 FINEST = 1e-3  # of the largest change of energy: levels that are finer and too many are none
@@ -84,7 +92,7 @@ class EdwardsAndersonParameters(BaseModel):
     """Parameters of the Edwards-Anderson spin glass; its couplings are drawn, or read from a file.
 
     A file has rows ``site_a, site_b, J`` with every bond of the lattice once; the number of a site
-    is x + L y (+ L^2 z).
+    is x + L y (+ L^2 z), or one more where sites count from 1.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -100,7 +108,11 @@ class EdwardsAndersonParameters(BaseModel):
         """Couplings in the order of :func:`lattice_bonds`, shape (dimension N,)."""
         bonds = lattice_bonds(self.L, self.dimension)
         if rows is not None:
-            return {"couplings": _couplings_of(_checked_bonds(rows), bonds)}
+            found = instance(rows, self.L**self.dimension)
+            if np.any(found.fields):
+                raise ValueError("edwards-anderson has one field h and no local ones, i, i, h: "
+                                 "take the kind ising-graph")
+            return {"couplings": _couplings_of(found.bonds, bonds)}
         rng = np.random.default_rng(np.random.SeedSequence(self.disorder_seed))
         if self.couplings == "gaussian":
             return {"couplings": self.J * rng.standard_normal(len(bonds))}
@@ -118,26 +130,42 @@ class EdwardsAndersonParameters(BaseModel):
 
 
 class GraphParameters(BaseModel):
-    """Parameters of Ising spins on a graph; the bonds come from the card's data file."""
+    """Parameters of Ising spins on a graph; its bonds and local fields are read from a file.
+
+    Rows are ``site_a, site_b, J``, or ``i, i, h`` of a local field; see
+    :mod:`phasegrok.systems.bonds`.
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    h: float = Field(0.0, description="field, in units of energy")
+    h: float = Field(0.0, description="field on every site, in units of energy; local ones add up")
+    n_sites: int | None = Field(None, ge=2, le=2**24, description="number of spins, if some have "
+                                "no bond; none: as many as the file has, each with a bond")
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
-        """The bond list ``site_a, site_b, J`` as read from the data file, checked."""
+        """Bonds as rows ``site_a, site_b, J`` with sites from 0, and fields (N,) if there are."""
         if rows is None:
             raise ValueError('needs [data] file = "..." with rows site_a, site_b, J')
-        return {"bonds": _checked_bonds(rows)}
+        found = instance(rows, self.n_sites)
+        if np.any(found.fields):
+            return {"bonds": found.bonds, "fields": found.fields}
+        return {"bonds": found.bonds}
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:
         """Number of sites."""
+        if self.n_sites is not None:
+            return self.n_sites
+        if "fields" in arrays:  # a site may have a field and no bond
+            return len(arrays["fields"])
         return int(arrays["bonds"][:, :2].max()) + 1
 
-    def build(self, arrays: dict[str, np.ndarray]) -> "Ising":
+    def build(self, arrays: dict[str, np.ndarray]) -> "DiscreteSystem":
         """The system on which kernels run."""
-        bonds = arrays["bonds"]
+        from phasegrok.systems.ising_in_fields import IsingInFields
+
+        bonds, fields = arrays["bonds"], arrays.get("fields")
         pairs = bonds[:, :2].astype(np.int64)
-        return _graph(self.size(arrays), pairs, bonds[:, 2].copy(), self.h, 0, 0)
+        spins = _graph(self.size(arrays), pairs, bonds[:, 2].copy(), self.h, 0, 0, fields)
+        return spins if fields is None else IsingInFields(spins, np.ascontiguousarray(fields))
 
 
 @spins
@@ -263,28 +291,6 @@ def _shifted(site: np.ndarray, L: int, step: list[int]) -> np.ndarray:
     return there
 
 
-def _checked_bonds(rows: np.ndarray) -> np.ndarray:
-    """Rows ``site_a, site_b, J`` of a data file, as floats."""
-    if rows.ndim != 2 or rows.shape[1] != 3:
-        raise ValueError(
-            f"a bond list has three columns site_a, site_b, J, not shape {rows.shape}"
-        )
-    sites = rows[:, :2]
-    if np.any(sites != np.floor(sites)) or np.any(sites < 0):
-        raise ValueError("site numbers in a bond list are integers from 0")
-    if np.any(sites[:, 0] == sites[:, 1]):
-        raise ValueError("a bond joins a site with itself")
-    if not np.all(np.isfinite(rows)):
-        raise ValueError("a coupling in the bond list is not a finite number")
-    if sites.max() > 100 * (len(rows) + 10):
-        raise ValueError(f"a site has number {sites.max():.0f} with {len(rows)} bonds only: "
-                         "number the sites from 0 without large gaps")
-    pairs = np.sort(sites.astype(np.int64), axis=1)
-    if len(np.unique(pairs, axis=0)) < len(pairs):
-        raise ValueError("a bond appears twice: give each pair of sites once, couplings added")
-    return rows.astype(float)
-
-
 def _couplings_of(rows: np.ndarray, bonds: np.ndarray) -> np.ndarray:
     """The couplings in ``rows`` in the order of the lattice's ``bonds``."""
     n_sites = int(bonds.max()) + 1
@@ -347,7 +353,8 @@ def _lattice(parameters, dimension: int) -> Ising:
     return _graph(L**dimension, bonds, couplings, parameters.h, L, dimension)
 
 
-def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
+def _graph(n_sites, pairs, couplings, h, L, dimension, fields=None) -> Ising:
+    """Spins with their bonds; local ``fields`` (N,) enter the energy levels alone."""
     ends = np.concatenate([pairs[:, 0], pairs[:, 1]])
     others = np.concatenate([pairs[:, 1], pairs[:, 0]])
     order = np.argsort(ends, kind="stable")
@@ -357,18 +364,19 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
     # a flip changes the pair energy by twice the local field, in which each strength |J| counts an
     # even number of times where every site has an even number of such bonds, as on a lattice
     strengths, which = np.unique(np.abs(couplings), return_inverse=True)
-    changes = [2.0 * h]
+    strengths_h, sum_h, bound_h = _fields(h, fields, n_sites)
+    changes = [2.0 * strength for strength in strengths_h[:_MOST_STRENGTHS]]
     for k, strength in enumerate(strengths[:_MOST_STRENGTHS]):
         degree = np.bincount(pairs[which == k].ravel(), minlength=n_sites)
         changes.append((4.0 if np.all(degree % 2 == 0) else 2.0) * strength)
-    largest = bound + abs(h) * n_sites
+    largest = bound + bound_h
     start = -largest
     try:
-        if len(strengths) > _MOST_STRENGTHS:
-            raise ValueError(f"more than {_MOST_STRENGTHS} different couplings")
+        if max(len(strengths), len(strengths_h)) > _MOST_STRENGTHS:
+            raise ValueError(f"more than {_MOST_STRENGTHS} different couplings or fields")
         step = common_step(changes)
         if step > 0.0:  # every energy is that of parallel spins plus a multiple of the step
-            parallel = -float(couplings.sum()) - h * n_sites
+            parallel = -float(couplings.sum()) - sum_h
             start = parallel - step * math.floor((parallel + largest) / step + 1e-9)
             count = math.floor((largest - start) / step + 1e-9) + 1
         else:
@@ -389,6 +397,14 @@ def _graph(n_sites, pairs, couplings, h, L, dimension) -> Ising:
         L=L,
         dimension=dimension,
     )
+
+
+def _fields(h: float, fields: np.ndarray | None, n_sites: int) -> tuple[np.ndarray, float, float]:
+    """Sizes |h + h_i| that occur, and the sums of h + h_i and of its size over all sites."""
+    if fields is None:
+        return np.array([abs(h)]), h * n_sites, abs(h) * n_sites
+    both = h + fields
+    return np.unique(np.abs(both)), float(both.sum()), float(np.abs(both).sum())
 
 
 @behaviour(Ising)

@@ -21,7 +21,11 @@ from phasegrok.theory.ridge import drawn
 
 
 class Parameters(BaseModel):
-    """Parameters of ridge regression."""
+    """Parameters of ridge regression; patterns and targets are drawn, or read from a file.
+
+    A file has n rows of d inputs and the target, d + 1 numbers.  The teacher, along which the
+    overlap is measured and to which the test loss refers, is the first input's direction.
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     d: int = Field(ge=2, le=10_000, description="input dimension")
@@ -40,6 +44,8 @@ class Parameters(BaseModel):
         if rows.shape != (self.n, self.d + 1):
             raise ValueError(f"the file has shape {rows.shape}, but n = {self.n} rows of "
                              f"d = {self.d} inputs and one target are needed")
+        if not np.all(np.isfinite(rows)):
+            raise ValueError("a number of the file is not finite")
         return {"patterns": np.array(rows[:, :-1], float), "targets": np.array(rows[:, -1], float)}
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:

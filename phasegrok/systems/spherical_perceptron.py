@@ -28,6 +28,8 @@ class Parameters(BaseModel):
             raise ValueError(
                 f"the patterns file has shape {rows.shape}, but N = {self.N} and P = {self.P} "
                 f"need {self.P + 1} rows (teacher first) of {self.N}")
+        if not np.all(np.isfinite(rows)):
+            raise ValueError("a number of the patterns file is not finite")
         return {"patterns": np.asarray(rows, float)}
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:

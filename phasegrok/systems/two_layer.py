@@ -55,6 +55,8 @@ class Parameters(BaseModel):
         if rows.shape != (self.n, self.d):
             raise ValueError(f"the patterns file has shape {rows.shape}, but n = {self.n} and "
                              f"d = {self.d} are given")
+        if not np.all(np.isfinite(rows)):
+            raise ValueError("a number of the patterns file is not finite")
         return {"patterns": np.asarray(rows, float)}
 
     def size(self, arrays: dict[str, np.ndarray]) -> int:

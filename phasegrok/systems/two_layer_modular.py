@@ -50,7 +50,8 @@ class Parameters(BaseModel):
                 rng = np.random.default_rng(np.random.SeedSequence(self.disorder_seed))
                 every = np.sort(rng.permutation(every)[:kept])
             rows = np.stack([every // self.P, every % self.P], axis=1).astype(float)
-        if rows.ndim != 2 or rows.shape[1] != 2 or np.any((rows < 0) | (rows >= self.P)):
+        if rows.ndim != 2 or rows.shape[1] != 2 or np.any(
+                (rows < 0) | (rows >= self.P) | (rows != np.floor(rows))):
             raise ValueError(f"the pairs file needs two columns of digits below P = {self.P}")
         return {"pairs": rows.astype(np.int64)}
 
