@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from phasegrok.cards import InputError, load
+from phasegrok.figures import decay_law as figure
 from phasegrok.protocols import decay_law
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
-from phasegrok.runfile import read
+from phasegrok.runfile import Group, RunFile, read
 from phasegrok.statistics import mean_and_error
 
 RNG = np.random.default_rng(5)
@@ -95,6 +96,46 @@ def test_what_cannot_be_scanned_is_refused(changes, message):
         decay_law.points(load("decay-law-subtraction-31", changes), 1)
     with pytest.raises(InputError, match="needs \\[decay_law\\]"):
         decay_law.points(load("transformer-subtraction-31"), 1)
+
+
+def finished(step, replicas=4):
+    """A point of the scan whose replicas generalise at ``step``, each a little later."""
+    late = step * (1.0 + 0.01 * np.arange(replicas))
+    group = Group(attributes={"steps": 10 * step})
+    group.add("replica", np.arange(replicas), "replica")
+    for name, share in (("memorisation_step", 0.1), ("generalisation_step_50", 1.0),
+                        ("generalisation_step_95", 1.5)):
+        group.add(name, share * late, "replica")
+    for k, name in enumerate(("train_loss", "test_loss", "train_accuracy", "test_accuracy")):
+        group.add(name, (k + 1.0) / step * np.ones((replicas, 3)), ("replica", "step"))
+    return RunFile({}, {"training": group})
+
+
+def test_what_is_printed_is_what_the_file_holds():
+    """Every number of every table against the variable that it stands for."""
+    card = load("decay-law-subtraction-31")
+    points = decay_law.points(card, 1)
+    steps = [1000 + 137 * k for k in range(len(points))]
+    run = RunFile({}, decay_law.groups(card, [finished(n) for n in steps]))
+    group, blocks = run["decay_law"], figure.lines(run).split("\n\n")
+    scans = [scan for scan in decay_law.SCANS if scan in group]
+    assert len(blocks) == len(scans) == 5
+    for scan, block in zip(scans, blocks):
+        rows = [line.replace("± ?", "").split() for line in block.splitlines()[2:]]
+        rows = [[float(x) for x in row if x not in ("±", "-")] for row in rows[: len(group[scan])]]
+        stored = [[f"{scan}_{name}_mean", f"{scan}_{name}_mean_err"]
+                  for name in ("train_loss", "test_loss", "test_accuracy")]
+        if scan != "norms":
+            stored = [[f"{scan}_{name}_median", f"{scan}_{name}_median_err"] for name in (
+                "memorisation_step", "generalisation_step_50", "generalisation_step_95")]
+            if f"{scan}_local_exponent" in group:
+                stored.append([f"{scan}_local_exponent", f"{scan}_local_exponent_err"])
+            stored.append([f"{scan}_steps"])
+        for k, row in enumerate(rows):
+            known = [float(group[name][k]) for names in stored for name in names]
+            assert f"{row[0]:g}" == f"{group[scan][k]:g}", scan  # that line printed the exponent
+            known = [x for x in known if np.isfinite(x) and x != 0.0]
+            assert row[1:] == pytest.approx(known, rel=0.05), (scan, k)  # errors have two digits
 
 
 @pytest.mark.slow

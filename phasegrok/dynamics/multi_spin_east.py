@@ -66,7 +66,7 @@ class MultiSpinEast(Words):
             fresh = np.empty(N, dtype=np.uint64)
             while (empty := ~np.bitwise_or.reduce(words)) != 0:
                 fill_words(row, fresh)
-                words |= fresh & empty
+                words[:] |= fresh & empty
         configurations = drawn.reshape(n_rungs, -1, N)
         configurations |= lane_masks(ordered_r)[:, None]
         excited_r = np.array([self.unpacked(a)[:R].sum(axis=1, dtype=np.int64)

@@ -28,8 +28,8 @@ def lines(run: RunFile) -> str:
                 text = pair(float(median), float(g[f"{scan}_{name}_median_err"][k]), "-")
                 cells.append(text if reached == n else f"{text} ({reached}/{n})")
             if f"{scan}_local_exponent" in g.variables:
-                value, error = (float(g[f"{scan}_local_exponent{end}"][k]) for end in ("", "_err"))
-                cells.append(pair(value, error) + (" ± ?" if value == value and error != error
+                local, error = (float(g[f"{scan}_local_exponent{end}"][k]) for end in ("", "_err"))
+                cells.append(pair(local, error) + (" ± ?" if local == local and error != error
                                                    else ""))
             rows.append([f"{value:g}", *cells, f"{g[f'{scan}_steps'][k]:.0f}"])
         header = [label, *(t for t, *_ in _TIMES.values())]

@@ -121,7 +121,7 @@ class Modular(NamedTuple):
         angle = rng.uniform(0.0, 2.0 * math.pi, size=(2, self.N, 1))
         wave = 2.0 * math.pi * k * np.arange(self.P) / self.P
         for row, phase in ((u, angle[0]), (v, angle[1])):
-            row += 2.0 * math.sqrt(phi) * np.cos(wave + phase)
+            row[:] += 2.0 * math.sqrt(phi) * np.cos(wave + phase)
         a += np.cos(wave + angle[0] + angle[1])
         return xi
 
