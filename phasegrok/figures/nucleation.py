@@ -16,15 +16,33 @@ def lines(run: RunFile) -> str:
         row += [_number(g["barrier_theory"][k])]
         row += [pair(g[n][k], g[f"{n}_err"][k]) for n in ("tau", "cv", "lag", "memoryless")]
         row += [f"{g['p_value'][k]:.2g}", f"{g['censored'][k]:.2f}", _number(g["bound"][k]),
-                pair(g["transmission"][k], g["transmission_err"][k])]
+                pair(g["transmission"][k], g["transmission_err"][k]),
+                "" if _exponential(g)[k] else "not exponential: in no line of ln tau"]
         rows.append(row)
     text = table(["d", "top", "barrier (nat)", "theory", "tau", "CV", "lag", "memoryless",
-                  "exponential p", "censored", "TST", "transmission"], rows)
+                  "exponential p", "censored", "TST", "transmission", ""], rows)
     return (f"{text}\n"
-            f"slope of ln tau against the barrier {both(g, 'slope')} (1: Arrhenius), against that "
-            f"of theory {both(g, 'slope_theory')}\n"
-            f"slope against d: of ln tau {both(g, 'slope_size')}, of the barrier "
-            f"{both(g, 'slope_barrier_size')} nat")
+            f"slope of ln tau against the barrier {_slope(g, 'slope')} (1: Arrhenius)\n"
+            f"against that of theory {_slope(g, 'slope_theory')}, against d "
+            f"{_slope(g, 'slope_size')}\n"
+            f"slope of the barrier against d, nat {_slope(g, 'slope_barrier_size')}")
+
+
+def _exponential(g: Group) -> np.ndarray:
+    """At which d waits are exponential and enter the lines of ln tau; all, where not stored."""
+    return g["exponential"] > 0 if "exponential" in g else np.ones(len(g["size"]), dtype=bool)
+
+
+def _slope(g: Group, name: str) -> str:
+    """A slope with its error, and how straight the line is, where that is stored."""
+    if f"{name}_chi2" not in g:
+        return both(g, name)
+    chi2, points = float(g[f"{name}_chi2"]), int(g[f"{name}_points"])
+    if points < 3:
+        return f"{both(g, name)} ({points} points)"
+    p = float(g[f"{name}_p"])
+    bent = ": not straight" if p < g.attributes["least_p"] else ""
+    return f"{both(g, name)} ({points} points, chi2 {chi2:.3g} on {points - 2}, p = {p:.2g}{bent})"
 
 
 def _number(value: float) -> str:
@@ -60,13 +78,16 @@ def draw(run: RunFile):
 
 def _arrhenius(axis, g: Group) -> None:
     known = np.isfinite(g["barrier"]) & np.isfinite(g["tau"])
-    axis.errorbar(g["barrier"][known], g["tau"][known], g["tau_err"][known],
-                  g["barrier_err"][known], fmt="o", color=COLOURS[0], markersize=4,
-                  label="first passages")
+    used = known & _exponential(g)
+    for at, face, text in ((used, COLOURS[0], "first passages"),
+                           (known & ~used, "none", "waits not exponential: not in the line")):
+        if at.any():
+            axis.errorbar(g["barrier"][at], g["tau"][at], g["tau_err"][at], g["barrier_err"][at],
+                          fmt="o", color=COLOURS[0], markerfacecolor=face, markersize=4, label=text)
     axis.plot(g["barrier"][known], g["bound"][known], color=GREY, marker=".", linewidth=0.9,
               label=r"transition-state theory, from $P(\Phi)$")
     if np.isfinite(g["slope"]):
-        x = np.array([g["barrier"][known].min(), g["barrier"][known].max()])
+        x = np.array([g["barrier"][used].min(), g["barrier"][used].max()])
         axis.plot(x, np.exp(float(g["slope_intercept"]) + float(g["slope"]) * x), color="k",
                   linewidth=0.9, label=f"slope {both(g, 'slope')}")
     axis.set(xlabel="barrier, measured (nat)", ylabel=r"$\tau$ (the prior relaxes in 1)",

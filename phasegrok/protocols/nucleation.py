@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
+from scipy import stats
 
+from phasegrok.accounts.verdict import LAG_MAX, P_MIN
 from phasegrok.cards import Card, InputError, Nucleation
 from phasegrok.protocols import _known_kind, add_waiting_statistics
 from phasegrok.protocols.langevin import cubic_model
@@ -103,17 +105,20 @@ def groups(card: Card, chains: list, clones: list) -> dict[str, Group]:
     """
     s = settings(card)
     d_k = np.array(s.sizes)
-    group = Group(attributes={"wall": s.wall, "threshold": s.threshold, "clones": s.clones})
+    group = Group(attributes={"wall": s.wall, "threshold": s.threshold, "clones": s.clones,
+                              "least_p": P_MIN})
     group.add("size", d_k, "size", "1", "input dimension d")
     potentials = [run["effective_potential"] for run in chains]
     waits = [run["waiting_times"] for run in clones]
     barrier_k, barrier_err_k = _column(group, potentials, "top_barrier", "barrier")
     density_k, density_err_k = _column(group, potentials, "top_density", "density")
     tau_k, tau_err_k = _column(group, waits, "tau", "tau")
-    for name in ("cv", "lag", "memoryless"):
-        _column(group, waits, name, name)
-    group.add("p_value", np.array([float(g["p_value"]) for g in waits]), "size", "1",
-              waits[0].variables["p_value"].long_name)
+    lag_k, _, _ = (_column(group, waits, name, name)[0] for name in ("lag", "cv", "memoryless"))
+    p_k = np.array([float(g["p_value"]) for g in waits])
+    group.add("p_value", p_k, "size", "1", waits[0].variables["p_value"].long_name)
+    exponential_k = (p_k > P_MIN) & (lag_k < LAG_MAX * tau_k)
+    group.add("exponential", exponential_k, "size", "1", "whether waits are exponential after a "
+              f"short lag (p > {P_MIN:g}, lag < {LAG_MAX:g} tau): other d enter no line of ln tau")
     group.add("censored", np.array([float(np.mean(g["censored"])) for g in waits]), "size", "1",
               "fraction of clones whose event was not seen")
     group.add("clone", np.arange(s.clones), "clone", "1", "clone of the network")
@@ -132,17 +137,25 @@ def groups(card: Card, chains: list, clones: list) -> dict[str, Group]:
     theory_k = np.array([_theory(point, s.wall) for _, point in points(card, "chains")])
     group.add("barrier_theory", theory_k, "size", "nat",
               "cavity theory of a network below the wall")
-    log_err_k = tau_err_k / tau_k
-    for name, x_k, x_err_k, text in (
-            ("slope", barrier_k, barrier_err_k, "d ln tau / d barrier, barrier as measured"),
-            ("slope_theory", theory_k, 0.0 * theory_k, "the same, barrier of theory"),
-            ("slope_size", d_k.astype(float), 0.0 * d_k, "d ln tau / d d"),
-            ("slope_barrier_size", None, None, "d barrier / d d, as measured")):
-        line = (_line(d_k, barrier_k, barrier_err_k, 0.0 * d_k) if x_k is None else
-                _line(x_k, np.log(tau_k), log_err_k, x_err_k))
-        for key, value, what in ((name, line.slope, text), (f"{name}_err", line.slope_error,
-                                                            f"error of {text}"),
-                                 (f"{name}_intercept", line.intercept, f"intercept of {text}")):
+    log_tau_k = np.where(exponential_k, np.log(tau_k), math.nan)
+    d_k, exact_k = d_k.astype(float), np.zeros(len(d_k))
+    for name, text, line in (
+            ("slope", "d ln tau / d barrier, barrier as measured",
+             _line(barrier_k, log_tau_k, tau_err_k / tau_k, barrier_err_k)),
+            ("slope_theory", "the same, barrier of theory",
+             _line(theory_k, log_tau_k, tau_err_k / tau_k, exact_k)),
+            ("slope_size", "d ln tau / d d", _line(d_k, log_tau_k, tau_err_k / tau_k, exact_k)),
+            ("slope_barrier_size", "d barrier / d d, as measured",
+             _line(d_k, barrier_k, barrier_err_k, exact_k))):
+        for key, value, what in (
+                (name, line.slope, text),
+                (f"{name}_err", line.slope_error,
+                 f"error of {text}, enlarged by sqrt(chi2/(points - 2)) where that exceeds 1"),
+                (f"{name}_intercept", line.intercept, f"intercept of {text}"),
+                (f"{name}_chi2", line.chi2, f"squared distances from the line in errors: {text}"),
+                (f"{name}_points", line.n, f"points of the line: {text}"),
+                (f"{name}_p", float(stats.chi2.sf(line.chi2, line.n - 2)) if line.n > 2 else
+                 math.nan, f"chance of a larger chi2 if the line is straight: {text}")):
             group.add(key, value, (), "1", what)
     return {"nucleation": group}
 
