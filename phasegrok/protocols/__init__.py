@@ -764,9 +764,10 @@ def finite_size_scaling(card: Card, runs: list):
     found = [fss.curves(d, d.grid()) for d in data]
     crossed = fss.crossings(data)
     limits = fss.limits(crossed, s.omega)
-    collapsed = fss.collapse(
-        [fss.points(fss.curves(d, d.inner(len(_WINDOW)))) for d in data],
-        (limits["temperature"].value, limits["inverse_nu"].value), s.omega)
+    whole, *narrower = ([fss.points(fss.curves(d, d.inner(len(_WINDOW), share))) for d in data]
+                        for share in fss.SHARES)
+    collapsed = fss.collapse(whole, (limits["temperature"].value, limits["inverse_nu"].value),
+                             s.omega, tuple(narrower))
     exact = critical_point(_known_kind(card), card.parameters)
     groups = {f"curves/{c.size}": tables.curves_group(c) for c in found}
     groups["crossings"] = tables.crossings_group(crossed)

@@ -53,6 +53,9 @@ P_AGREE = 0.05
 P_COLLAPSE = 1e-3
 """Goodness of fit below which the largest sizes, too, do not collapse."""
 
+SHARES = (1.0, 0.5, 0.25)
+"""Parts of the sampled temperatures, about their middle, that a collapse tries in turn."""
+
 GRID = 201
 """Temperatures of a curve: linear interpolation is then off by 1e-5 of its height."""
 
@@ -137,11 +140,12 @@ class Size:
         """`GRID` temperatures of the window."""
         return np.linspace(*self.window, GRID)
 
-    def inner(self, number: int) -> np.ndarray:
-        """Temperatures between the second and the last but one that was sampled, for the collapse:
-        farther out corrections to scaling are larger."""
+    def inner(self, number: int, share: float = 1.0) -> np.ndarray:
+        """Temperatures between the second and the last but one that was sampled, or a share of them
+        about their middle, for the collapse: farther out corrections to scaling are larger."""
         ladder = np.sort(self.found.temperatures_k)
-        return np.linspace(float(ladder[1]), float(ladder[-2]), number)
+        middle, half = (0.5 * (float(ladder[-2]) + sign * float(ladder[1])) for sign in (1, -1))
+        return np.linspace(middle - share * half, middle + share * half, number)
 
 
 def combine(size: int, n_sites: int, temperatures_k: np.ndarray, inefficiency_k: np.ndarray,
@@ -630,7 +634,8 @@ class _Problem:
         return best, linear, np.sqrt(np.diag(covariance)), chi2, expected, p
 
 
-def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0) -> Collapse:
+def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0,
+             narrower: tuple[list[Points], ...] = ()) -> Collapse:
     r"""Fit of T_c, 1/nu, beta/nu and gamma/nu so that all sizes fall on one curve.
 
     U, ln <|Phi|> and ln (chi T) of all sizes are fitted together, each with a polynomial in x for
@@ -643,12 +648,19 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
     The degree of the polynomials is the lowest, from 2 to 6, at which p reaches `P_AGREE`, and
     below the number of temperatures of a size: windows of x coincide, and higher polynomials pass
     between the points at will.  Where none does the smallest size is left out, as long as three are
-    left.
+    left, and then the window is narrowed: corrections of the next order grow with t, and since the
+    points of one size are parts of one smooth curve, whose shape is known far better than its
+    height, p sees them where they are a fraction of an error bar.
+
+    (2D Ising, L = 8, 16, 32, errors of 0.1 %, 5 seeds: p is 1e-4 to 5e-3 in the whole window, .01
+    to .17 in a half, .03 to .3 in a quarter.  With the temperatures of one size stretched by 5 %,
+    so that 1/nu of the two pairs of sizes differs by .07 or more, it is below 1e-8 in all of them.)
 
     The errors include the shift of each number when the smallest size is left out, as far as it
     exceeds what the errors of both fits explain.  Three sizes are too few for that; there it is the
-    shift when the corrections are taken to vanish as :math:`L^{-2\omega}`.  (2D Ising, L = 8, 16,
-    32, 12 seeds: the rms z of 1/nu is 1.29, and the largest of the four.)
+    shift when the corrections are taken to vanish as :math:`L^{-2\omega}`, or the window is
+    narrowed once more, whichever is larger.  (2D Ising, L = 8, 16,
+    32, 12 seeds: the rms z of 1/nu is 1.29, and the largest of the four, in the whole window.)
 
     Parameters
     ----------
@@ -658,6 +670,8 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
         T_c and 1/nu from which the fit begins, e.g. from `crossings`.
     omega : float
         Exponent of the leading irrelevant correction.
+    narrower : tuple of list of Points
+        The same sizes in ever narrower windows.
 
     Returns
     -------
@@ -667,39 +681,50 @@ def collapse(data: list[Points], guess: tuple[float, float], omega: float = 1.0)
     if len(data) < _FEWEST_SIZES or not np.isfinite(guess).all():
         return _no_collapse("fewer than three sizes" if len(data) < _FEWEST_SIZES
                             else "no crossing of the Binder ratios from which to begin")
+    windows = (data, *narrower)
     best: Collapse | None = None
-    best_first = 0
-    most = min(len(d.temperatures_t) for d in data) - 1
-    for first in range(len(data) - _FEWEST_SIZES + 1):
-        for degree in range(_LOWEST_DEGREE, min(most, _HIGHEST_DEGREE) + 1):
-            found = _collapse_of(data[first:], guess, omega, degree)
-            if found is None:
-                break
-            if best is None or found.p > best.p:
-                best, best_first = found, first
-            if found.p >= P_AGREE:
-                return _with_shift(found, data[first:], guess, omega)
+    at = 0, 0
+    for w, window in enumerate(windows):
+        most = min(len(d.temperatures_t) for d in window) - 1
+        for first in range(len(window) - _FEWEST_SIZES + 1):
+            for degree in range(_LOWEST_DEGREE, min(most, _HIGHEST_DEGREE) + 1):
+                if best is not None and best.p >= P_AGREE:
+                    break
+                found = _collapse_of(window[first:], guess, omega, degree)
+                if found is None:
+                    break
+                if best is None or found.p > best.p:
+                    best, at = found, (w, first)
     if best is None:
         return _no_collapse("too few points for a fit")
-    return _with_shift(best, data[best_first:], guess, omega)
+    w, first = at
+    return _with_shift(best, [window[first:] for window in windows[w : w + 2]], guess, omega)
 
 
-def _with_shift(found: Collapse, data: list[Points], guess: tuple[float, float], omega: float
-                ) -> Collapse:
-    """Errors with what the numbers move, beyond noise, when the form of the fit is not trusted."""
+def _with_shift(found: Collapse, windows: list[list[Points]], guess: tuple[float, float],
+                omega: float) -> Collapse:
+    """Errors with what the numbers move, beyond noise, when the form of the fit is not trusted.
+
+    ``windows``: the one of the fit and, where there is one, the next.
+    """
     degree = found.coefficients_od.shape[1] - 1
+    data = windows[0]
     if len(data) > _FEWEST_SIZES:
-        other = _collapse_of(data[1:], guess, omega, degree)
+        others = [_collapse_of(data[1:], guess, omega, degree)]
     else:
-        other = _collapse_of(data, guess, 2.0 * omega, degree)
-    if other is None:
-        return found
-    excess = (other.parameters - found.parameters) ** 2
-    if other.sizes != found.sizes:
-        # a fit to a part of the data differs from the whole by noise, of variance s_part^2 -
-        # s_whole^2
-        excess -= np.maximum(other.errors**2 - found.errors**2, 0.0)
-    return replace(found, errors=np.sqrt(found.errors**2 + np.maximum(excess, 0.0)))
+        others = [_collapse_of(data, guess, 2.0 * omega, degree),
+                  *(_collapse_of(window, guess, omega, degree) for window in windows[1:])]
+    most = np.zeros(len(found.parameters))
+    for other in others:
+        if other is None:
+            continue
+        excess = (other.parameters - found.parameters) ** 2
+        if other.omega == found.omega:
+            # a fit to a part of the data differs from the whole by noise, of variance s_part^2 -
+            # s_whole^2
+            excess -= np.maximum(other.errors**2 - found.errors**2, 0.0)
+        most = np.maximum(most, excess)
+    return replace(found, errors=np.sqrt(found.errors**2 + most))
 
 
 def _no_collapse(reason: str) -> Collapse:
