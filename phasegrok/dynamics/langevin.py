@@ -310,6 +310,8 @@ class Langevin:
         with single_threaded_blas():
             over_threads(run, len(groups))
         state.steps += n
+        if np.all(state.broken >= 0):  # nothing moves any more
+            state.steps = int(state.broken.max())
 
     def status(self, state: State) -> str:
         """Losses, and how many chains are left."""

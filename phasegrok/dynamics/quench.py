@@ -53,6 +53,11 @@ def dependent_replicas(engine: Engine) -> int:
     return LANES if isinstance(engine, Words) else 1
 
 
+def _added(sums_r: np.ndarray, x_rt: np.ndarray) -> np.ndarray:
+    """Sums with x added from left to right: they do not depend on how a run is cut into calls."""
+    return np.cumsum(np.column_stack([sums_r, x_rt]), axis=1)[:, -1]
+
+
 def _check_replicas(engine: Engine, replicas: int) -> None:
     samples, together = len(engine.systems), dependent_replicas(engine)
     if replicas % (samples * together):
@@ -357,8 +362,9 @@ class Ramp:
             energy_rt, phi_rt = np.empty((2, self.replicas, number))
             self.engine.advance(state, j, self.temperatures[i], number, energy_rt, phi_rt)
             if to == stay:
-                state.sums[j, direction, i, :, 0] += energy_rt.sum(axis=1)
-                state.sums[j, direction, i, :, 1] += np.abs(phi_rt).sum(axis=1)
+                for column, x_rt in enumerate((energy_rt, np.abs(phi_rt))):
+                    sums_r = state.sums[j, direction, i, :, column]
+                    sums_r[:] = _added(sums_r, x_rt)
             state.sweeps += number
 
     def status(self, state: RampState) -> str:
