@@ -61,13 +61,31 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
 
 
+_COLDEST, _HOTTEST = 1e-100, 1e100  # units of energy; beyond, 1/T^2 leaves double precision
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a positive temperature at which 1/T^2 cannot be computed.
+
+    Raises
+    ------
+    ValueError
+        If it is beyond 1e-100 ... 1e100.
+    """
+    if not _COLDEST <= temperature <= _HOTTEST:
+        raise ValueError(f"temperature {temperature:g}: give one between {_COLDEST:g} and "
+                         f"{_HOTTEST:g} in units of energy; well before either end nothing "
+                         "changes any more")
+
+
 def temperature_grid(text: str) -> np.ndarray:
     """Temperatures of ``first:last:number`` (equidistant) or of ``T, T, ...``, ascending.
 
     Raises
     ------
     ValueError
-        If the text is of neither form, a temperature is not positive, or there are too many.
+        If the text is of neither form, a temperature is not positive or extreme, or there are too
+        many.
     """
     shown = _shortened(text)
     try:
@@ -87,6 +105,8 @@ def temperature_grid(text: str) -> np.ndarray:
                          "list, as 2.2,2.27") from None
     if len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(grid <= 0.0):
         raise ValueError(f'"{shown}": temperatures must be positive, and at least one')
+    for end in (grid.min(), grid.max()):
+        check_temperature(float(end))
     return np.unique(grid)  # ascending, whichever way it was given
 
 
@@ -159,7 +179,8 @@ class Sample(_Section):
     order: Literal["random-site", "checkerboard"] = Field(
         "random-site", description="order of single-site updates")
     exchange: bool = Field(False, description="replica exchange between neighbouring T")
-    tune: bool = Field(True, description="move the inner T to even acceptance of exchanges")
+    tune: bool = Field(True, description="move the inner T of first:last:number to even "
+                       "acceptance of exchanges; T of a list stay")
 
     @field_validator("temperatures")
     @classmethod

@@ -15,8 +15,7 @@ _AVERAGES = {"energy": "energy", "heat_capacity": "heat capacity",
 def averages_table(group: Group) -> str:
     """Averages against temperature, with z-scores against exact values where there are any."""
     names = [name for name in _AVERAGES if name in group]
-    z = {name: (group[name] - group[f"exact_{name}"]) / group[f"{name}_err"]
-         for name in ("energy", "heat_capacity") if f"exact_{name}" in group}
+    z = {name: _z(group, name) for name in ("energy", "heat_capacity") if f"exact_{name}" in group}
     T = group["temperature"]
     pick = np.unique(np.linspace(0, len(T) - 1, 13).round().astype(int))
     rows = []
@@ -25,7 +24,7 @@ def averages_table(group: Group) -> str:
         for name in names:
             row.append(pair(group[name][k], group[f"{name}_err"][k]))
             if name in z:
-                row.append(f"{z[name][k]:+.1f}")
+                row.append("" if math.isnan(z[name][k]) else f"{z[name][k]:+.1f}")
         rows.append([*row, "" if group["equilibrated"][k] else "not converged"])
     header = ["T"]
     for name in names:
@@ -38,11 +37,21 @@ def averages_table(group: Group) -> str:
     return f"{text}\n\n{table([*header, ''], rows)}\n\n{state}: {a['converged_reason']}"
 
 
+def _z(group: Group, name: str) -> np.ndarray:
+    """Differences from the exact values in errors; NaN where nothing varied, so that none is known.
+    """
+    error = group[f"{name}_err"]
+    known = np.where(error > 0.0, error, math.nan)
+    return (group[name] - group[f"exact_{name}"]) / known
+
+
 def exchange_line(group: Group) -> str:
-    """How well the rungs of a ladder mixed."""
+    """How well the rungs of a ladder mixed, and whether its temperatures were moved for it."""
     rate, trips = group["acceptance"], group["round_trips"]
+    moved = ("inner temperatures moved to even acceptance" if group.attributes["tuned"]
+             else "temperatures as given")
     return (f"replica exchange: accepted {rate.min():.2f} to {rate.max():.2f} of attempts, "
-            f"{trips.sum()} round trips, {trips.min()} to {trips.max()} a ladder")
+            f"{trips.sum()} round trips, {trips.min()} to {trips.max()} a ladder; {moved}")
 
 
 def relaxation_lines(group: Group, two: Group) -> str:

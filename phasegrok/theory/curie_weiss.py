@@ -97,9 +97,10 @@ def thermodynamics(
     ln_Z = special.logsumexp(log_w)
     p = np.exp(log_w - ln_Z)
     energy = N * energy_per_spin(m, h, J2, J3)
-    mean = p @ energy
-    heat_capacity = p @ (energy - mean) ** 2 / temperature**2
-    return Thermodynamics(float(ln_Z), float(mean), float(heat_capacity), float(p @ m))
+    lowest = energy.min()  # from there, rounding stays small where T is
+    mean = p @ (energy - lowest)
+    heat_capacity = p @ (energy - lowest - mean) ** 2 / temperature**2
+    return Thermodynamics(float(ln_Z), float(lowest + mean), float(heat_capacity), float(p @ m))
 
 
 def effective_potential(

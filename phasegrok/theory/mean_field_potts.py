@@ -145,9 +145,10 @@ def thermodynamics(
     log_w = classes.log_g - E / temperature
     ln_Z = float(special.logsumexp(log_w))
     p = np.exp(log_w - ln_Z)
-    mean = float(p @ E)
-    heat_capacity = float(p @ (E - mean) ** 2) / temperature**2
-    return Thermodynamics(ln_Z, mean, heat_capacity, float(p @ classes.n_max) / classes.N)
+    lowest = float(E.min())  # from there, rounding stays small where T is
+    mean = float(p @ (E - lowest))
+    heat_capacity = float(p @ (E - lowest - mean) ** 2) / temperature**2
+    return Thermodynamics(ln_Z, lowest + mean, heat_capacity, float(p @ classes.n_max) / classes.N)
 
 
 def effective_potential(

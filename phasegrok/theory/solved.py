@@ -7,8 +7,11 @@ import functools
 import math
 
 import numpy as np
+from scipy import special
 
-from phasegrok.theory import curie_weiss, east, ising, mean_field_potts
+from phasegrok.theory import curie_weiss, ising, mean_field_potts
+
+_RARE, _FEW = 0.01, 8  # excitations of an East ring so rare that more than a few never meet
 
 
 def exact_averages(kind: str, parameters, temperatures) -> dict[str, np.ndarray]:
@@ -44,19 +47,35 @@ def _square_lattice(p, temperature: float) -> dict[str, float]:
 
 
 def _chain(p, temperature: float) -> dict[str, float]:
-    r"""Transfer matrix: :math:`\lambda_\pm = e^K \cosh H \pm \sqrt{e^{2K}\sinh^2 H + e^{-2K}}`."""
+    r"""Transfer matrix: :math:`\lambda_\pm = e^K \cosh H \pm \sqrt{e^{2K}\sinh^2 H + e^{-2K}}`.
 
-    def energy(beta: float) -> float:  # -d ln Z / d beta by a complex step, exact to rounding
-        step = 1e-30
-        K, H = (beta + 1j * step) * p.J, (beta + 1j * step) * p.h
-        root = np.sqrt(np.exp(2.0 * K) * np.sinh(H) ** 2 + np.exp(-2.0 * K))
-        mean = np.exp(K) * np.cosh(H)
-        log_Z = p.N * np.log(mean + root) + np.log(1.0 + ((mean - root) / (mean + root)) ** p.N)
-        return -float(log_Z.imag) / step
+    Energies are taken from the lowest, whose Boltzmann factor is divided out: what is left neither
+    overflows nor rounds where T is small.
+    """
+    N, J, h = p.N, p.J, abs(p.h)
+    staggered = 2.0 * J + h < 0.0
+    odd = staggered and N % 2 == 1  # one bond stays unsatisfied
+    lowest = -N * (-J if staggered else J + h) - (2.0 * J + h if odd else 0.0)
+
+    def excess(beta: float) -> float:  # <E> - lowest, by a complex step, exact to rounding
+        b = beta * (1.0 + 1e-30j)
+        cosh, sinh = 0.5 + 0.5 * np.exp(-2.0 * b * h), 0.5 - 0.5 * np.exp(-2.0 * b * h)
+        # of both eigenvalues over the Boltzmann factor of a site in the lowest state
+        up = np.exp(b * (2.0 * J + h)) if staggered else 1.0
+        down = 1.0 if staggered else np.exp(-b * (2.0 * J + h))
+        larger = up * cosh + np.sqrt((up * sinh) ** 2 + down**2)
+        # the smaller over the larger is q - 1
+        q_over_up = 2.0 * cosh / larger
+        q = up * q_over_up
+        if odd:  # 1 - (1 - q)^N over q is a sum without cancellation
+            rest = np.log(q_over_up * ((1.0 - q) ** np.arange(N)).sum())
+        else:
+            rest = np.log(1.0 + (q - 1.0) ** N)
+        return -float((N * np.log(larger) + rest).imag) / (1e-30 * beta)
 
     beta, d = 1.0 / temperature, 1e-5 / temperature
-    slope = (energy(beta + d) - energy(beta - d)) / (2.0 * d)
-    return {"energy": energy(beta) / p.N, "heat_capacity": -(beta**2) * slope / p.N}
+    slope = (excess(beta + d) - excess(beta - d)) / (2.0 * d)
+    return {"energy": (lowest + excess(beta)) / N, "heat_capacity": -(beta**2) * slope / N}
 
 
 def _curie_weiss(p, temperature: float) -> dict[str, float]:
@@ -80,12 +99,20 @@ def _potts_mean_field(p, temperature: float) -> dict[str, float]:
 
 def _east(p, temperature: float) -> dict[str, float]:
     """Independent sites, given that one is excited: the state without any is isolated."""
-    free = east.thermodynamics(temperature / p.J)
-    some = -math.expm1(p.N * math.log1p(-free.energy))  # chance of at least one excitation
-    c = free.energy / some
-    square = free.energy * (1.0 + (p.N - 1) * free.energy) / some  # <n^2> N
-    return {"energy": p.J * c, "order_parameter": c,
-            "heat_capacity": (p.J / temperature) ** 2 * (square - p.N * c**2)}
+    odds, N = math.exp(-p.J / temperature), p.N
+    if N * odds < _RARE:  # terms of 1, 2, ... excitations, whose sums would cancel in what follows
+        k = np.arange(1, min(N, _FEW) + 1)
+        weight = special.comb(N, k) / N * odds ** (k - 1.0)
+        weight /= weight.sum()
+        number = float(weight @ (k - 1)) + 1.0
+        variance = float(weight @ (k - number) ** 2)
+    else:
+        c = odds / (1.0 + odds)
+        some = -math.expm1(N * math.log1p(-c))  # chance of at least one excitation
+        number = N * c / some
+        variance = number * (1.0 + (N - 1) * c) - number**2
+    return {"energy": p.J * number / N, "order_parameter": number / N,
+            "heat_capacity": (p.J / temperature) ** 2 * variance / N}
 
 
 _SOLVERS = {

@@ -28,6 +28,7 @@ from phasegrok.statistics import (
 
 _INDEPENDENT = 20.0  # autocorrelation times in a stretch of the jackknife
 _MOST_STRETCHES = 128
+_ROUNDING = 1e-14  # of sums of many equal terms
 _R_HAT = 1.05  # hot and cold starts sample the same; larger values mean that they do not
 _R_HAT_SIGN = 1.5  # replicas differ in sign by more than each of them varies
 _P_STARTS = 1e-3  # chance that starts which sample the same differ so much at any temperature
@@ -84,7 +85,7 @@ class Blocks:
         t, n_sites = self.temperature, self.n_sites
         e, e2, _, size, square, fourth = _stretches(self.moments / self.length, n)
         functions: dict[str, tuple] = {
-            "heat_capacity": (lambda e, e2: (e2 - e**2) / (n_sites * t**2), e, e2),
+            "heat_capacity": (lambda e, e2: _variance(e, e2) / (n_sites * t**2), e, e2),
             "susceptibility": (lambda m, m2: n_sites * (m2 - m**2) / t, size, square),
             "binder": (lambda m2, m4: 1.0 - m4 / (3.0 * m2**2), square, fourth),
         }
@@ -95,6 +96,12 @@ class Blocks:
         with np.errstate(divide="ignore", invalid="ignore"):  # an order parameter that is zero
             found = {name: jackknife(*parts) for name, parts in functions.items()}
         return {name: (float(value), float(error)) for name, (value, error) in found.items()}
+
+
+def _variance(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """<x^2> - <x>^2, 0 where it is no more than rounding: 1/T^2 would blow that up at small T."""
+    variance = square - mean**2
+    return np.where(np.abs(variance) > _ROUNDING * square, variance, 0.0)
 
 
 def _stretches(x_rbm: np.ndarray, n: int) -> np.ndarray:
