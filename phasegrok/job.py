@@ -289,10 +289,23 @@ class Job:
         return sources
 
     def close(self) -> None:
-        """Give the file's name back."""
+        """Give the file's name back, and keep what was measured where its analysis has failed."""
+        self._keep()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _keep(self) -> None:
+        """Write a finished measurement of which there are no results: resume analyses it again."""
+        from phasegrok import runfile
+
+        state, self._state = self._state, None
+        if state is None or self.done:
+            return
+        with contextlib.suppress(runfile.RunFileError):  # the failure itself is being told
+            self.write("interrupted", self._groups, state)
+            print(f"{self.path} holds what was measured; phasegrok resume analyses it again",
+                  file=sys.stderr)
 
     def read(self):
         """The run file as it is now."""
@@ -342,7 +355,7 @@ class Job:
             self._share = protocol.done(state) / total
             progress.update(self._share, protocol.status(state))
             if self._is_to_stop(elapsed):
-                self.write("interrupted", protocol.result(state), runfile.pack_dataclass(state))
+                self._write_state("interrupted", protocol, state)
                 progress.close("interrupted")
                 raise Interrupted(self._part_of or self.path)
             if time.monotonic() - self._last_write > self.interval():
@@ -390,10 +403,19 @@ class Job:
         from phasegrok import runfile
 
         try:
-            self.write("running", protocol.result(state), runfile.pack_dataclass(state))
+            self._write_state("running", protocol, state)
         except runfile.RunFileError as error:  # the run goes on: room may be made meanwhile
             print(f"\nwarning: {error}", file=sys.stderr, flush=True)
             self._last_write = time.monotonic()
+
+    def _write_state(self, status: str, protocol, state) -> None:
+        """A checkpoint, with the results so far; if they cannot be had yet, without."""
+        from phasegrok import runfile
+        from phasegrok.estimates import estimated
+
+        failed: dict[str, Any] = {}
+        groups = estimated(failed, "results so far", lambda: protocol.result(state))
+        self.write(status, failed if groups is None else groups, runfile.pack_dataclass(state))
 
     def finish(self, groups: dict[str, Any], **attributes) -> None:
         """Publish the finished run."""
@@ -437,6 +459,7 @@ class Job:
         """Change the status of what the file holds, and of a new file make the first, empty one."""
         from phasegrok import runfile
 
+        self._keep()
         if not self.path.exists():
             self.write(status, {}, **attributes)
             return

@@ -195,8 +195,8 @@ def _fill(file: h5py.File, run: RunFile) -> None:
 
 def _fill_attributes(node, attributes: Mapping[str, Any], where: str) -> None:
     for key, value in attributes.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        node.attrs[key] = _storable(value, f"{where}/{key}")
+        plain = value.item() if isinstance(value, np.generic) else value
+        node.attrs[key] = _storable(plain, f"{where}/{key}")
 
 
 def _storable(value, where: str):

@@ -12,6 +12,7 @@ from phasegrok import cards, compiled
 from phasegrok.dynamics.clusters import Clusters
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
+from phasegrok.figures.replicas import exchange_line
 from phasegrok.protocols import sampling
 from phasegrok.sampling import canonical
 from phasegrok.sampling.canonical import STRIDE, Canonical, OverlapBins, even_ladder
@@ -92,6 +93,24 @@ ENGINES = {
     "wolff": lambda s: Clusters(s, "wolff"),
     "swendsen-wang": lambda s: Clusters(s, "swendsen-wang"),
 }
+
+
+# --- which temperatures ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text, tuned", [("1:3:5", True), ("1,1.5,2,2.5,3", False)])
+def test_temperatures_of_a_list_are_kept(text, tuned):
+    """An even grid may be moved to even acceptance; what was listed is wanted as it is."""
+    changes = {"sample.exchange": True, "sample.replicas": 16, "sample.sweeps": 700,
+               "sample.equilibration": 400, "parameters.L": 4}
+    protocol = sampling(cards.load("ising-2d", changes), text)
+    found = run(protocol)[1]["replica_exchange"]
+    assert np.allclose(found["temperature"], np.linspace(1.0, 3.0, 5), atol=1e-9) is not tuned
+    assert found["temperature"][[0, -1]].tolist() == [1.0, 3.0]
+    said = exchange_line(found)
+    assert ("moved to even acceptance" in said) is tuned and ("as given" in said) is not tuned
+    off = sampling(cards.load("ising-2d", changes | {"sample.tune": False}), text)
+    assert not off.tune
 
 
 # --- averages and their errors --------------------------------------------------------------------

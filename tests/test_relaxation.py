@@ -47,6 +47,19 @@ def equal(a, b):
 # --- quench ---------------------------------------------------------------------------------------
 
 
+def test_the_temperature_that_was_given():
+    """Used on every discrete card, one without [relaxation] too; a ramp has none to use it for."""
+    card = cards.load("ising-2d")
+    assert card.model.relaxation is None
+    protocol = relaxation(card, temperature=1.7)
+    assert protocol.temperature == 1.7 and protocol.start is None
+    assert relaxation(cards.load("glauber-chain"), temperature=1.7).temperature == 1.7
+    with pytest.raises(cards.InputError, match="--temperature T"):
+        relaxation(card)
+    with pytest.raises(cards.InputError, match="a ramp goes through"):
+        relaxation(cards.load("glauber-chain"), ramp=True, temperature=1.7)
+
+
 def test_times():
     times = log_times(1000)
     assert times[:9].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10] and np.all(np.diff(times) > 0)

@@ -165,6 +165,37 @@ def test_extreme_ladders_are_solved():
         found.free_energies_k, abs=1e-6)
 
 
+def test_far_from_the_solution_newton_may_stand_still():
+    """Two levels at T = 0.1 and 0.2, the second run with few independent samples.
+
+    The start, an integral over 1/T, is off by 50 nats, where the curvature is 0 to rounding.  The
+    run at 0.1 never left the ground state, so ln Z(0.2)/Z(0.1) follows from the other alone.
+    """
+    counts = np.tile([[1400, 0], [1225, 175]], (2, 1, 1))
+    found = combine_histograms([-32.0, -16.0], counts, [0.1, 0.2], [1.0, 949.0])
+    assert found.free_energies_k == pytest.approx([0.0, 160.0 + math.log(7.0 / 8.0)])
+    assert np.diff(found.log_g_c) == pytest.approx([math.log(1.0 / 7.0) + 80.0])
+
+
+def test_ladders_at_random_are_solved():
+    """Temperatures over two decades, 10 to 100,000 samples, inefficiencies 1 to 1000."""
+    energy, log_g = exact(4)
+    rng, solved = np.random.default_rng(7), 0
+    for _ in range(60):
+        T = np.sort(np.exp(rng.uniform(math.log(0.02), math.log(6.0), rng.integers(2, 16))))
+        counts = np.array([rng.multinomial(int(10.0 ** rng.uniform(1.0, 5.0)), p)
+                           for p in probabilities(energy, log_g, T)])
+        if (counts > 0).sum(axis=0).max() < len(T):  # no level that all runs saw
+            continue
+        solved += 1
+        s = 10.0 ** rng.uniform(0.0, 3.0, len(T))
+        found = combine_histograms(energy, counts[None], T, s)
+        seen = np.isfinite(found.log_g_c)
+        log_Z = np.logaddexp.reduce(found.log_g_c[seen] - energy[seen] / T[:, None], axis=1)
+        assert log_Z == pytest.approx(-found.free_energies_k, abs=1e-7)  # the equations hold
+    assert solved > 30
+
+
 def test_one_temperature_is_plain_reweighting():
     energy, log_g = exact(8)
     p = probabilities(energy, log_g, [2.4])

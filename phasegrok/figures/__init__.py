@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phasegrok.estimates import NOT_ESTIMATED, reasons
 from phasegrok.figures import (
     decay_law,
     finite_size,
@@ -87,6 +88,8 @@ def summary(run: RunFile, path: Path) -> str:
     lines = _LINES | ({"effective_potential": neurons.potential_lines} if "chains" in run else {})
     parts += [lines[name](run[name]) for name in shown]
     parts += [text(run) for name, text in _SCANS.items() if name in run]
+    if NOT_ESTIMATED in run:
+        parts.append(reasons(run[NOT_ESTIMATED]))
     if "finite_size" in run:
         parts.append(finite_size.lines(run))
     if "relaxation" in run:

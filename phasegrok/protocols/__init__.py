@@ -5,6 +5,7 @@ sentence what is missing where it does not.
 """
 
 import dataclasses
+import functools
 import math
 from itertools import pairwise
 from typing import Any
@@ -18,9 +19,12 @@ from phasegrok.cards import (
     FiniteSize,
     InputError,
     PhaseDiagram,
+    Relaxation,
     WaitingTimes,
+    check_temperature,
     temperature_grid,
 )
+from phasegrok.estimates import estimated
 from phasegrok.runfile import Group
 
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
@@ -90,14 +94,19 @@ def temperature_table(card: Card, text: str | None = None) -> np.ndarray:
     InputError
         If neither gives any, or the text is not first:last:number with positive values.
     """
+    try:
+        return temperature_grid(_temperatures_text(card, text))
+    except ValueError as error:
+        raise InputError(f"--temperatures: {error}") from error
+
+
+def _temperatures_text(card: Card, text: str | None) -> str:
+    """The text given, or that of ``[thermodynamics]``."""
     if text is None:
         if card.model.thermodynamics is None:
             raise InputError(f"{card.name}: no temperatures: give --temperatures first:last:number")
         text = card.model.thermodynamics.temperatures
-    try:
-        return temperature_grid(text)
-    except ValueError as error:
-        raise InputError(f"--temperatures: {error}") from error
+    return text
 
 
 # --- replicas -------------------------------------------------------------------------------------
@@ -169,7 +178,8 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
     from phasegrok.sampling.canonical import FEWEST_SWEEPS, Canonical
 
     s = card.model.sample
-    grid = temperature_table(card, temperatures or s.temperatures)
+    text = _temperatures_text(card, temperatures or s.temperatures)
+    grid = temperature_table(card, text)
     sweeps = sweeps or s.sweeps
     if s.equilibration + FEWEST_SWEEPS > sweeps:
         raise InputError(f"{card.name}: equilibration = {s.equilibration} leaves too little to "
@@ -179,8 +189,9 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
     if s.exchange and len(grid) < 2:
         raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
     engine = _engine(card, s.dynamics, s.order, samples)
+    tune = s.tune and ":" in text  # what was listed is wanted as it is
     return Canonical(engine, tuple(map(float, grid)), s.replicas * samples, sweeps,
-                     s.equilibration, s.exchange, s.tune)
+                     s.equilibration, s.exchange, tune)
 
 
 def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
@@ -188,11 +199,13 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
     from phasegrok.theory.solved import exact_averages
 
     groups = protocol.result(state)
-    averages = groups["averages"]
-    exact = exact_averages(_known_kind(card), card.parameters, averages["temperature"])
-    for name, value in exact.items():
-        variable = averages.variables[name]
-        averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
+    if "averages" in groups:
+        averages = groups["averages"]
+        exact = estimated(groups, "exact averages", lambda: exact_averages(
+            _known_kind(card), card.parameters, averages["temperature"]))
+        for name, value in (exact or {}).items():
+            variable = averages.variables[name]
+            averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
     return groups | samples_group(card, len(protocol.engine.systems))
 
 
@@ -223,15 +236,22 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
     _need_family(card, "discrete", "relaxation")
     from phasegrok.dynamics.quench import Quench, Ramp
 
+    if temperature is not None:
+        if ramp:
+            raise InputError("--temperature is that of a quench: a ramp goes through those of "
+                             "--set ramp=first:last:number")
+        if not temperature > 0.0:
+            raise InputError(f"--temperature {temperature:g}: give a positive temperature")
     r = card.model.relaxation
+    if r is None and temperature is not None:
+        r = Relaxation(temperature=temperature)  # with settings that are the same on every card
     if r is None:
-        raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the card "
-                         "(or --set relaxation.temperature=T)")
+        raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the "
+                         "card, or --temperature T")
     engine = _relaxation_engine(card, r, samples, ramp)
     if not ramp:
         t = r.temperature if temperature is None else temperature
-        if not t > 0.0:
-            raise InputError(f"--temperature {t:g}: give a positive temperature")
+        _checked_temperature(t)
         return Quench(engine, t, r.replicas * samples, sweeps or r.sweeps, r.start)
     if r.ramp is None:
         raise InputError(f"{card.name}: a ramp needs its temperatures: "
@@ -243,13 +263,20 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
 def relaxation_groups(card: Card, protocol, state) -> dict[str, Group]:
     """Groups of a quench or of ramps, with exact values beside a quench of the Glauber chain."""
     groups = protocol.result(state) | samples_group(card, len(protocol.engine.systems))
-    p, settings = card.parameters, card.model.relaxation
-    solved = (_known_kind(card) == "ising-chain" and p.h == 0.0 and p.J != 0.0
-              and settings is not None and settings.dynamics == "heat-bath"
-              and settings.start is None)
-    if solved and "relaxation" in groups:
-        _add_glauber(groups["relaxation"], groups["two_time_overlap"], protocol.temperature, p)
+    p = card.parameters
+    solved = ("relaxation" in groups and _known_kind(card) == "ising-chain" and p.h == 0.0
+              and p.J != 0.0 and protocol.engine.dynamics == "heat-bath" and protocol.start is None)
+    if solved:
+        estimated(groups, "exact relaxation", lambda: _add_glauber(
+            groups["relaxation"], groups["two_time_overlap"], protocol.temperature, p))
     return groups
+
+
+def _checked_temperature(temperature: float) -> None:
+    try:
+        check_temperature(temperature)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _add_glauber(one: Group, two: Group, temperature: float, p) -> None:
@@ -280,12 +307,17 @@ def potential_groups(sampler, state, temperatures: np.ndarray | None) -> dict[st
 
     groups = sampler.result(state)
     density = groups["density_of_states"]
-    groups["thermodynamics"] = thermodynamics(density, temperatures, sampler.system.n_sites)
     merge = sampler.system.order_merge
-    groups["effective_potential"] = effective_potential(
-        merge_columns(density, merge) if merge > 1 else density,
-        groups["thermodynamics"]["temperature"])
-    groups["effective_potential"].attributes["merged_values"] = merge
+    found = estimated(groups, "thermodynamics", lambda: thermodynamics(
+        density, temperatures, sampler.system.n_sites))
+    if found is not None:
+        groups["thermodynamics"], temperatures = found, found["temperature"]
+    potential = None if temperatures is None else estimated(
+        groups, "effective_potential", lambda: effective_potential(
+            merge_columns(density, merge) if merge > 1 else density, temperatures))
+    if potential is not None:
+        groups["effective_potential"] = potential
+        potential.attributes["merged_values"] = merge
     return groups
 
 
@@ -376,6 +408,8 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
     t = waiting.temperatures[0] if temperature is None else temperature
     if t < 0.0:
         raise InputError(f"temperature {t:g} is negative")
+    if t > 0.0:
+        _checked_temperature(t)
     number = number or waiting.clones
     if card.family == "network":
         return _network_clones(card, t, number)
@@ -383,12 +417,24 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
     if card.family == "overdamped":
         from phasegrok.dynamics.clones import OverdampedClones
 
+        _check_noise(card, t, event.threshold)
         return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit)
     from phasegrok.dynamics.clones import DiscreteClones
 
     return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
                           waiting.dynamics, waiting.start, waiting.preparation_sweeps,
                           waiting.preparation_temperature)
+
+
+def _check_noise(card: Card, temperature: float, threshold: float) -> None:
+    """Refuse noise of which one time step leads past the event."""
+    p = card.parameters
+    reach = math.sqrt(2.0 * temperature * p.dt)
+    if reach > abs(threshold - p.start):
+        longest = (threshold - p.start) ** 2 / (2.0 * p.dt)
+        raise InputError(f"{card.name}: temperature {temperature:g}: the noise of one time step, "
+                         f"{reach:.3g}, leads past the event: give less than {longest:.3g}, or a "
+                         "shorter dt")
 
 
 def _known_start(card: Card, waiting: WaitingTimes) -> float | None:
@@ -430,28 +476,34 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
 
     groups = protocol.result(state)
     group = groups["waiting_times"]
-    add_waiting_statistics(group, analyse(group, _interval(card)), protocol.unit)
+    waits = estimated(groups, "statistics of the waiting times",
+                      lambda: analyse(group, _interval(card)))
+    add_waiting_statistics(group, waits, protocol.unit)
     group.attributes["time_unit"] = protocol.unit
     size = getattr(protocol.system, "n_sites", None)
     temperature = group.attributes["temperature"]
-    exact = exact_values(_known_kind(card), card.parameters, *_event_of(card), temperature, size)
-    for name, value in exact.items():
+    exact = estimated(groups, "exact waiting time", lambda: exact_values(
+        _known_kind(card), card.parameters, *_event_of(card), temperature, size))
+    for name, value in (exact or {}).items():
         group.attributes[f"exact_{name}"] = value
     return groups
 
 
 def add_waiting_statistics(group: Group, waits, unit: str) -> None:
-    """Mean, spread and shifted-exponential law of the times of a group, each with its error."""
+    """Mean, spread and shifted-exponential law of the times of a group, each with its error.
+
+    ``waits`` None: all of them NaN.
+    """
     texts = {"tau": (unit, "mean waiting time"), "cv": ("1", "standard deviation / mean"),
              "lag": (unit, "lag of the shifted exponential"),
              "scale": (unit, "scale of the shifted exponential"),
              "memoryless": ("1", "mean residual time beyond the median / scale")}
     for name, (u, text) in texts.items():
         how = "bootstrap over clones" if u == "1" else "likelihood and scatter of clones"
-        group.add(name, getattr(waits, name), (), u, text)
-        group.add(f"{name}_err", getattr(waits, f"{name}_err"), (), u,
+        group.add(name, getattr(waits, name, np.nan), (), u, text)
+        group.add(f"{name}_err", getattr(waits, f"{name}_err", np.nan), (), u,
                   f"standard error of {name}: {how}")
-    group.add("p_value", waits.p_value, (), "1",
+    group.add("p_value", getattr(waits, "p_value", np.nan), (), "1",
               "goodness of the shifted exponential: parametric bootstrap of the KS distance")
 
 
@@ -555,7 +607,7 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     groups = _part(job, card, f"effective_potential-{size}",
                    lambda: wang_landau(card, joint=True),
                    lambda protocol, state: potential_groups(protocol, state, temperatures))
-    return groups["effective_potential"]
+    return groups.get("effective_potential")
 
 
 def verdict_group(card: Card, measured) -> Group:
@@ -748,12 +800,19 @@ def finite_size_points(card: Card, pilots: list) -> dict[str, Card]:
 def finite_size_scaling(card: Card, runs: list):
     """Groups ``curves/SIZE``, ``crossings``, ``exponents`` and ``collapse``, and the collapse.
 
+    Where they cannot be estimated, the reason and None.
+
     Parameters
     ----------
     card : Card
     runs : list of RunFile
         The points of `finite_size_points`.
     """
+    failed: dict[str, Group] = {}
+    return estimated(failed, "finite-size scaling", lambda: _scaling(card, runs)) or (failed, None)
+
+
+def _scaling(card: Card, runs: list):
     from phasegrok.theory.criticality import critical_point
     from phasegrok.thermodynamics import finite_size as fss
     from phasegrok.thermodynamics import finite_size_tables as tables
@@ -873,17 +932,22 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     from phasegrok.thermodynamics import finite_size_tables as tables
     from phasegrok.thermodynamics.finite_size import order_of_transition
 
-    sizes = finite_size_settings(card).barrier_sizes
     d = _dimension(card)
-    area = np.array(sizes, dtype=float) ** (1.0 if np.isinf(d) else d - 1.0)
-    groups, found, complete = {}, [], []
-    for n, run in zip(sizes, runs):
+    groups: dict[str, Group] = {}
+    failed: dict[str, Group] = {}
+    sizes, found, complete = [], [], []
+    for n, run in zip(finite_size_settings(card).barrier_sizes, runs):
         sized = card.resized(n)
-        phi, barrier, whole, reason = _landscape_of(run, sized)
+        landscape = estimated(failed, f"size {n}", functools.partial(_landscape_of, run, sized))
+        if landscape is None:
+            continue
+        phi, barrier, whole, reason = landscape
+        sizes.append(n)
         found.append(barrier)
         complete.append(whole)
         groups[f"landscapes/{n}"] = tables.landscape_group(
             n, sized.build().n_sites, phi, barrier, whole, reason)
+    area = np.array(sizes, dtype=float) ** (1.0 if np.isinf(d) else d - 1.0)
     order = order_of_transition(area, np.array([f.height for f in found]),
                                 np.array([f.error for f in found]), collapsed, d)
     if sizes:
@@ -891,10 +955,12 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
             _known_kind(card) == "potts-2d") else np.nan
         groups["barriers"] = tables.barriers_group(sizes, area, found, complete, order, exact,
                                                    _exact_barriers(card, sizes))
-    missing = [str(n) for n, whole in zip(sizes, complete) if not whole]
+    missing = [f"size {n}" for n, whole in zip(sizes, complete) if not whole]
+    missing += [f"{size}: {reason}" for group in failed.values()
+                for size, reason in group.attributes.items()]
     groups["finite_size"] = Group(attributes={
         "order": order.label, "reason": order.reason,
-        "landscapes": "all complete" if not missing else "not complete and not used: size "
+        "landscapes": "all complete" if not missing else "not complete and not used: "
         + ", ".join(missing)})
     return groups
 
@@ -949,7 +1015,11 @@ class PhaseDiagramColumn:
         changes: dict[str, Any] = {f"parameters.{key}": size}
         if self.series:
             n_sites = self.card.resized(size).build().n_sites
-            ladder = rungs(Reweighted(self.series[-1]), n_sites)
+            try:
+                ladder = rungs(Reweighted(self.series[-1]), n_sites)
+            except ValueError as error:  # neighbouring histograms do not overlap
+                raise InputError(f"{self.card.name}: phase_diagram.temperatures = "
+                                 f"{settings.temperatures}: {error}") from error
             changes["phase_diagram.temperatures"] = ", ".join(map(repr, ladder.tolist()))
         name = f"{key}={size}" if settings.parameter is None else (
             f"{settings.parameter}={self.value:.10g}-{key}={size}")

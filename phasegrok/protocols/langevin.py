@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from phasegrok.cards import Card, InputError
+from phasegrok.estimates import estimated
 from phasegrok.protocols import _known_kind, _need_family
 from phasegrok.runfile import Group
 
@@ -50,7 +51,8 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
     theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular,
                 "ridge": _ridge}.get(_known_kind(card))
     if theories is not None:
-        add_theories(groups["effective_potential"], theories(card.parameters, protocol))
+        estimated(groups, "theory", lambda: add_theories(
+            groups["effective_potential"], theories(card.parameters, protocol)))
     return groups
 
 
@@ -110,10 +112,7 @@ def _modular(p, protocol) -> list[TheoryOfUnit]:
     if p.train_fraction < 1.0:
         return []  # of all pairs only
     model = Model(p.P, p.N, p.sigma2, p.sigma_a2, p.gamma)
-    try:
-        found = solve(model)
-    except ArithmeticError as error:
-        raise InputError(f"adaptive-kernel theory: {error}") from error
+    found = solve(model)
     return [TheoryOfUnit(
         "mean-field", found.phase, found.Phi, found.potential + math.log(2.0), found.Psi_mean,
         found.barrier, float(found.wells[-1]), model.units * found.droplet,
@@ -127,11 +126,8 @@ def _ridge(p, protocol) -> list[TheoryOfUnit]:
     system = protocol.system
     laws = {"exact": ridge.posterior(system.x, system.y, p.sigma2, system.width)}
     if protocol.integrator != "ghmc":
-        try:
-            laws["finite-step"] = ridge.at_step(laws["exact"], protocol.step, protocol.integrator,
-                                                protocol.friction)
-        except ValueError as error:
-            raise InputError(f"langevin.step: {error}") from error
+        laws["finite-step"] = ridge.at_step(laws["exact"], protocol.step, protocol.integrator,
+                                            protocol.friction)
     Phi = np.linspace(0.0, protocol.largest, 8193)
     nan = math.nan
     return [TheoryOfUnit(

@@ -177,9 +177,8 @@ class Landscapes:
                   "ln of the number of students, -inf where none was seen")
         group.add("complete", state.complete[:n], "sample", "1", "whether ln g is to be believed")
         for name, (values, unit, text) in gibbs(log_g, R).items():
-            if name == "coexistence":
-                values = np.where(state.complete[:n], values, np.nan)
-            group.add(name, values, "sample", unit, text)
+            known = state.complete[:n] if name == "coexistence" else True
+            group.add(name, np.where(known, values, np.nan), "sample", unit, text)
         return {"landscapes": group}
 
 
@@ -228,12 +227,13 @@ def _annealed(log_g_seo: np.ndarray, R: np.ndarray) -> list[tuple[float, float]]
     right = np.exp(log_g_seo[:, 0])
 
     def both(g):
-        return np.array([math.log(g.sum()) / N, (g @ angle) / g.sum()])
+        return np.array([np.log(g.sum()) / N, (g @ angle) / g.sum()])
 
     rng = np.random.default_rng(1)
-    again = [both(right[rng.integers(0, len(right), len(right))].mean(axis=0))
-             for _ in range(_BOOTSTRAPS)]
-    return list(zip(both(right.mean(axis=0)), np.std(again, axis=0)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # no sample has a student without error
+        again = [both(right[rng.integers(0, len(right), len(right))].mean(axis=0))
+                 for _ in range(_BOOTSTRAPS)]
+        return list(zip(both(right.mean(axis=0)), np.std(again, axis=0)))
 
 
 def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:

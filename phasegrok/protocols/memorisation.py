@@ -56,14 +56,14 @@ def measure(job) -> None:
     from phasegrok.thermodynamics.unit_potential import chains_group, potential_group
 
     s, how = settings(job.card), job.card.model.langevin
-    protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, s.chains,
-                        s.steps, 0, how.every, how.aligned, how.largest)
-    state = job.drive(protocol, job.path.stem)
     blocks = s.steps // how.every // PER_BLOCK
     first = s.equilibration // how.every // PER_BLOCK
     if blocks - first < 4:
         raise InputError(f"{job.card.name}: memorisation_gap.steps: give "
                          f"{s.equilibration + 5 * PER_BLOCK * how.every} or more")
+    protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, s.chains,
+                        s.steps, 0, how.every, how.aligned, how.largest)
+    state = job.drive(protocol, job.path.stem)
     if (state.broken >= 0).any():
         raise InputError(f"{job.card.name}: a chain did not stay finite: the step is too long, "
                          f"take half: --set langevin.step={how.step / 2.0:g}")

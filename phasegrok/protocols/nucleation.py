@@ -7,6 +7,7 @@ from scipy import stats
 
 from phasegrok.accounts.verdict import LAG_MAX, P_MIN
 from phasegrok.cards import Card, InputError, Nucleation
+from phasegrok.estimates import estimated
 from phasegrok.protocols import _known_kind, add_waiting_statistics
 from phasegrok.protocols.langevin import cubic_model
 from phasegrok.runfile import Group
@@ -44,19 +45,23 @@ def points(card: Card, what: str) -> list[tuple[str, Card]]:
 
 def measure_chains(job) -> None:
     """One d: chains below the wall, and the top of the barrier that they see."""
-    from phasegrok.dynamics.langevin import Langevin
-    from phasegrok.thermodynamics.unit_potential import top_below
+    from phasegrok.dynamics.langevin import PER_BLOCK, Langevin
+    from phasegrok.thermodynamics.unit_potential import Top, top_below
 
     s, how = settings(job.card), job.card.model.langevin
+    if (s.steps - s.equilibration) // how.every < PER_BLOCK:
+        raise InputError(f"{job.card.name}: {s.steps} steps are too few records: give a larger "
+                         "nucleation.steps")
     protocol = Langevin(job.card.build(), how.integrator, how.step, how.friction, how.chains,
                         s.steps, s.equilibration, how.every, None, how.largest, s.wall)
     state = job.drive(protocol, job.path.stem)
     groups = protocol.result(state)
     if "effective_potential" not in groups:
-        raise InputError(f"{job.card.name}: {s.steps} steps are too few records: give a larger "
-                         "nucleation.steps")
+        raise InputError(f"{job.card.name}: no chain stayed finite: the step is too long, take "
+                         f"half: --set langevin.step={how.step / 2.0:g}")
     group = groups["effective_potential"]
-    top = top_below(state.counts[state.broken < 0], how.largest, s.wall)
+    top = estimated(groups, "top of the barrier", lambda: top_below(
+        state.counts[state.broken < 0], how.largest, s.wall)) or Top(*[math.nan] * 5)
     for name, value, unit, text in (
             ("top", top.at, "1", "Phi of the top of the barrier"),
             ("top_barrier", top.barrier, "nat", "barrier from the centre, below the wall"),
@@ -77,7 +82,8 @@ def measure_clones(job) -> None:
                       s.clones, s.limit, s.preparation)
     groups = protocol.result(job.drive(protocol, job.path.stem))
     group = groups["waiting_times"]
-    waits = waiting_times(group["time"], group["censored"], how.step)
+    waits = estimated(groups, "statistics of the waiting times",
+                      lambda: waiting_times(group["time"], group["censored"], how.step))
     add_waiting_statistics(group, waits, "1")
     job.finish(groups)
 

@@ -21,6 +21,7 @@ from scipy.special import erfcinv
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.estimates import estimated
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
@@ -420,36 +421,41 @@ class Canonical:
         return text
 
     def result(self, state: State) -> dict[str, Group]:
-        """Groups ``averages``, ``equilibration``, and where they apply ``overlap`` and
-        ``replica_exchange``."""
-        from phasegrok.thermodynamics.averages import averages, equilibration
-
+        """Groups ``averages``, ``equilibration``, and where they apply ``overlap``, ``reweighted``
+        and ``replica_exchange``."""
         check_replicas(self.engine, state, state.sweeps)
         measured = state.sweeps - self._equilibration()
         blocks = max(0, measured) // state.block_length
         groups: dict[str, Group] = {}
         if blocks >= _FEWEST_MEASURED:  # fewer give no errors
-            n_samples = len(self.engine.systems)
-            moments = state.moments[:, :, :blocks]
-            overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
-            if not self._paired():
-                overlaps = overlaps[:, :0]
-            group = averages(state.temperatures.copy(), moments, overlaps, state.block_length,
-                             self.system.n_sites, n_samples)
-            within = np.arange(self.replicas) % (self.replicas // n_samples)
-            groups["averages"] = group
-            groups["equilibration"] = equilibration(
-                group, moments, overlaps if self._spins() else overlaps[:, :0],
-                state.block_length, within // 2 % 2 == 1, *self._log_means(state),
-                self.system.n_sites, n_samples)
-            group.attributes.update(self._attributes(state))
-            if overlaps.shape[1]:
+            groups |= estimated(groups, "averages", lambda: self._averages(state, blocks)) or {}
+            if self._paired():
                 groups["overlap"] = self._overlap_group(state)
-            if state.histogram.shape[2]:
-                groups |= self._reweighted(state, group)
+            if "averages" in groups and state.histogram.shape[2]:
+                group = estimated(groups, "reweighted averages",
+                                  lambda: self._reweighted(state, groups["averages"]))
+                groups |= {} if group is None else {"reweighted": group}
         if self.exchange:
             groups["replica_exchange"] = self._exchange_group(state)
         return groups
+
+    def _averages(self, state: State, blocks: int) -> dict[str, Group]:
+        from phasegrok.thermodynamics.averages import averages, equilibration
+
+        n_samples = len(self.engine.systems)
+        moments = state.moments[:, :, :blocks]
+        overlaps = state.overlaps[:, :, :blocks] / (state.block_length // STRIDE)
+        if not self._paired():
+            overlaps = overlaps[:, :0]
+        group = averages(state.temperatures.copy(), moments, overlaps, state.block_length,
+                         self.system.n_sites, n_samples)
+        within = np.arange(self.replicas) % (self.replicas // n_samples)
+        evidence = equilibration(
+            group, moments, overlaps if self._spins() else overlaps[:, :0],
+            state.block_length, within // 2 % 2 == 1, *self._log_means(state),
+            self.system.n_sites, n_samples)
+        group.attributes.update(self._attributes(state))
+        return {"averages": group, "equilibration": evidence}
 
     def _attributes(self, state: State) -> dict[str, Any]:
         return {"dynamics": self.engine.name, "replicas": self.replicas, "sweeps": state.sweeps,
@@ -462,19 +468,14 @@ class Canonical:
         means = state.log_time[:, :, :n] / 2.0 ** np.arange(n)[:, None]
         return means[..., 0], means[..., 1]
 
-    def _reweighted(self, state: State, averages: Group) -> dict[str, Group]:
-        """Group ``reweighted``, where the histograms of neighbouring temperatures overlap."""
+    def _reweighted(self, state: State, averages: Group) -> Group:
+        """Group ``reweighted``; ValueError where histograms of neighbours do not overlap."""
         from phasegrok.thermodynamics.reweighting import reweighted_group
 
         tau = np.fmax(averages["tau_energy"], 0.5)
         inefficiency = 2.0 * np.where(np.isfinite(tau), tau, 0.5)
-        try:
-            return {"reweighted": reweighted_group(
-                self.system.energy_levels(), state.histogram, state.temperatures, inefficiency,
-                self.system.n_sites)}
-        except ValueError as error:
-            averages.attributes["reweighting"] = f"not possible: {error}"
-            return {}
+        return reweighted_group(self.system.energy_levels(), state.histogram, state.temperatures,
+                                inefficiency, self.system.n_sites)
 
     def _overlap_group(self, state: State) -> Group:
         counts = state.overlap_counts

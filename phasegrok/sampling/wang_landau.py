@@ -362,7 +362,7 @@ class WangLandau:
                              "production has not begun: ln g is as learned, without errors")
         try:
             by_visits = self._from_visits(state)
-        except ValueError as error:  # walks with no cell in common have no common scale
+        except (ArithmeticError, ValueError) as error:  # as walks with no cell in common
             log_g = self._median(state.log_g.reshape(w, -1))
             log_g[~np.isfinite(log_g)] = np.nan
             return _Estimate(log_g, np.full((w, log_g.size), np.nan), "frozen weights", None,
@@ -371,7 +371,7 @@ class WangLandau:
             by_moves = transition_log_g_jackknife(
                 state.attempts.reshape(w, by_visits[0].size, -1), self._flat_offsets(state),
                 self.system.log_n_states)
-        except ArithmeticError as error:  # counts so few that the equations cannot be solved
+        except (ArithmeticError, ValueError) as error:  # counts too few to solve the equations
             return _Estimate(*by_visits, "visits", None, f"ln g is from visits: {error}")
         if not np.all(np.isfinite(by_moves[0]) == np.isfinite(by_visits[0])):
             return _Estimate(*by_visits, "visits", None, "")

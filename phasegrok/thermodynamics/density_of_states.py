@@ -13,6 +13,8 @@ References
 .. [3] Y. Vardi, Ann. Statist. 13 (1985) 178: when their solution exists and is unique.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
@@ -113,54 +115,81 @@ def _solve(
     Minimises the convex function F(f) = sum_c H_c ln sum_w n_w exp(f_w - u_wc) - sum_w n_w f_w of
     f_w = -ln Z_w by Newton's method with step halving [2]_; its gradient is sum_c H_c p_wc - n_w
     with p_wc the share of walker w in cell c.
+
+    Raises
+    ------
+    ArithmeticError
+        If the minimum is not found.
     """
     counted = H_wc.any(axis=1)
     H_c = H_wc.sum(axis=0)
     used_c = H_c > 0
     n_v, u_vc, H_u = H_wc[counted].sum(axis=1), u_wc[counted][:, used_c], H_c[used_c]
-    f_v = _first_guess(H_wc[counted][:, used_c], u_vc) if log_Z_w is None else -log_Z_w[counted]
-    state = _objective(f_v, n_v, u_vc, H_u)
+    problem = (n_v, u_vc, H_u)
+    at = _objective(_first_guess(H_wc[counted][:, used_c], u_vc), *problem)
+    if log_Z_w is not None:
+        at = _lower(_objective(-log_Z_w[counted], *problem), at)
     for _ in range(500):
-        _, log_mix_c, share_vc = state
-        mean_v = share_vc @ H_u
-        if np.abs(mean_v / n_v - 1.0).max() < _TOLERANCE:
+        if at.imbalance < _TOLERANCE:
             break
-        curvature_vv = np.diag(mean_v) - (share_vc * H_u) @ share_vc.T
-        f_v, state = _descend(f_v, state, mean_v - n_v, curvature_vv, (n_v, u_vc, H_u))
+        at = _descend(at, *problem)
     else:
         raise ArithmeticError("the multi-histogram equations did not converge")
+    log_mix_c = at.log_mix_c
     log_g_c = np.full(H_c.size, np.nan)
     log_g_c[used_c] = np.log(H_u) - log_mix_c
     # Also for walkers that counted nothing: they add nothing, but a start value is wanted.
     return log_g_c, logsumexp(log_g_c[used_c] - u_wc[:, used_c], axis=1)
 
 
-def _descend(f_v, state, gradient_v, curvature_vv, problem):
-    """One damped Newton step; the plain iteration of the equations where Newton finds no descent.
+class _Point(NamedTuple):
+    """F at f, what its derivatives are made of, and how far f is from solving the equations."""
 
-    Far from the solution the shares p_wc are 0 or 1 to rounding and the curvature is singular; the
-    plain iteration f_w = -ln Z_w always descends, if slowly.
-    """
-    n_v, u_vc, H_c = problem
-    step_v = np.zeros_like(f_v)  # adding one number to all f_w changes nothing: f_0 stays
-    step_v[1:] = -np.linalg.lstsq(curvature_vv[1:, 1:], gradient_v[1:], rcond=None)[0]
-    for scale in 0.5 ** np.arange(8):
-        trial = _objective(f_v + scale * step_v, n_v, u_vc, H_c)
-        # Rounding of F limits how small a decrease can be asked for near the minimum.
-        decrease = 1e-4 * scale * float(gradient_v @ step_v)
-        if trial[0] <= state[0] + decrease + 1e-13 * abs(state[0]):
-            return f_v + scale * step_v, trial
-    f_v = -logsumexp(np.log(H_c) - state[1] - u_vc, axis=1)
-    return f_v, _objective(f_v, n_v, u_vc, H_c)
+    f_v: np.ndarray
+    F: float
+    log_mix_c: np.ndarray  # ln sum_v n_v exp(f_v - u_vc)
+    share_vc: np.ndarray
+    mean_v: np.ndarray  # sum_c H_c p_vc
+    imbalance: float  # largest |mean_v / n_v - 1|
 
 
 def _objective(
     f_v: np.ndarray, n_v: np.ndarray, u_vc: np.ndarray, H_c: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """F(f), ln sum_v n_v exp(f_v - u_vc) and the shares p_vc."""
+) -> _Point:
+    """F(f) and what belongs to it."""
     log_term_vc = (np.log(n_v) + f_v)[:, None] - u_vc
     log_mix_c = logsumexp(log_term_vc, axis=0)
-    return float(H_c @ log_mix_c - n_v @ f_v), log_mix_c, np.exp(log_term_vc - log_mix_c)
+    share_vc = np.exp(log_term_vc - log_mix_c)
+    mean_v = share_vc @ H_c
+    return _Point(f_v, float(H_c @ log_mix_c - n_v @ f_v), log_mix_c, share_vc, mean_v,
+                  float(np.abs(mean_v / n_v - 1.0).max()))
+
+
+def _lower(a: _Point, b: _Point) -> _Point:
+    """The lower of two points; where rounding hides which, the one that is nearer to solving."""
+    if abs(a.F - b.F) > 1e-13 * abs(b.F):
+        return a if a.F < b.F else b
+    return a if a.imbalance < b.imbalance else b
+
+
+def _descend(at: _Point, n_v: np.ndarray, u_vc: np.ndarray, H_c: np.ndarray) -> _Point:
+    """A damped Newton step, if it gets lower than the plain iteration of the equations does.
+
+    The plain iteration f_v = -ln Z_v never ascends, if slowly.  Far from the solution the shares
+    p_vc are 0 or 1 to rounding, the curvature is singular, and Newton may stand still.
+    """
+    curvature_vv = np.diag(at.mean_v) - (at.share_vc * H_c) @ at.share_vc.T
+    step_v = np.zeros_like(at.f_v)  # adding one number to all f_v changes nothing: f_0 stays
+    step_v[1:] = -np.linalg.lstsq(curvature_vv[1:, 1:], (at.mean_v - n_v)[1:], rcond=None)[0]
+    newton = _objective(at.f_v + step_v, n_v, u_vc, H_c)
+    if newton.imbalance < 0.1 * at.imbalance and _lower(newton, at) is newton:
+        return newton  # it converges
+    plain = _objective(-logsumexp(np.log(H_c) - at.log_mix_c - u_vc, axis=1), n_v, u_vc, H_c)
+    for scale in 0.5 ** np.arange(1, 9):
+        if _lower(newton, plain) is newton:
+            return newton
+        newton = _objective(at.f_v + scale * step_v, n_v, u_vc, H_c)
+    return plain
 
 
 def _first_guess(H_wc: np.ndarray, u_wc: np.ndarray) -> np.ndarray:
@@ -259,7 +288,8 @@ def canonical(
     seen_c = np.isfinite(log_g_c)
     if not seen_c.any():
         raise ValueError("no visited cell: ln g is NaN everywhere")
-    E_c, log_g_c = energies_c[seen_c], log_g_c[seen_c]
+    lowest = energies_c[seen_c].min()  # from there, rounding stays small where T is
+    E_c, log_g_c = energies_c[seen_c] - lowest, log_g_c[seen_c]
     log_Z_t, mean_t, variance_t = (np.empty(temperatures_t.size) for _ in range(3))
     for t, temperature in enumerate(temperatures_t):  # one row at a time: C may be a million
         log_p_c = log_g_c - E_c / temperature
@@ -267,11 +297,14 @@ def canonical(
         p_c = np.exp(log_p_c - log_Z_t[t])
         mean_t[t] = p_c @ E_c
         variance_t[t] = p_c @ (E_c - mean_t[t]) ** 2
+    entropy_t = log_Z_t + mean_t / temperatures_t
+    log_Z_t -= lowest / temperatures_t
+    mean_t += lowest
     return {
         "log_Z": log_Z_t,
         "mean_energy": mean_t / n_sites,
         "heat_capacity": variance_t / (n_sites * temperatures_t**2),
-        "entropy": (log_Z_t + mean_t / temperatures_t) / n_sites,
+        "entropy": entropy_t / n_sites,
         "free_energy": -temperatures_t * log_Z_t / n_sites,
     }
 
