@@ -9,9 +9,11 @@ from scipy import special
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.langevin import INTEGRATORS, Langevin
+from phasegrok.runfile import Group
 from phasegrok.systems import continuous
 from phasegrok.systems.two_layer import Parameters
 from phasegrok.theory import adaptive_kernel as ak
+from phasegrok.thermodynamics import unit_potential
 
 SMALL = {"d": 7, "N": 5, "n": 50, "sigma2": 0.5, "sigma_a2": 0.9, "epsilon": -0.3}
 
@@ -104,6 +106,49 @@ def test_blocks_do_not_change_a_bit(integrator):
         protocol.advance(parts, n)
     for field in dataclasses.fields(whole):
         np.testing.assert_array_equal(getattr(whole, field.name), getattr(parts, field.name))
+
+
+def chains_of(r_hat=1.01, **attributes):
+    group = Group(attributes=attributes)
+    group.add("observable", [0, 1], "observable", "1", "train_loss, residual_1")
+    group.add("r_hat", [1.0, r_hat], "observable")
+    return group
+
+
+@pytest.mark.parametrize("chains, said", [
+    (chains_of(configurational_temperature=1.03, kinetic_temperature=0.98), ""),
+    (chains_of(configurational_temperature=1.2, configurational_temperature_err=0.06), ""),
+    (chains_of(configurational_temperature=5.0, wall=0.6), ""),
+    (chains_of(r_hat=1.3, configurational_temperature=1.0), "R-hat of residual 1 1.30"),
+    (chains_of(r_hat=math.inf, configurational_temperature=1.0), "R-hat of residual 1 inf"),
+    (chains_of(configurational_temperature=1.2, configurational_temperature_err=0.01),
+     "configurational temperature 1.2, not 1: take a shorter step"),
+    (chains_of(configurational_temperature=1.0, kinetic_temperature=0.9), "kinetic temperature"),
+    (chains_of(configurational_temperature=math.nan), "configurational temperature nan"),
+])
+def test_equal_starts_are_not_all_that_is_needed(chains, said):
+    """Chains of both starts may agree and yet differ among themselves, or be too hot."""
+    potential = Group(attributes={"convergence": "chains begun from the prior and aligned agree"})
+    assert unit_potential.equilibrated(potential, chains) is (not said)
+    unit_potential.add_doubts(potential, chains)
+    text = potential.attributes["convergence"]
+    assert text.startswith("NOT EQUILIBRATED") is bool(said) and said in text
+    assert not unit_potential.equilibrated(
+        Group(attributes={"convergence": "not known: two chains"}), chains)
+
+
+def test_the_temperature_of_a_step_too_long():
+    """Euler-Maruyama in the prior alone: <xi^2> = 1/(1 - h/2), 1.25 at h = 0.4."""
+    from phasegrok.systems.testsystems import Gaussian
+
+    protocol = Langevin(Gaussian(np.zeros(20)), "euler-maruyama", 0.4, 1.0, 8, 4000, 100, 1, None,
+                        6.0)
+    state = protocol.init(2)
+    protocol.advance(state, 4000)
+    groups = protocol.result(state)
+    assert groups["chains"].attributes["configurational_temperature_err"] < 0.01
+    said = groups["effective_potential"].attributes["convergence"]
+    assert "temperature 1.25" in said or "temperature 1.24" in said or "temperature 1.26" in said
 
 
 def test_a_step_too_long_is_said():

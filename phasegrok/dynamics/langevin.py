@@ -327,7 +327,11 @@ class Langevin:
 
     def result(self, state: State) -> dict[str, Group]:
         """Groups ``chains`` and ``effective_potential``."""
-        from phasegrok.thermodynamics.unit_potential import chains_group, potential_group
+        from phasegrok.thermodynamics.unit_potential import (
+            chains_group,
+            doubts,
+            potential_group,
+        )
 
         whole = state.broken < 0
         attributes = {"integrator": self.integrator, "step": self.step, "friction": self.friction,
@@ -344,17 +348,20 @@ class Langevin:
         if not whole.any() or records < PER_BLOCK:
             return {}
         checks = state.checks[whole]
-        attributes["configurational_temperature"] = float(
-            checks[:, _VIRIAL].sum() / (records * whole.sum()))
+        kinds = {"configurational": _VIRIAL}
         if self.integrator in ("baoab", "ghmc"):
-            attributes["kinetic_temperature"] = float(
-                checks[:, _KINETIC].sum() / (records * whole.sum()))
+            kinds["kinetic"] = _KINETIC
+        for kind, column in kinds.items():
+            each = checks[:, column] / records
+            attributes[f"{kind}_temperature"] = float(each.mean())
+            attributes[f"{kind}_temperature_err"] = (
+                float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan)
         if self.integrator == "ghmc":
             attributes["accepted"] = float(checks[:, _ACCEPTED].sum() / checks[:, _STEPS].sum())
         blocks = records // PER_BLOCK
-        return {
-            "chains": chains_group(state.series[whole, :records], self.system.series_names,
-                                   begun[whole], self.every, attributes),
-            "effective_potential": potential_group(
-                state.counts[whole, :blocks], state.sums[whole, :blocks], self.largest,
-                begun[whole], self.system.unit_name, self.system.n_units)}
+        chains = chains_group(state.series[whole, :records], self.system.series_names,
+                              begun[whole], self.every, attributes)
+        potential = potential_group(
+            state.counts[whole, :blocks], state.sums[whole, :blocks], self.largest,
+            begun[whole], self.system.unit_name, self.system.n_units, doubts(chains))
+        return {"chains": chains, "effective_potential": potential}

@@ -42,7 +42,7 @@ def potential_lines(group: Group) -> str:
     a = group.attributes
     lines = [f"potential{_of(group)}: {a['convergence']}"]
     if a["phase"] == NOT_EQUILIBRATED:
-        lines.append("wells and barrier: not sought while the chains disagree")
+        lines.append("wells and barrier: not sought while the chains are not in equilibrium")
     elif np.isfinite(group["barrier"]):
         lines.append(f"{a['phase']}: barrier from the centre {both(group, 'barrier')} nat, outer "
                      f"well at {group['well']:.2f}, N p = {both(group, 'droplets')}")

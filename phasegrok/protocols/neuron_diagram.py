@@ -15,7 +15,6 @@ from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)
 _RANGE = 3.0  # lines are looked for up to this factor beyond the values that are simulated
-_LARGEST_R_HAT = 1.1  # of an observable, of chains that count as equilibrated
 _TOLERANCE = 2e-3  # of the lines, in ln sigma^2
 _THEORY = "cavity"
 _TEXTS = ("an outer well appears", "GMFL-I begins", "outer well as deep as the centre",
@@ -199,7 +198,7 @@ def _measured(runs, shape) -> dict[str, tuple[np.ndarray, str, str]]:
     potentials = [run["effective_potential"] for run in runs]
     chains = [run["chains"] for run in runs]
     label = [PHASES.index(str(g.attributes["phase"]))
-             if equilibrated(g) and np.nanmax(c["r_hat"]) < _LARGEST_R_HAT else len(PHASES) - 1
+             if equilibrated(g, c) else len(PHASES) - 1
              for g, c in zip(potentials, chains)]
     result = {"phase": (np.array(label).reshape(shape), "1", "index into the attribute phases")}
     for name in ("barrier", "barrier_err", "well", "droplets", "droplets_err"):

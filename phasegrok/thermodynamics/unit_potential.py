@@ -1,6 +1,7 @@
 """Effective potential of one unit (neuron) from histograms of chains, and how far they agree."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ _COARSE = 4  # bins that are joined where wells are looked for
 _SIGNIFICANT = 4.0  # errors of a barrier: the well is the deepest of hundreds of bins
 _PARTS = 4  # stretches of a chain whose scatter gives the error
 NOT_EQUILIBRATED = "not equilibrated"  # instead of a phase: no wells either
+_R_HAT = 1.1  # of every observable, of chains that count as equilibrated
+_NEAR = 0.05  # of 1, and no more than ``_SIGNIFICANT`` errors: a temperature that the step allows
 _UNITS = {"train_loss": "mean squared error", "test_loss": "mean squared error"}
 _LONG = {
     "train_loss": "train loss", "test_loss": "test loss",
@@ -69,11 +72,12 @@ def _pairs(x: np.ndarray) -> np.ndarray:
 
 
 def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
-                    aligned_r: np.ndarray, unit_name: str, units: int) -> Group:
+                    aligned_r: np.ndarray, unit_name: str, units: int,
+                    against: Sequence[str] = ()) -> Group:
     """-ln P(Phi) of one unit with errors, and the mean of its second number at fixed Phi.
 
     P is the density on the real axis, even in Phi, taken from |Phi|.  Errors are the jackknife over
-    four stretches of every chain.  Where chains of both starts disagree, no wells are sought.
+    four stretches of every chain.  Where the chains are not in equilibrium, no wells are sought.
 
     Parameters
     ----------
@@ -88,6 +92,8 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
         Name of the second number.
     units : int
         Units of a network, N; 1 where the order parameter is that of the whole system.
+    against : sequence of str
+        What else speaks against the chains, of `doubts`.
     """
     n_bins = counts_rb.shape[2] - 1
     width = largest / n_bins
@@ -101,9 +107,11 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
         mean = np.concatenate([sums.sum(axis=0)[None], sums.sum(axis=0) - sums])[:, :n_bins]
         mean = mean / leave[:, :n_bins]
     potential[:, few], mean[:, few] = np.nan, np.nan
+    starts = _agreement(counts_rb, aligned_r)
+    settled = not against and "DISAGREE" not in starts
     group = Group(attributes={
         "per": "neuron" if units > 1 else "system", "outside": float(total[n_bins] / total.sum()),
-        "convergence": _agreement(counts_rb, aligned_r)})
+        "convergence": f"NOT EQUILIBRATED: {'; '.join(against)}; {starts}" if against else starts})
     phi = (np.arange(n_bins) + 0.5) * width
     of = " of one neuron" if units > 1 else ""
     group.add("order_parameter", phi, "order_parameter", "1", f"|Phi|{of}")
@@ -113,7 +121,6 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
     group.add("potential_err", errors[0], "order_parameter", "nat", "error, jackknife over chains")
     group.add(f"{unit_name}_mean", mean[0], "order_parameter", "1", f"<{unit_name}> at fixed Phi")
     group.add(f"{unit_name}_mean_err", errors[1], "order_parameter", "1", "error, jackknife")
-    settled = "DISAGREE" not in group.attributes["convergence"]
     for name, (value, unit, text) in found_wells(counts, largest, units).items():
         if isinstance(value, str):
             group.attributes[name] = value if settled else NOT_EQUILIBRATED
@@ -243,10 +250,32 @@ def top_below(counts_rb: np.ndarray, largest: float, wall: float) -> Top:
                density * float(errors[3]))
 
 
-def equilibrated(group: Group) -> bool:
-    """Whether chains of both starts agree; False where that is not known."""
-    return str(group.attributes["convergence"]).startswith("chains begun") and (
-        "DISAGREE" not in str(group.attributes["convergence"]))
+def equilibrated(potential: Group, chains: Group) -> bool:
+    """Whether chains of both starts agree, mix, and have temperature 1; False if not known."""
+    said = str(potential.attributes["convergence"])
+    return said.startswith("chains begun") and "DISAGREE" not in said and not doubts(chains)
+
+
+def doubts(chains: Group) -> list[str]:
+    """What speaks against chains though the means of both starts may agree, a phrase each.
+
+    Chains that differ among themselves, whatever their start; and a configurational or kinetic
+    temperature other than 1, the error of a step too long.
+    """
+    found, a = [], chains.attributes
+    names = chains.variables["observable"].long_name.split(", ")
+    bad = [f"{name.replace('_', ' ')} {r:.2f}" for name, r in zip(names, chains["r_hat"])
+           if r > _R_HAT]
+    if bad:
+        found.append(f"chains differ, R-hat of {', '.join(bad)}: run longer")
+    for kind in ("configurational", "kinetic"):
+        value = a.get(f"{kind}_temperature", 1.0)
+        if kind == "configurational" and "wall" in a:
+            continue  # the force of the wall is missing in it
+        allowed = max(_NEAR, _SIGNIFICANT * a.get(f"{kind}_temperature_err", 0.0))
+        if not abs(value - 1.0) < allowed:
+            found.append(f"{kind} temperature {value:.3g}, not 1: take a shorter step")
+    return found
 
 
 def _agreement(counts_rb: np.ndarray, aligned_r: np.ndarray) -> str:
