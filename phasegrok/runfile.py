@@ -554,7 +554,7 @@ def whole_of(path: Path) -> tuple[Path, RunFile]:
     path = resolved(path)
     found, passed = read(path), {path}
     while "part_of" in found.attributes:
-        path = resolved(path.parent / found.attributes["part_of"])
+        path = resolved(Path(os.path.normpath(path.parent / found.attributes["part_of"])))
         if path in passed:
             raise RunFileError(f"{path} says that it is a part of itself: do not trust it")
         passed.add(path)

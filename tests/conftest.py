@@ -74,8 +74,16 @@ def _differences(a, b, where):
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype != b.dtype or a.shape != b.shape:
         yield f"{where}: {a.dtype}{a.shape} and {b.dtype}{b.shape}"
-    elif (a.tolist() != b.tolist()) if a.dtype.hasobject else (a.tobytes() != b.tobytes()):
+    elif a.tobytes() != b.tobytes():
         yield where
+
+
+def _attribute_differences(a, b, where):
+    if a.keys() != b.keys():
+        yield f"names of the attributes of {where}"
+        return
+    for key in a:
+        yield from _differences(a[key], b[key], f"attribute {key} of {where}")
 
 
 def _all_differences(a, b):
@@ -89,8 +97,9 @@ def _all_differences(a, b):
             continue
         for key in group.variables:
             yield from _differences(group[key], other[key], f"{name}/{key}")
-        if repr(sorted(group.attributes.items())) != repr(sorted(other.attributes.items())):
-            yield f"attributes of {name}"
+            yield from _attribute_differences(group.variables[key].attributes,
+                                              other.variables[key].attributes, f"{name}/{key}")
+        yield from _attribute_differences(group.attributes, other.attributes, name)
     if (a.state or {}).keys() != (b.state or {}).keys():
         yield "the names of the state"
         return

@@ -557,3 +557,115 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(call, no_figu
     done = call(*words, "--out", "a.h5", "--checkpoint", 1e-9)
     assert done.code == 0 and done.err.count("warning: cannot write") == 2
     assert differences("a.h5", "whole.h5") == []
+
+
+# --- scans with text in their points --------------------------------------------------------------
+
+OPTIMISERS = ("optimisers", *NETWORK[1:], "--set", "training.replicas=2", "--set",
+              "training.steps=60", "--set", 'optimisers.names=["adamw","sphere"]')
+
+
+def test_a_scan_whose_points_hold_text_is_resumed(call, no_figures, stop_at, differences):
+    """By the scan and by a point of it; its groups hold names of matrices and of optimisers."""
+    assert call(*OPTIMISERS, "--out", "whole").code == 0
+    words = (*OPTIMISERS, "--out", "cut")
+    for k, again in ((3, "cut/scan.h5"), (2, "cut/adamw.h5"), (2, "cut/scan.h5")):
+        stop_at(k)
+        stopped = call(*words, "--checkpoint", 1e-9)
+        assert stopped.code == 3, stopped.err
+        words = ("phasegrok", "resume", again)
+    stop_at(0)
+    assert call(*words).code == 0
+    names = sorted(path.name for path in Path("whole").glob("*.h5"))
+    assert names == sorted(path.name for path in Path("cut").glob("*.h5")) and len(names) == 3
+    for name in names:
+        assert differences(f"cut/{name}", f"whole/{name}") == [], name
+
+
+def test_a_point_whose_process_was_killed_is_run_again(call, no_figures, stop_at, differences):
+    """Its file says that it runs, with text in it, and nobody does."""
+    assert call(*OPTIMISERS, "--out", "whole").code == 0
+    stop_at(3)
+    assert call(*OPTIMISERS, "--out", "cut", "--checkpoint", 1e-9).code == 3
+    stop_at(0)
+    run = runfile.read("cut/adamw.h5", with_state=True)
+    run.attributes |= {"status": "running", "starts": 2}
+    runfile.write(Path("cut/adamw.h5"), run)
+    assert call("phasegrok", "resume", "cut/scan.h5").code == 0
+    assert differences("cut/adamw.h5", "whole/adamw.h5") == []
+
+
+# --- links and names ------------------------------------------------------------------------------
+
+
+def test_a_run_behind_links_is_one_run(call, no_figures, stop_at, differences):
+    """A link to a folder and a link to a file that is not there yet; the lock stands there too."""
+    words = RUNS["wang-landau"]
+    assert call(*words, "--out", "whole.h5").code == 0
+    Path("there").mkdir()
+    Path("folder").symlink_to("there")
+    Path("link.h5").symlink_to("there/a.h5")
+    again = (*words, "--out", "link.h5")
+    for path in ("link.h5", "folder/a.h5", "there/a.h5"):
+        stop_at(1)
+        assert call(*again).code == 3
+        again = ("phasegrok", "resume", path)
+    stop_at(0)
+    held = runfile.Lock(Path("there/a.h5"))
+    held.acquire()
+    assert "another process" in call(*again[:2], "link.h5").errors[0]
+    held.release()
+    assert call(*again).code == 0 and Path("link.h5").is_symlink()
+    assert "finished" in call(*words, "--out", "folder/a.h5").err
+    assert [p.name for p in Path("there").iterdir()] == ["a.h5"]
+    assert differences("there/a.h5", "whole.h5") == []
+
+
+def test_a_scan_in_a_linked_folder_is_one_scan(call, no_figures, stop_at):
+    Path("there").mkdir()
+    Path("folder").symlink_to("there")
+    stop_at(3)
+    assert call(*OPTIMISERS, "--out", "folder").code == 3
+    stop_at(0)
+    assert call("phasegrok", "resume", "there/scan.h5").code == 0
+    assert sorted(p.name for p in Path("there").iterdir()) == ["adamw.h5", "scan.h5", "sphere.h5"]
+    assert "finished" in call("phasegrok", "resume", "folder/adamw.h5").err
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.PDF", "x.svg"])
+def test_a_run_is_not_called_as_a_figure(call, name):
+    refused = call(*RUNS["wang-landau"], "--out", name)
+    assert refused.code == 2 and "the name of a figure" in refused.errors[0]
+    assert not Path(name).exists()
+
+
+def test_figures_of_names_with_points_do_not_share_a_file(call):
+    done = [call(*RUNS["wang-landau"], "--out", name, "--seed", seed)
+            for seed, name in ((1, "run_T2.27"), (2, "run_T2.35"))]
+    assert [d.code for d in done] == [0, 0]
+    assert sorted(p.name for p in Path().iterdir()) == [
+        f"run_T2.{k}{ending}" for k in (27, 35) for ending in ("", ".pdf", ".png")]
+    for name in ("run_T2.27", "run_T2.35"):
+        assert f"figure   {name}.png" in "".join(d.out for d in done)
+        runfile.read(name)
+
+
+def test_a_finished_run_survives_a_figure_that_cannot_be_drawn(call):
+    done = call(*RUNS["wang-landau"], "--set", "J=1e300", "--out", "a.h5")
+    assert done.code == 0 and "Traceback" not in done.err
+    assert "warning: a.h5 is whole, but cannot be drawn" in done.err
+    assert done.out.splitlines()[-1] == "run file a.h5"
+    assert runfile.read("a.h5").attributes["status"] == "done"
+    plotted = call("phasegrok", "plot", "a.h5")
+    assert plotted.code == 2 and len(plotted.errors) == 1 and not Path("a.png").exists()
+
+
+def test_a_finished_run_survives_a_table_that_cannot_be_printed(call, no_figures, monkeypatch):
+    from phasegrok import figures
+
+    def broken(run, path):
+        raise OverflowError("a number that nobody thought of")
+
+    monkeypatch.setattr(figures, "summary", broken)
+    done = call(*RUNS["wang-landau"], "--out", "a.h5")
+    assert done.code == 0 and "its table cannot be printed: OverflowError" in done.err

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from phasegrok import runfile
+from phasegrok import runfile, seal
 from phasegrok.runfile import Group, Lock, RunFile, RunFileError, WriteError
 
 # a folder of a test may be shared by the examples of one property: each example overwrites its file
@@ -57,8 +57,6 @@ def same(a, b) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim == 0:
         a = a.astype(a.dtype.newbyteorder("="))
-    if a.dtype.kind == "U":
-        return a.tolist() == b.tolist()
     a = a.astype(np.int8) if a.dtype == bool else a
     return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
@@ -121,6 +119,53 @@ def test_strings_round_trip(tmp_path, words):
     group.add("word", np.array(words), "word")
     runfile.write(tmp_path / "a.h5", RunFile({}, {"names": group}))
     assert runfile.read(tmp_path / "a.h5")["names"]["word"].tolist() == words
+
+
+VALUES = st.one_of(TEXT, st.integers(-2**63, 2**64 - 1), st.floats(), st.booleans(),
+                   hnp.arrays(DTYPES, hnp.array_shapes(min_dims=1, max_dims=2, min_side=0)),
+                   st.lists(TEXT, max_size=3).map(lambda words: np.array(words, dtype=str)),
+                   st.floats(width=32).map(np.float32), st.integers(0, 200).map(np.uint8))
+
+
+@settings(PROPERTY, max_examples=30)
+@given(attributes=st.dictionaries(NAMES, VALUES, max_size=4), words=st.lists(TEXT, max_size=4),
+       state=st.dictionaries(NAMES, VALUES, max_size=3))
+def test_what_was_read_is_written_and_read_again(tmp_path, attributes, words, state):
+    """Text, arrays as attributes, numbers of numpy: nothing changes its type on the way."""
+    group = Group(attributes=attributes | {"complete": True})
+    group.add("word", np.array(words, dtype=str), "word", note="in the note: ß",
+              labels=["a", "bb"])
+    group.add("name", "one text")
+    run = RunFile(attributes, {"names": group}, state)
+    runfile.write(tmp_path / "a.h5", run)
+    first = runfile.read(tmp_path / "a.h5", with_state=True)
+    runfile.write(tmp_path / "b.h5", first)
+    second = runfile.read(tmp_path / "b.h5", with_state=True)
+    assert first["names"]["word"].tolist() == words
+    for key, value in attributes.items():
+        found = np.asarray(first["names"].attributes[key])
+        assert found.tolist() == np.asarray(value).tolist() or np.isnan(value).any()
+    for key, value in state.items():
+        assert np.asarray(value).dtype == np.asarray(first.state[key]).dtype
+    for a, b in ((first.attributes, second.attributes), (first.state, second.state),
+                 *((first["names"].variables[k].attributes, second["names"].variables[k].attributes)
+                   for k in ("word", "name")),
+                 (first["names"].attributes, second["names"].attributes),
+                 *[({k: first["names"][k]}, {k: second["names"][k]}) for k in ("word", "name")]):
+        assert a.keys() == b.keys()
+        for key in a:
+            x, y = np.asarray(a[key]), np.asarray(b[key])
+            assert type(a[key]) is type(b[key]) and (x.dtype, x.shape) == (y.dtype, y.shape)
+            assert x.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, 2**70, np.datetime64("2026-01-01")])
+def test_what_cannot_be_stored_is_said_with_its_place(tmp_path, value):
+    for group, place in ((Group(attributes={"note": value}), "found/note"),
+                         (Group({"x": runfile.Variable(np.array(value, dtype=object))}),
+                          "found/x")):
+        with pytest.raises(ValueError, match=place):
+            runfile.write(tmp_path / "a.h5", RunFile({}, {"found": group}))
 
 
 def test_dimensions_are_read_by_xarray(tmp_path):
@@ -271,6 +316,198 @@ def test_a_file_repacked_by_another_program_is_read(tmp_path):
     with h5py.File(path, "r+"):
         pass  # HDF5 cuts off what it does not know
     assert_same(example(), runfile.read(path))
+
+
+def edit(path, change) -> None:
+    """Change a file as another program does; the seal is gone then."""
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def many_words() -> RunFile:
+    """2000 words and 2000 numbers as an attribute: numpy prints the ends of both only."""
+    group = Group(attributes={"numbers": np.linspace(0.0, 1.0, 2000), "step": np.float32(0.1)})
+    group.add("word", np.array([f"w{k}" for k in range(2000)]), "word", label="ab")
+    return RunFile({"title": "many words", "h": 1e-12}, {"names": group})
+
+
+def change_of_an_attribute(file):
+    numbers = file["names"].attrs["numbers"]
+    numbers[1000] += 1e-13
+    file["names"].attrs["numbers"] = numbers
+
+
+@pytest.mark.parametrize("change", [
+    lambda file: file["names/word"].__setitem__(1000, "x1000"), change_of_an_attribute,
+    lambda file: file["names"].attrs.__setitem__("step", float(np.float32(0.1)) + 1e-9),
+    lambda file: file["names/word"].attrs.__setitem__("label", "aB"),
+    lambda file: (file["names/word"].attrs.__delitem__("label"),  # the same letters in a row
+                  file["names/word"].attrs.__setitem__("labe", "lab"))])
+def test_every_value_counts_for_the_digest(tmp_path, change):
+    path = tmp_path / "a.h5"
+    runfile.write(path, many_words())
+    edit(path, lambda file: None)
+    runfile.read(path)  # repacked only
+    edit(path, change)
+    with pytest.raises(RunFileError, match="altered"):
+        runfile.read(path)
+
+
+PRINTED = [dict(linewidth=120), dict(threshold=5), dict(precision=2), dict(sign="+"),
+           dict(legacy="1.13"), dict(formatter={"all": lambda x: "x"})]
+
+
+@pytest.mark.parametrize("options", PRINTED, ids=lambda options: next(iter(options)))
+def test_the_digest_does_not_depend_on_how_numpy_prints(tmp_path, options):
+    run = many_words()
+    run["names"].add("few", ["a", "größe"], "few")
+    runfile.write(tmp_path / "a.h5", run)
+    edit(tmp_path / "a.h5", lambda file: None)
+    with np.printoptions(**options):
+        assert runfile.read(tmp_path / "a.h5")["names"]["word"][1000] == "w1000"
+        runfile.write(tmp_path / "b.h5", run)
+        edit(tmp_path / "b.h5", lambda file: None)
+    runfile.read(tmp_path / "b.h5")
+
+
+def as_earlier(monkeypatch, path, run) -> None:
+    """Write a run file with the digest that files had before, made by numpy's own printing."""
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "digest", seal.digest_of_earlier_files)
+        patch.setattr(seal, "DIGESTS", seal.DIGESTS[::-1])
+        runfile.write(path, run)
+
+
+def test_earlier_files_are_read_however_numpy_prints(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    as_earlier(monkeypatch, path, many_words())
+    with h5py.File(path, "r") as file:
+        assert "content_sha256" in file.attrs and "content_digest" not in file.attrs
+    for options in PRINTED:
+        with np.printoptions(**options):
+            assert runfile.read(path)["names"]["word"][1000] == "w1000"
+    edit(path, lambda file: None)
+    with np.printoptions(precision=3):
+        assert "content_sha256" not in runfile.read(path).attributes
+    edit(path, lambda file: file["names/word"].__setitem__(1, "x"))
+    with pytest.raises(RunFileError, match="altered"):
+        runfile.read(path)
+
+
+def test_damage_reaches_hdf5_in_no_process_of_ours(tmp_path, monkeypatch):
+    """Its attributes too: HDF5 would loop for ever over some of such bytes, past every signal."""
+    path = tmp_path / "a.h5"
+    runfile.write(path, example())
+    raw = path.read_bytes()
+    opened = []
+    with monkeypatch.context() as patch:
+        patch.setattr(runfile.h5py, "File", lambda *a, **k: opened.append(a))
+        for offset in range(0, len(raw), 41):
+            damaged = bytearray(raw)
+            damaged[offset] ^= 16
+            path.write_bytes(damaged)
+            for read in (runfile.read, runfile.read_attributes):
+                with pytest.raises(RunFileError) as error:
+                    read(path)
+                assert one_sentence(error)
+    assert opened == []
+
+
+def test_a_parse_that_loops_or_crashes_is_ended():
+    def loop():
+        while True:
+            pass
+
+    assert seal.comes_to_an_end(lambda: None, 0)
+    assert seal.comes_to_an_end(lambda: 1 / 0, 0)
+    assert not seal.comes_to_an_end(os.abort, 0)
+    begin = time.process_time()
+    assert not seal.comes_to_an_end(loop, 0)
+    assert time.process_time() - begin < 0.5  # the work is the child's
+
+
+def test_attributes_are_read_again_only_where_a_file_changed(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    runfile.write(path, example())
+    checks, state_of = [], seal.state_of
+    monkeypatch.setattr(seal, "state_of", lambda file: checks.append(1) or state_of(file))
+    for _ in range(3):
+        assert runfile.read_attributes(path)["seed"] == 3
+    assert len(checks) == 1
+    runfile.write(path, RunFile({"seed": 4}, {}))
+    assert runfile.read_attributes(path)["seed"] == 4 and len(checks) == 2
+    raw = bytearray(path.read_bytes())
+    at = os.stat(path)
+    raw[200] ^= 1
+    path.write_bytes(raw)
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))  # the same length and time
+    for _ in range(3):
+        with pytest.raises(RunFileError, match="altered"):
+            runfile.read_attributes(path)
+    assert len(checks) == 3
+
+
+# --- forged files ---------------------------------------------------------------------------------
+
+FORGED = [("updated", "x"), ("updated", float("nan")), ("updated", -1.0), ("updated", 1e300),
+          ("started", [1.0, 2.0]), ("wall_s", "long"), ("done_share", float("nan")),
+          ("done_share", "half"), ("checkpoint_s", -60.0), ("pid", 10**15), ("pid", -1),
+          ("pid", 0), ("pid", "1"), ("parameters", "not json"), ("parameters", "[1]"),
+          ("parameters", "[" * 100_000), ("versions", "7"), ("points", "not json"),
+          ("points", '{"a": 1}'), ("points", "[1, 2]"), ("points", '["/etc/passwd"]'),
+          ("points", 3), ("status", 7), ("hostname", 1.5), ("seed", "one"), ("part_of", 3),
+          ("card", 1), ("title", [1, 2]), ("run_id", False), ("cards", "[]]")]
+
+
+@pytest.mark.parametrize("key, value", FORGED)
+def test_attributes_of_a_wrong_type_are_one_sentence(tmp_path, key, value):
+    path = tmp_path / "a.h5"
+    runfile.write(path, RunFile({key: value}, {}))
+    for read in (runfile.read, runfile.read_attributes):
+        with pytest.raises(RunFileError, match=f"its attribute {key} is") as error:
+            read(path)
+        assert one_sentence(error)
+
+
+def test_parts_in_a_circle_and_parts_of_nothing(tmp_path):
+    for name, whole in (("a", "b.h5"), ("b", "deep/c.h5"), ("deep/c", "../a.h5"), ("d", "d.h5"),
+                        ("e", "f.h5"), ("g", "deep/h.h5"), ("deep/h", "../i.h5"), ("i", None)):
+        attributes = {"title": name} | ({"part_of": whole} if whole else {})
+        runfile.write(tmp_path / f"{name}.h5", RunFile(attributes, {}))
+    for name in ("a", "b", "deep/c", "d"):
+        with pytest.raises(RunFileError, match="a part of itself") as error:
+            runfile.whole_of(tmp_path / f"{name}.h5")
+        assert one_sentence(error)
+    with pytest.raises(RunFileError, match=r"there is no file .*f\.h5"):
+        runfile.whole_of(tmp_path / "e.h5")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.h5").symlink_to(tmp_path / "g.h5")
+    for path in (tmp_path / "g.h5", tmp_path / "elsewhere" / "link.h5"):
+        found, run = runfile.whole_of(path)
+        assert found.name == "i.h5" and run.attributes["title"] == "i"
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_written_behind_links(tmp_path):
+    """A link to a file, to nothing yet, and to a folder: the link stays, and there is one lock."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file.h5").symlink_to("there/a.h5")
+    (tmp_path / "chain.h5").symlink_to("file.h5")
+    (tmp_path / "folder").symlink_to("there")
+    names = [tmp_path / name for name in ("file.h5", "chain.h5", "folder/a.h5", "there/a.h5")]
+    for k, path in enumerate(names):
+        runfile.write(path, RunFile({"k": k}, {}))
+        assert [runfile.read(name).attributes["k"] for name in names] == [k] * 4
+        lock = Lock(path)
+        lock.acquire()
+        for name in names:
+            with pytest.raises(runfile.BusyError):
+                Lock(name).acquire()
+        lock.release()
+    assert (tmp_path / "file.h5").is_symlink() and (tmp_path / "folder").is_symlink()
+    assert os.listdir(tmp_path / "there") == ["a.h5"]
 
 
 # --- files that are none --------------------------------------------------------------------------
