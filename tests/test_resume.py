@@ -650,6 +650,7 @@ def test_figures_of_names_with_points_do_not_share_a_file(call):
         runfile.read(name)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # E^2 overflows
 def test_a_finished_run_survives_a_figure_that_cannot_be_drawn(call):
     done = call(*RUNS["wang-landau"], "--set", "J=1e300", "--out", "a.h5")
     assert done.code == 0 and "Traceback" not in done.err
