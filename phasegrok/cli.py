@@ -64,14 +64,12 @@ def _dispatch(arguments: list[str]) -> None:
     commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
                 "theory": _theory,
                 "inspect": _inspect, "plot": _plot}
-    if known.command not in commands:
-        print(f"error: there is no command {known.command}; there are {', '.join(commands)}",
-              file=sys.stderr)
-        sys.exit(2)
     from phasegrok.cards import InputError
     from phasegrok.runfile import RunFileError
 
     try:
+        if known.command not in commands:
+            raise _there_is_no("command", known.command, commands)
         commands[known.command](rest)
     except InputError as error:
         for message in error.messages:
@@ -80,6 +78,14 @@ def _dispatch(arguments: list[str]) -> None:
     except RunFileError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _there_is_no(what: str, name: str, known) -> Exception:
+    """The error that says what there is, and what is near to the name."""
+    from phasegrok.cards import InputError, _did_you_mean
+
+    return InputError(f"there is no {what} {name}{_did_you_mean(name, known)}; there are "
+                      f"{', '.join(known)}".replace("?;", "?"))
 
 
 def _models(arguments: list[str]) -> None:
@@ -107,14 +113,12 @@ def script_folders() -> list[Path]:
 
 
 def _find_script(name: str, folders: list[Path]) -> Path:
-    from phasegrok.cards import InputError
-
     known: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
             known.setdefault(path.stem, path)
     if name.removesuffix(".py") not in known:
-        raise InputError(f"there is no experiment {name}; there are {', '.join(known)}")
+        raise _there_is_no("experiment", name, known)
     return known[name.removesuffix(".py")]
 
 
@@ -231,7 +235,7 @@ def _theory(arguments: list[str]) -> None:
             for name in numbers.NAMES]))
         return
     if given.name not in numbers.NAMES:
-        raise InputError(f"there is no theory {given.name}; there are {', '.join(numbers.NAMES)}")
+        raise _there_is_no("theory", given.name, numbers.NAMES)
     try:
         rows = numbers.numbers(given.name, **parse_assignments(given.values))
     except (ValueError, ArithmeticError) as error:

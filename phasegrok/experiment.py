@@ -96,7 +96,8 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         sys.exit(EXIT_FAILED if isinstance(error, WriteError) else EXIT_BAD_INPUT)
     except Interrupted as stop:
         how = "stopped at once; the last checkpoint is whole" if stop.at_once else "interrupted"
-        print(f"{how}; continue with: {_resume_command(stop.path, path)}", file=sys.stderr)
+        print(f"{how}; continue with: {printable(_resume_command(stop.path, path))}",
+              file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except Unfinished as end:
         for message in end.messages:

@@ -234,7 +234,8 @@ class Job:
         if not self.path.exists():
             return None
         if self.path.is_file() and not os.access(self.path, os.W_OK):
-            raise InputError(f"{self.path} is read-only: make it writable, or give another --out")
+            raise InputError(f"{self.path} is read-only: make it writable, or begin the run again "
+                             "with another --out")
         try:
             return runfile.read(self.path, with_state=True)
         except runfile.RunFileError:
@@ -253,11 +254,14 @@ class Job:
         from phasegrok.cards import InputError
 
         reached = int(previous.attributes.get("total", 0))
+        earlier = json.loads(previous.attributes.get("parameters", "{}"))
         for f in dataclasses.fields(self.parameters):
             asked = getattr(self.parameters, f.name) if f.metadata.get("extends") else None
+            if asked == earlier.get(f.name):  # of a ramp the total is another number
+                continue
             if asked is not None and asked < reached and self.script.resuming:
-                raise InputError(f"--{option(f)} {asked}: {self.path} has {reached} already; a "
-                                 "larger total extends it")
+                raise InputError(f"--{option(f)} {asked}: {self.path} has a total of {reached}, "
+                                 f"which is not cut short: leave --{option(f)} out")
             if asked is not None and asked > reached:
                 return True
         return False
@@ -275,8 +279,8 @@ class Job:
             if not force:
                 raise InputError(
                     f"{self.path}: {name} has changed since this run began, so a resumed run would "
-                    "mix two versions; --force resumes all the same and records it, another --out "
-                    "starts afresh"
+                    "mix two versions; --force resumes all the same and records it, and the "
+                    "command that began the run begins it again with another --out"
                 )
             changes.append(f"{name} was {before}")
         if changes:
@@ -386,7 +390,8 @@ class Job:
         before = self._previous.attributes.get("total", self._total)
         if self._total < before:
             raise InputError(f"{self.path} was begun with a total of {before} {protocol.unit}, and "
-                             f"{self._total} would cut it short: give {before} or more")
+                             f"{self._total} would cut it short: leave it out, or give {before} or "
+                             "more (a ramp keeps its own)")
         try:
             return protocol.restore(self._previous.state)
         except ValueError as error:

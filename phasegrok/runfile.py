@@ -608,7 +608,7 @@ class Lock:
     def _refusal(self, error: OSError) -> RunFileError:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return BusyError(f"{self._target} is being written by another process: wait for it or "
-                             "stop it, or give another --out")
+                             "stop it")
         return RunFileError(f"the file system of {self._path.parent} has no locks: "
                             f"{_reason(error)}")
 

@@ -26,6 +26,7 @@ from phasegrok.options import check_engine
 from phasegrok.progress import Progress
 from phasegrok.runfile import BusyError, RunFile, RunFileError, read
 from phasegrok.stopping import Interrupted, Unfinished
+from phasegrok.text import printable
 
 DONE, INTERRUPTED, FAILED, BUSY = "done", "interrupted", "failed", "busy"
 _MOST_STARTS = 5  # processes that may die on a point with no checkpoint between
@@ -167,7 +168,7 @@ def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:
     except SystemExit as error:
         return _failed(run, f"its measurement ended the process (SystemExit: {error.code})")
     except Exception as error:  # the others go on
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), end="", file=sys.stderr)
         return _failed(run, _sentence(error))
     finally:
         run.close()

@@ -50,6 +50,7 @@ from phasegrok.scan import (
     source_of,
 )
 from phasegrok.stopping import Interrupted, Unfinished
+from phasegrok.text import printable
 
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 2.0  # before a point that was busy or interrupted is submitted again
@@ -508,7 +509,7 @@ class Driver:
             elif outcome == FAILED:
                 self.failures[name] = text
                 del self._points[name]
-                print(f"\n{name} failed: {text}", file=sys.stderr, flush=True)
+                print(f"\n{name} failed: {printable(text)}", file=sys.stderr, flush=True)
             else:
                 self._due[name] = time.monotonic() + _RETRY_SECONDS
                 self._order[name] += len(self._order) * (outcome == BUSY)  # others first

@@ -92,6 +92,11 @@ def test_the_command_without_arguments(call):
     wrong = call("phasegrok", "inspekt")
     assert wrong.code == 2 and len(wrong.errors) == 1 and "inspect" in wrong.errors[0]
     assert call("phasegrok", "run").out.count("\n") >= len(SCRIPTS)
+    for words, near in ((("modles",), "did you mean models?"), (("instpect", "a.h5"), "inspect?"),
+                        (("run", "densty_of_states"), "did you mean density_of_states?"),
+                        (("theory", "isng"), "did you mean")):
+        wrong = call("phasegrok", *words)
+        assert wrong.code == 2 and len(wrong.errors) == 1 and near in wrong.errors[0], wrong.err
     wrong = call("phasegrok", "run", "no_such")
     assert wrong.code == 2 and "density_of_states" in wrong.errors[0]
 
@@ -505,7 +510,11 @@ def own_card(tmp_path, monkeypatch):
 def test_code_of_a_card_runs_where_the_command_line_names_it(call, no_figures, own_card, tmp_path):
     """Not outside the card's folder, nor from a run file, unless it is trusted."""
     words = own_card()
-    done = call(*words, "--out", "a.h5")
+    stopping.received.append(15)
+    stopped = call(*words, "--out", "a.h5")
+    assert stopped.code == 3 and stopped.err.endswith("phasegrok resume a.h5 --trust\n")
+    stopping.received.clear()
+    done = call("phasegrok", "resume", "a.h5", "--trust")
     assert done.code == 0 and f"{tmp_path / 'cards' / 'mine.py'}" in done.err
     for code in ("../elsewhere/mine.py:Mine", f"{tmp_path}/elsewhere/mine.py:Mine"):
         words = own_card(code)
@@ -637,6 +646,26 @@ def test_a_run_that_does_not_finish_its_job_is_not_done(call, no_figures, tmp_pa
     script.write_text(text.replace("def run(job: Job) -> None:", "def run(job):\n    return"))
     ended = call(script, *ISING[1:], "--out", "b.h5")
     assert ended.code == 1 and "job.finish" in ended.errors[0]
+
+
+# --- advice that is refused -----------------------------------------------------------------------
+
+
+def test_resume_advises_nothing_that_it_refuses(call, no_figures, tmp_path, monkeypatch):
+    """A ramp cannot be longer, and no resume takes another --out."""
+    assert call(*RAMP, "--out", "a.h5").code == 0
+    refused = call("phasegrok", "resume", "a.h5", "--sweeps", 4)
+    assert refused.code == 2 and "leave --sweeps out" in refused.errors[0]
+    assert call("phasegrok", "resume", "a.h5").code == 0
+    forged("a.h5", Path("b.h5"), script_sha256="of another version")
+    lock = runfile.Lock(tmp_path / "a.h5")
+    lock.acquire()
+    refusals = [call("phasegrok", "resume", file).errors for file in ("a.h5", "b.h5")]
+    lock.release()
+    monkeypatch.setattr(job.os, "access", lambda path, mode: mode != os.W_OK)
+    refusals.append(call("phasegrok", "resume", "a.h5").errors)
+    for (line,) in refusals:
+        assert "give another --out" not in line and "another --out starts" not in line
 
 
 # --- replicas whose loss is not finite ------------------------------------------------------------
