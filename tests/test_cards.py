@@ -707,7 +707,7 @@ def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
         assert text.count(before) == 1
         text = text.replace(before, after)
     code.write_text(text)
-    refused = phasegrok("resume", "a.h5", "--sweeps", 40000, cwd=tmp_path)
+    refused = phasegrok("resume", "a.h5", "--sweeps", 40000, "--trust", cwd=tmp_path)
     assert refused.returncode == 2 and "code has changed" in refused.stderr
     assert worst_z(tmp_path / "a.h5", field) < 5
     refused = phasegrok(*command, "--out", "a.h5", cwd=tmp_path)

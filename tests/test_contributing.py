@@ -98,7 +98,7 @@ def test_extended_run_equals_the_long_one(folder):
     base = ["mean_energy.py", "ising-chain.toml", "--temperature", "1.5"]
     call(folder, *base, "--sweeps", "3000", "--out", "short.h5")
     call(folder, *base, "--sweeps", "8000", "--out", "long.h5")
-    call(folder, "mean_energy.py", "--resume", "short.h5", "--sweeps", "8000")
+    call(folder, "mean_energy.py", "--resume", "short.h5", "--sweeps", "8000", "--trust")
     extended, long = (runfile.read(folder / name, with_state=True)
                       for name in ("short.h5", "long.h5"))
     assert extended["canonical"].attributes["sweeps"] == 8000
