@@ -84,8 +84,8 @@ def _there_is_no(what: str, name: str, known) -> Exception:
     """The error that says what there is, and what is near to the name."""
     from phasegrok.cards import InputError, _did_you_mean
 
-    return InputError(f"there is no {what} {name}{_did_you_mean(name, known)}; there are "
-                      f"{', '.join(known)}".replace("?;", "?"))
+    near = _did_you_mean(name, known)
+    return InputError(f"there is no {what} {name}{near or ';'} there are {', '.join(known)}")
 
 
 def _models(arguments: list[str]) -> None:
