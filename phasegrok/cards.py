@@ -30,8 +30,9 @@ from pydantic import (
 )
 
 from phasegrok import systems
-from phasegrok.text import from_command_line, read_text
+from phasegrok.text import as_typed, read_text
 
+_LONGEST_CARD = 500_000  # characters; those of models/ have a thousand or two
 _MOST_MESSAGES = 20  # of one card; the rest is counted
 _MOST_TEMPERATURES = 10_000
 _LONGEST_SHOWN = 60  # characters of what somebody wrote, in a message
@@ -649,7 +650,7 @@ class Card:
         try:
             system = self.parameters.build(self.arrays if arrays is None else arrays)
             if self.code_path is not None:
-                from phasegrok.systems.checks import check_system
+                from phasegrok.checks import check_system
 
                 check_system(system, self.family)
             return system
@@ -794,6 +795,8 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               arrays: dict[str, np.ndarray] | None = None, source: str = "card",
               section: str = "", trust: bool = False, script: str = "") -> Card:
     """Validate a card given as TOML text; see :func:`load`."""
+    if len(text) > _LONGEST_CARD:
+        raise InputError(f"{source}: {len(text)} characters; a card has {_LONGEST_CARD} at most")
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -1041,7 +1044,7 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
         For a text without an equals sign.
     """
     result: dict[str, Any] = {}
-    for text in map(from_command_line, texts):
+    for text in map(as_typed, texts):
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {text}: give it as key=value, for example --set L=8")

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from phasegrok import trust
+from phasegrok import environment, trust
 from phasegrok.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from phasegrok.text import printable, show_in_any_encoding
+from phasegrok.text import printable
 
 _HELP = """\
 phasegrok: is a learning network's sudden understanding a phase transition?
@@ -37,7 +37,7 @@ one that the file names, or code of its card, runs with --trust.
 
 def main() -> None:
     """Entry point of the command."""
-    show_in_any_encoding()
+    environment.prepare()
     try:
         _dispatch(sys.argv[1:])
     except BrokenPipeError:  # the reader of a pipe has gone, as in `phasegrok models | head -1`

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from phasegrok import options, stopping, trust
+from phasegrok import environment, options, stopping, trust
 from phasegrok.job import Job, Script, arrays_group, option
 from phasegrok.stopping import (
     EXIT_BAD_INPUT,
@@ -24,7 +24,7 @@ from phasegrok.stopping import (
     Interrupted,
     Unfinished,
 )
-from phasegrok.text import printable, show_in_any_encoding
+from phasegrok.text import as_path, as_typed, printable
 
 __all__ = ["Job", "main", "parameter"]
 _LARGEST = 2**63  # whole numbers are stored in 64 bits
@@ -74,7 +74,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         ``run`` calls :func:`phasegrok.scan.map_points`: a folder for each card, with a file for
         each point and scan.h5, and the options that say where points run.
     """
-    show_in_any_encoding()
+    environment.prepare()
     path = Path(script).resolve()
     began = time.time()
     parser = options.parser(doc, parameters_class, path, default_cards,
@@ -168,7 +168,7 @@ def _path(job: Job, arguments, several: bool) -> Path:
 
 
 def _command_line(path: Path) -> str:
-    return shlex.join(["python", f"experiments/{path.name}", *sys.argv[1:]])
+    return shlex.join(["python", f"experiments/{path.name}", *map(as_typed, sys.argv[1:])])
 
 
 def _resume_command(file: Path, script: Path) -> str:
@@ -299,7 +299,7 @@ def _stored_card(text, folder, resumed, group_name, arguments):
     if group_name in resumed:
         variables = resumed[group_name].variables
         arrays = {name: v.data for name, v in variables.items() if v.dims != (name,)}
-    return cards.from_text(text, Path(folder), arrays=arrays, trust=arguments.trust)
+    return cards.from_text(text, as_path(folder), arrays=arrays, trust=arguments.trust)
 
 
 def _run_one(job: Job, arguments, run) -> None:
@@ -315,7 +315,7 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
     extra = {
         "cards": json.dumps([card.text for card in loaded]),
         "card_names": json.dumps(names),
-        "card_folders": json.dumps([str(card.folder.resolve()) for card in loaded]),
+        "card_folders": json.dumps([as_typed(str(card.folder.resolve())) for card in loaded]),
         "quick": bool(resumed.attributes.get("quick")) if resumed else script.quick,
     }
     script.quick = extra["quick"]

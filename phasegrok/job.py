@@ -24,6 +24,7 @@ from typing import Any
 from phasegrok import stopping
 from phasegrok.progress import Progress
 from phasegrok.stopping import Interrupted
+from phasegrok.text import as_typed
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
 _WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
@@ -553,7 +554,7 @@ class Job:
             attributes["total"] = self._total
         if card is not None:
             attributes |= {"card": card.text, "card_name": card.name,
-                           "card_folder": str(card.folder.resolve())}
+                           "card_folder": as_typed(str(card.folder.resolve()))}
         if self._points is not None:
             attributes["points"] = json.dumps(self._points)
         if self._part_of is not None:

@@ -6,6 +6,7 @@ The terminal gets what its encoding has; ± and letters that it lacks are writte
 
 import codecs
 import os
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -14,7 +15,7 @@ _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, surrogate, separator
 _ASCII = {"±": "+-", "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=",
-          "→": "->", "ß": "ss", "µ": "u", "…": "..."}
+          "→": "->", "ß": "ss", "µ": "u", "…": "...", "²": "^2", "³": "^3"}
 
 
 def read_text(path: Path) -> str:
@@ -56,13 +57,18 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape", "surrogatepass").decode() for character in text)
 
 
-def from_command_line(argument: str) -> str:
-    """An argument as it was typed, where the locale's encoding has lost letters of it."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:  # bytes that the locale cannot decode are kept as lone surrogates
-        return os.fsencode(argument).decode(errors="replace")
-    return argument
+def as_typed(argument: str) -> str:
+    """An argument or path with the letters of UTF-8 that the locale's encoding has not.
+
+    Python keeps bytes that the locale cannot decode as lone surrogates, which nothing can store.
+    """
+    return argument.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def as_path(text: str) -> Path:
+    """The path whose name :func:`as_typed` gave, in any locale."""
+    path = Path(os.fsdecode(text.encode(errors="surrogateescape")))
+    return path if path.exists() else Path(text)
 
 
 def show_in_any_encoding() -> None:
@@ -75,12 +81,20 @@ def show_in_any_encoding() -> None:
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_one, error.object[error.start:error.end])), error.end
+    lost = error.object[error.start:error.end]
+    try:
+        lost = lost.encode(errors="surrogateescape").decode()
+    except UnicodeError:  # a name in another encoding
+        pass
+    return "".join(map(_one, lost)), error.end
 
 
 def _one(character: str) -> str:
     if character in _ASCII:
         return _ASCII[character]
+    greek = re.fullmatch("GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", unicodedata.name(character, ""))
+    if greek:
+        return greek[2].lower() if greek[1] == "SMALL" else greek[2].capitalize()
     letter = "".join(c for c in unicodedata.normalize("NFKD", character) if c.isascii())
     return letter or character.encode("ascii", "backslashreplace").decode()
 

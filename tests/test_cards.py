@@ -1,5 +1,6 @@
 """Model cards: what they accept, what they refuse and in which words, and the user's own code."""
 
+import ast
 import datetime
 import math
 import os
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from phasegrok import cards, compiled, runfile, systems
 from phasegrok.cards import InputError, from_text, load, to_toml
+from phasegrok.checks import check_system
 from phasegrok.systems import discrete
-from phasegrok.systems.checks import check_system
 from phasegrok.systems.ising import lattice_bonds
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -131,6 +132,9 @@ def test_three_mistakes_give_three_messages():
     (('temperatures = "1.0:4.0:61"', 'temperatures = "1.0-4.0"'), "first:last:number"),
     (('temperatures = "1.0:4.0:61"', 'temperatures = "1:2:0"'), "at least one"),
     (('name = "ising-2d"', 'name = "Ising/2D"'), "name: string should match"),
+    (('name = "ising-2d"', 'name = "Ising 2D"'), "small letters a-z, digits, . and - alone"),
+    (('temperatures = "1.0:4.0:61"', 'temperatures = "1:2:100000000"'), "10000 at most"),
+    (('temperatures = "1.0:4.0:61"', f'temperatures = "{"1," * 100000}1"'), "10000 at most"),
 ])
 def test_each_mistake_is_named(change, words):
     assert change[0] in ISING
@@ -150,6 +154,56 @@ def test_a_card_that_is_no_text(tmp_path):
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe\x00")
     (line,) = messages(load, str(tmp_path / "a.toml"))
     assert "cannot be read as text" in line
+
+
+def test_an_endless_list_of_mistakes_is_short():
+    """A card, its [quick] and --set with 3000 unknown keys each: twenty lines and a count."""
+    many = {f"unknown_{k}": 1 for k in range(3000)}
+    keys = "\n".join(f"{key} = 1" for key in many)
+    for text in (ISING.replace("[parameters]", keys + "\n[parameters]"),
+                 ISING.replace("[parameters]", "[parameters]\n" + keys),
+                 ISING.replace("[quick]", "[quick]\n" + keys)):
+        found = messages(from_text, text, Path(), source="mine.toml")
+        assert len(found) == 21 and all(found) and "unknown_19" in found[-2]
+        assert found[-1] == "mine.toml: 2980 further mistakes"
+    found = messages(from_text, ISING + "[quick2]\n" + keys, Path())
+    assert found == ["card: quick2: unknown key; did you mean quick?"]
+    assert messages(load, "ising-2d", many)[-1].endswith("2980 further mistakes")
+
+
+def test_a_card_beyond_all_reason_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(cards.tomllib, "loads", lambda text: pytest.fail("parsed"))
+    keys = "\n".join(f"unknown_{k} = 1" for k in range(100_000))
+    (line,) = messages(from_text, ISING + keys, Path(), source="mine.toml")
+    assert "characters; a card has 500000 at most" in line
+
+
+def test_a_long_word_is_neither_compared_nor_shown_whole():
+    found = messages(from_text, ISING.replace("L = 8", f'L = "{"8" * 10**4}"\n{"L" * 10**4} = 1'),
+                     Path(), source="mine.toml")
+    assert len(found) == 2 and all(len(line) < 300 for line in found)
+
+
+@pytest.mark.parametrize("name, change, words", [
+    ("transformer-subtraction-31", {"event.threshold": 2.0}, "event.threshold: 2 is never reached, "
+     "as the observable lies between 0 and 1"),
+    ("transformer-subtraction-31", {"event.threshold": 0.0}, "0 is reached from the start"),
+    ("curie-weiss-p3", {"event.threshold": 1.01}, "never reached, as the observable lies between "
+     "-1 and 1"),
+    ("ising-perceptron", {"event.threshold": -1.0}, "reached from the start"),
+    ("potts-2d-q10-nucleation", {"event.threshold": -0.5}, "reached from the start"),
+    ("control-east", {"event.threshold": 1.5}, "between 0 and 1"),
+    ("ising-2d-quench", {"relaxation.start": 3.0}, "relaxation.start: 3 cannot be"),
+    ("ising-2d-reversal", {"waiting_times.start": -1.5}, "waiting_times.start: -1.5 cannot be"),
+])
+def test_what_a_bounded_observable_cannot_reach_is_refused(name, change, words):
+    (line,) = messages(load, name, change)
+    assert words in line, line
+
+
+def test_unbounded_observables_take_any_threshold():
+    assert load("control-drift", {"event.threshold": -3.0}).model.event.threshold == -3.0
+    assert load("ising-2d", {"event.observable": "m", "event.threshold": 1.0})
 
 
 @pytest.mark.parametrize("name, change, words", [
@@ -178,6 +232,84 @@ def test_a_split_without_a_train_set_is_refused():
 
 
 # --- --set ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text, meant", [
+    ("l=16", "L"), ("j=2", "J"), ("LR=1", "lr"), ("SWEEPS=8", "sweeps"),
+    ("parameters.l=16", "parameters.L"), ("Density_of_states.walkers=8",
+                                          "density_of_states.walkers")])
+def test_other_letters_of_a_key_mean_that_key(text, meant):
+    (line,) = messages(lambda: load("ising-2d", cards.parse_assignments([text])))
+    assert line.endswith(f"unknown key; did you mean {meant}?"), line
+    (line,) = messages(from_text, ISING.replace("L = 8", "L = 8\nj = 3\n"), Path())
+    assert line.endswith("did you mean J?")
+
+
+@pytest.mark.parametrize("script, key, words", [
+    ("density_of_states", "relaxation.temperature", "density_of_states reads [density_of_states] "
+     "and [thermodynamics] of a card, not [relaxation]"),
+    ("sample", "temperature", "sample reads [sample] and [thermodynamics] of a card, not "
+     "[relaxation]"),
+    ("relaxation", "density_of_states.walkers", "relaxation reads [relaxation] of a card, not "
+     "[density_of_states]"),
+    ("training", "clones", "training reads [training] and [event] of a card, not [nucleation]")])
+def test_set_of_what_a_script_never_reads_is_refused(script, key, words):
+    (line,) = messages(load, "ising-2d", {key: 2}, section=script, script=script)
+    assert line == f"--set {key}: {words}"
+
+
+def test_set_of_what_a_script_reads():
+    card = load("ising-2d", {"replicas": 12, "L": 6, "title": "mine", "observables.energy": "U",
+                             "sample.sweeps": 100, "thermodynamics.temperatures": "1:2:3"},
+                section="sample", script="sample")
+    assert card.model.sample.replicas == 12 and card.parameters.L == 6
+    # of sections that only one script reads, a bare key is not ambiguous there
+    card = load("ising-2d", {"walkers": 3}, script="finite_size")
+    assert card.model.density_of_states.walkers == 3
+    # several sections: a comparison of accounts; a script of the user's own reads what it likes
+    for script in ("compare_accounts", "my_script"):
+        card = load("ising-2d", {"relaxation.replicas": 8, "density_of_states.walkers": 2},
+                    section=script, script=script)
+        assert card.model.relaxation.replicas == 8
+
+
+def sections_read(script: str) -> set[str]:
+    """Sections of a card in the code of a script and of the protocols' functions that it calls."""
+    functions = {}
+    for path in (REPOSITORY / "phasegrok" / "protocols").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                functions.setdefault((path.stem, node.name), []).append(node)
+    found, seen = set(), set()
+    todo = [(script, ast.parse((REPOSITORY / "experiments" / f"{script}.py").read_text("utf-8")))]
+    while todo:
+        module, tree = todo.pop()
+        for node in ast.walk(tree):
+            if (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)
+                    and node.value.attr == "model" and node.attr in cards._SECTIONS):
+                found.add(node.attr)
+            name = getattr(node, "id", None) or getattr(node, "attr", None)
+            owner = getattr(getattr(node, "value", None), "id", module)
+            for where in (owner, module, "__init__") if module == script else (owner, "__init__"):
+                if (where, name) in functions and (where, name) not in seen:
+                    seen.add((where, name))
+                    todo += [(where, tree) for tree in functions[where, name]]
+            if isinstance(node, ast.ImportFrom) and module == script:
+                stem = (node.module or "").removeprefix("phasegrok.protocols.")
+                todo += [(stem, tree) for alias in node.names
+                         for tree in functions.get((stem, alias.name), [])]
+    return found
+
+
+SCRIPTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_sections_that_a_script_reads_are_those_of_its_code(script):
+    # what a function is handed by its caller it does not read from the card: [waiting_times] and
+    # [event] in exact values, and [neuron_diagram] on a card of spins, are seen here all the same
+    assert sections_read(script) <= set(cards.READS[script])
+    assert sorted(cards.READS) == SCRIPTS
 
 
 @pytest.mark.parametrize("texts, words", [
@@ -736,6 +868,79 @@ def test_mistakes_of_user_code(tmp_path, monkeypatch, code, text, words):
     (tmp_path / "mine.toml").write_text(MY_CARD.replace("my_model.py:MyModel", code))
     found = messages(load, str(tmp_path / "mine.toml"))
     assert any(words in line for line in found), found
+
+
+SPINS = "@behaviour(Spins)\ndef "
+
+
+@pytest.mark.parametrize("change, words", [
+    ((SPINS + "assign(", "def assign("), "Spins has no behaviour assign: a function of that name "
+     "below @behaviour(Spins) (put it above assign)"),
+    ((SPINS + "order_cell(", "def _cell("), "Spins has no behaviour order_cell: a function of that "
+     "name below @behaviour(Spins)"),
+    (("    def known_cells", "    def unknown_cells"), "Spins has no known_cells"),
+    (("return 2 * k - 1", "return 100 * k + 50"), "value_of(1) is 150, but the state of a site is "
+     "a whole number from -128 to 127 (int8)"),
+    (("return 2 * k - 1", "return 0.5 * k"), "value_of(1) is 0.5"),
+    (("return 2 * k - 1", "return 1"), "two states the same value"),
+    (("return 2\n", "return 1\n"), "n_values is 1, but a site has 2 to 256 states"),
+    (("int((energy + system.n_spins) / 2.0 + 0.5)", "int(energy + system.n_spins + 0.5)"),
+     "energy_cell gives cell 20 of 11 for 10 of known_cells()"),
+    (("int((energy + system.n_spins) / 2.0 + 0.5)", "int((energy + system.n_spins) / 2.0 + 1.5)"),
+     "energy_cell gives cell 1, of level -8, for -10 of known_cells()"),
+    (("int((phi + system.n_spins) / 2.0 + 0.5)", "int((phi - 2 + system.n_spins) / 2.0 - 0.5)"),
+     "order_cell gives cell"),
+    (("float(sigma[site] - value)", "2.0 * float(sigma[site] - value)"), "energy_change gives"),
+    (("float(value - sigma[site])", "float(sigma[site] - value)"), "order_change gives"),
+    (("    sigma[site] = value\n", "    sigma[site] = -sigma[site]\n"),
+     "assign leaves other states than sigma["),
+    (("    sigma[site] = value\n", "    sigma[site] = value\n    cache[0] += 1\n"),
+     "assign leaves another cache than prepare makes"),
+    (("energy -= sigma[i]", "energy -= sigma[i + 1]"), "prepare of Spins fails: IndexError"),
+    (("    sigma[site] = value\n", "    prepare(system, sigma, cache)\n    sigma[site] = value\n"),
+     "assign calls prepare, which is in my_model.py a plain function that kernels cannot call: "
+     "write discrete.prepare"),
+])
+def test_a_user_system_that_is_not_whole_is_refused_at_build(tmp_path, monkeypatch, change, words):
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
+    monkeypatch.setattr(cards, "_user_files", set())
+    assert MODEL.count(change[0]) == 1
+    (tmp_path / "my_model.py").write_text(MODEL.replace(*change))
+    (tmp_path / "mine.toml").write_text(MY_CARD)
+    card = load(str(tmp_path / "mine.toml"))
+    (line,) = messages(card.build)
+    assert words in line and line.startswith("mine: "), line
+
+
+def test_a_whole_user_system_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
+    monkeypatch.setattr(cards, "_user_files", set())
+    ring = MODEL
+    for before, after in RING.items():
+        ring = ring.replace(before, after)
+    for name, text in (("field", MODEL), ("ring", ring)):
+        (tmp_path / f"{name}.py").write_text(text)
+        (tmp_path / f"{name}.toml").write_text(MY_CARD.replace("my_model.py", f"{name}.py"))
+        assert load(str(tmp_path / f"{name}.toml")).build().n_sites == 10
+
+
+@pytest.mark.parametrize("name", [
+    "blume-capel-2d-tricritical", "curie-weiss-field", "east", "edwards-anderson-l4", "ising-2d",
+    "control-golf-hole", "potts-2d", "potts-mean-field", "ridge", "sherrington-kirkpatrick",
+    "two-layer-cubic"])
+def test_the_systems_of_the_package_pass_the_same_checks(name):
+    card = load(name, quick=True)
+    check_system(card.build(), card.family)
+
+
+def test_a_behaviour_that_is_defined_twice_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
+    monkeypatch.setattr(cards, "_user_files", set())
+    again = MODEL + "\n\n" + SPINS + "n_values(system):\n    return 2\n"
+    (tmp_path / "my_model.py").write_text(again)
+    (tmp_path / "mine.toml").write_text(MY_CARD)
+    (line,) = messages(load, str(tmp_path / "mine.toml"))
+    assert "n_values of Spins is defined twice" in line
 
 
 def test_the_kernel_cache_is_keyed_by_all_user_files(tmp_path, monkeypatch):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from phasegrok.cards import InputError
+from phasegrok.checks import check_running, fault_of
 from phasegrok.dynamics.clones import DiscreteClones
 from phasegrok.dynamics.quench import Quench
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.sampling.canonical import Canonical
 from phasegrok.sampling.wang_landau import WangLandau
-from phasegrok.systems import discrete, parameters_class, running
-from phasegrok.systems.checks import fault_of
+from phasegrok.systems import discrete, parameters_class
 from phasegrok.systems.ising import Ising
 from phasegrok.systems.potts import Potts2D
 
@@ -115,14 +115,14 @@ def test_what_walkers_add_up_is_compared_with_their_configurations():
     cache, values = np.zeros((5, 3), np.int64), np.zeros((5, 2))
     for r in range(5):
         values[r] = discrete.prepare(system, sigma[r], cache[r])
-    running.check_running(system, sigma, cache, values, 1e6)
-    running.check_running(system, sigma, cache[:, :0], values[:, :1], 1e6)
-    running.check_running(system, sigma, cache, values * (1.0 + 1e-14), 1e6)
+    check_running(system, sigma, cache, values, 1e6)
+    check_running(system, sigma, cache[:, :0], values[:, :1], 1e6)
+    check_running(system, sigma, cache, values * (1.0 + 1e-14), 1e6)
     for array, words in ((values[:, 0], "running E"), (values[:, 1], "running Phi"),
                          (cache[:, 2], "running cache")):
         array[3] += 1
         with pytest.raises(InputError, match=words):
-            running.check_running(system, sigma, cache, values, 1e6)
+            check_running(system, sigma, cache, values, 1e6)
         array[3] -= 1
 
 

@@ -128,11 +128,16 @@ def chains_of(r_hat=1.01, **attributes):
 ])
 def test_equal_starts_are_not_all_that_is_needed(chains, said):
     """Chains of both starts may agree and yet differ among themselves, or be too hot."""
-    potential = Group(attributes={"convergence": "chains begun from the prior and aligned agree"})
-    assert unit_potential.equilibrated(potential, chains) is (not said)
-    unit_potential.add_doubts(potential, chains)
+    against = unit_potential.doubts(chains)
+    assert (said in "; ".join(against)) and bool(against) is bool(said)
+    agreeing = Group(attributes={"convergence": "chains begun from the prior and aligned agree"})
+    assert unit_potential.equilibrated(agreeing, chains) is (not said)
+    counts = np.random.default_rng(1).poisson(100.0, (4, 8, 41))
+    potential = unit_potential.potential_group(counts, 0.0 * counts, 2.0, np.arange(4) >= 2, "s", 5,
+                                               against)
     text = potential.attributes["convergence"]
     assert text.startswith("NOT EQUILIBRATED") is bool(said) and said in text
+    assert (potential.attributes["phase"] == unit_potential.NOT_EQUILIBRATED) is bool(said)
     assert not unit_potential.equilibrated(
         Group(attributes={"convergence": "not known: two chains"}), chains)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from phasegrok.checks import check_running
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.rng import below, normal_pair, streams
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import assign, draw_and_prepare, order_change
-from phasegrok.systems.running import check_running
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
 STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)

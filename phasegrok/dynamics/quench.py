@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from phasegrok.checks import check_replicas
 from phasegrok.dynamics.multi_spin import LANES, Words
 from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import n_values, value_of
-from phasegrok.systems.running import check_replicas
 
 _PER_OCTAVE = 4  # times of measurement a factor of two
 _WAITING_RATIO = 4  # ratio of successive waiting times

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import erfcinv
 
+from phasegrok.checks import check_replicas
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.estimates import estimated
 from phasegrok.rng import streams, uniform
 from phasegrok.runfile import Group
 from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
-from phasegrok.systems.running import check_replicas
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
 STRIDE = 10

@@ -28,6 +28,7 @@ import math
 
 import numpy as np
 
+from phasegrok.checks import check_running
 from phasegrok.compiled import over_threads
 from phasegrok.rng import streams
 from phasegrok.runfile import Group
@@ -42,7 +43,6 @@ from phasegrok.sampling.flat_histogram import (
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.binned import Binned
 from phasegrok.systems.discrete import DiscreteSystem, energy_cell, order_cell
-from phasegrok.systems.running import check_running
 from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.thermodynamics.density_of_states import combine_walkers, marginal
 from phasegrok.thermodynamics.transitions import (
