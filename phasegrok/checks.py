@@ -6,6 +6,7 @@ and up in energy, and compared with ``prepare``, which computes E, Phi and the c
 at every checkpoint and result the running E, Phi and cache are compared with it as well.
 """
 
+import dis
 import math
 import sys
 import time
@@ -90,7 +91,9 @@ def _check_whole(system, module) -> None:
         function = discrete.GENERIC[name][cls]
         if not hasattr(function, "__code__"):
             continue
-        for called in set(function.__code__.co_names) & set(discrete.STUBS):
+        names_of = {step.argval for step in dis.get_instructions(function)
+                    if step.opname == "LOAD_GLOBAL"}
+        for called in names_of & set(discrete.STUBS):
             found = function.__globals__.get(called, discrete.STUBS[called])
             if found is not discrete.STUBS[called]:
                 file = Path(function.__code__.co_filename).name
