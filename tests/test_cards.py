@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
-from phasegrok import cards, compiled, runfile, systems
+from phasegrok import cards, compiled, figures, runfile, systems
 from phasegrok.cards import InputError, from_text, load, to_toml
 from phasegrok.checks import check_system
+from phasegrok.figures.common import title
+from phasegrok.job import arrays_group
 from phasegrok.systems import discrete
 from phasegrok.systems.ising import lattice_bonds
 
@@ -533,6 +536,20 @@ def test_free_spins_are_declared(tmp_path):
     graph_card(tmp_path, "bonds.csv", "4 3\n1 2 1\n2 3 1\n3 1 1\n")
     (line,) = messages(load, path, {"n_sites": 5})
     assert "the first row says 4 sites, but there are to be 5" in line
+
+
+@pytest.mark.parametrize("text, change, words", [
+    ("0,1,1\n1,2,1\n", {}, "3 spins, 2 bonds"), ("0,1,1\n", {}, "2 spins, 1 bond"),
+    ("0,1,1\n1,1,0.5\n", {}, "2 spins, 1 bond, 1 local field"),
+    ("0,1,1\n1,1,0.5\n2,2,1\n", {}, "3 spins, 1 bond, 2 local fields"),
+    ("1,2,1\n", {"n_sites": 4}, "4 spins, 1 bond")])
+def test_output_and_figure_say_what_was_read(tmp_path, text, change, words):
+    card = load(graph_card(tmp_path, "bonds.csv", text), change)
+    run = runfile.RunFile({"card": card.text, "title": "mine"}, {"system": arrays_group(card.arrays)})
+    assert figures.summary(run, tmp_path) == words
+    figure = Figure()
+    title(figure, run)
+    assert figure.get_suptitle().endswith(words)
 
 
 def test_kernels_that_know_one_field_refuse_local_ones(tmp_path):

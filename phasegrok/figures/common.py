@@ -63,8 +63,8 @@ def instance(run: RunFile) -> str:
     bonds, fields = system["bonds"], system["fields"] if "fields" in system else ()
     n = _parameters(run).get("n_sites", len(fields) or int(bonds[:, :2].max()) + 1)
     numbers = {"spin": n, "bond": len(bonds), "local field": np.count_nonzero(fields)}
-    return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in numbers.items()
-                     if number)
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}"
+                     for name, number in numbers.items() if number)
 
 
 def title(figure, run: RunFile, without: tuple[str, ...] = (), more: str = "") -> None:
