@@ -545,7 +545,8 @@ def test_free_spins_are_declared(tmp_path):
     ("1,2,1\n", {"n_sites": 4}, "4 spins, 1 bond")])
 def test_output_and_figure_say_what_was_read(tmp_path, text, change, words):
     card = load(graph_card(tmp_path, "bonds.csv", text), change)
-    run = runfile.RunFile({"card": card.text, "title": "mine"}, {"system": arrays_group(card.arrays)})
+    run = runfile.RunFile({"card": card.text, "title": "mine"},
+                          {"system": arrays_group(card.arrays)})
     assert figures.summary(run, tmp_path) == words
     figure = Figure()
     title(figure, run)
