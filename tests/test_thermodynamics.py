@@ -7,8 +7,11 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from phasegrok.runfile import Group
 from phasegrok.thermodynamics import density_of_states as dos
 from phasegrok.thermodynamics import effective_potential as ep
+from phasegrok.thermodynamics import tables
+from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED, potential_group
 
 
 def ising_4x4():
@@ -476,3 +479,74 @@ def test_noise_does_not_make_a_symmetry_a_transition():
         result = ep.coexistence(energies, magnetisations, noisy_g, (0.8, 4.0), 0.4)
         assert not result.found and "symmetry" in result.reason
         assert ep.barrier(magnetisations, ep.effective_potential(energies, noisy_g, 1.5), 0.4)
+
+
+# --- wells and their errors ----------------------------------------------------------------------
+
+
+def pitted(pit_error, seed=3):
+    """A parabola with a pit of 2 nats in one bin, known to ``pit_error``, the others to .01."""
+    phi = np.linspace(-1.0, 1.0, 41)
+    log_g = -8.0 * phi**2
+    log_g[30] += 2.0
+    error = np.full(41, 0.01)
+    error[30] = pit_error
+    noise = np.random.default_rng(seed).normal(size=(8, 41))
+    noise -= noise.mean(axis=0)
+    noise *= error / np.sqrt(7.0 / 8.0 * (noise**2).sum(axis=0))  # the jackknife error is this
+    return phi, log_g[None, :], (log_g + noise)[:, None, :]
+
+
+@pytest.mark.parametrize("pit_error, number", [(0.1, 2), (1.0, 1)])
+def test_a_well_within_the_error_of_its_bin_is_none(pit_error, number):
+    """Three median errors are .03 nat, far below the pit: its own error decides."""
+    phi, log_g, rows = pitted(pit_error)
+    group = Group(attributes={"complete": True, "complete_reason": ""})
+    group.add("energy", [0.0], "energy")
+    group.add("order_parameter", phi, "order_parameter")
+    group.add("log_g", log_g, ("energy", "order_parameter"))
+    group.add("log_g_jackknife", rows, ("walker", "energy", "order_parameter"))
+    found = tables.effective_potential(group, np.array([1.0, 2.0]))
+    assert found.attributes["resolution"] == pytest.approx(0.03, rel=0.5)
+    assert found["wells"].tolist() == [number, number]
+    assert np.isfinite(found["barrier"]).all() == (number == 2)
+    whole = ep.spinodals(np.zeros(1), log_g, (1.0, 2.0), 0.03, rows)
+    assert len(whole.intervals) == number - 1
+
+
+def test_coexistence_asks_for_a_barrier_above_its_error():
+    energies, m, log_g_Em = curie_weiss(60, 0.0, 1.0)
+    noise = np.random.default_rng(1).normal(size=(8, 1, 61))
+    exact = ep.coexistence(energies, m, log_g_Em, (1.2, 1.8), 1e-3)
+    for scale, found in ((0.02, True), (10.0, False)):
+        rows = log_g_Em + scale * noise * (np.abs(m - exact.phi_barrier) < 0.1)
+        c = ep.coexistence(energies, m, log_g_Em, (1.2, 1.8), 1e-3, rows)
+        assert c.found == found
+        assert found or ("not higher than its error" in c.reason and math.isnan(c.barrier))
+
+
+def test_what_stands_out_and_what_is_resolved():
+    assert ep.stands_out(3.1, 1.0) and not ep.stands_out(2.9, 1.0)
+    assert not ep.stands_out(5.0, math.nan) and ep.stands_out(1e-9, 0.0)
+    V, error = np.array([0.0, 1.0, 20.0]), np.array([0.0, 0.2, 9.0])
+    assert ep.resolution_of(V, error) == pytest.approx(0.6)  # far walls do not count
+    assert ep.resolution_of(V, np.zeros(3)) == 0.0
+    assert math.isnan(ep.resolution_of(V, np.full(3, np.nan)))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_no_wells_of_a_unit_while_the_chains_disagree(apart):
+    """Two humps of |Phi|: visited alike by all chains, or one by each start."""
+    rng = np.random.default_rng(2)
+    aligned = np.arange(8) >= 4
+    bins = np.arange(200)
+    humps = np.array([np.exp(-0.5 * ((bins - c) / 15.0) ** 2) for c in (0.0, 150.0)])
+    share = np.where(aligned, 0.0, 1.0) if apart else np.full(8, 0.6)
+    p = np.array([s * humps[0] + (1.0 - s) * humps[1] + 1e-4 for s in share])
+    p = np.concatenate([p / p.sum(axis=1, keepdims=True), np.zeros((8, 1))], axis=1)
+    counts = np.stack([rng.multinomial(20_000, p / p.sum(axis=1, keepdims=True))
+                       for _ in range(8)], axis=1)
+    group = potential_group(counts, np.zeros(counts.shape), 2.0, aligned, "s", 100)
+    assert ("DISAGREE" in group.attributes["convergence"]) == apart
+    assert (group.attributes["phase"] == NOT_EQUILIBRATED) == apart
+    assert np.isnan(group["barrier"]) == apart and np.isnan(group["well"]) == apart

@@ -73,10 +73,11 @@ def _landscape_lines(group: Group) -> list[str]:
     a = group.attributes
     if "landscape_complete" not in a:
         return ["    barrier: the landscape was not measured in this form"]
+    if not a["landscape_complete"]:
+        return [f"    barrier: not sought, the landscape is not complete: {a['landscape_reason']}"]
     exact = f" (exact {a['exact_barrier']:.4f})" if "exact_barrier" in a else ""
-    state = "complete" if a["landscape_complete"] else f"not complete: {a['landscape_reason']}"
     return [f"    barrier {both(group, 'barrier')} nat at T = {a['temperature']:g}{exact}; "
-            f"landscape {state}"]
+            "landscape complete"]
 
 
 def _ordered(run: RunFile) -> dict[str, Group]:
