@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, band, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
 
 
@@ -125,8 +125,13 @@ def draw_potential(run: RunFile):
                      markersize=3, elinewidth=0.8)
     axes[2].set(xlabel="temperature $T$", ylabel="barrier (nat)", ylim=(0, None))
     _mark_transition(axes[2], group)
-    axes[3].plot(T, group["well_low"], ".", color=COLOURS[0], markersize=3, label="lower well")
-    axes[3].plot(T, group["well_high"], ".", color=COLOURS[1], markersize=3, label="upper well")
+    if np.isfinite(group["barrier"]).any():
+        axes[3].plot(T, group["well_low"], ".", color=COLOURS[0], markersize=3, label="lower well")
+        axes[3].plot(T, group["well_high"], ".", color=COLOURS[1], markersize=3,
+                     label="upper well")
+    else:
+        empty(axes[2], "one well" if group.attributes["complete"] else
+              "not sought: the landscape\nis not complete")
     deepest = np.array([group["order_parameter"][np.nanargmin(v)] for v in group["potential"]])
     axes[3].plot(T, deepest, color=GREY, linewidth=0.8, zorder=0, label="deepest")
     axes[3].set(xlabel="temperature $T$", ylabel="order parameter")
