@@ -152,6 +152,35 @@ def test_a_landscape_without_order_parameter_has_no_potential():
         protocols.potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
 
 
+def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
+    card = cards.load("curie-weiss-p3")  # of 100 spins; its barriers are those in m
+    density = curie_weiss_potential()["density_of_states"]
+    exact = cw_theory.finite_coexistence(100, 0.0, 0.0, 1.0)
+    for complete in (True, False):
+        run = {"density_of_states": dataclasses.replace(
+            density, attributes=density.attributes | {"complete": complete})}
+        _, found, whole, _ = protocols._landscape_of(run, card)
+        assert whole == complete == found.coexistence.found
+        if complete:
+            assert abs(found.height - exact.barrier.from_low) < 4.0 * found.error
+        else:
+            assert math.isnan(found.height) and math.isnan(found.error)
+            assert np.isfinite(found.potential_b).any()
+
+
+def test_no_coexistence_of_a_sample_whose_landscape_is_not_complete():
+    """Two students: R = 1 without error and R = 1/3 at one error, of 8: T = 1/ln 8."""
+    from phasegrok.protocols.learning_curve import Landscapes, LandscapesState
+
+    card = cards.load("ising-perceptron", {"parameters.N": 3, "parameters.P": 1})
+    log_g = np.full((2, 2, 4), -np.inf)
+    log_g[:, 0, 3], log_g[:, 1, 2] = 0.0, math.log(8.0)
+    protocol = Landscapes(card, 2, 10, 2)
+    group = protocol.result(LandscapesState(log_g, np.array([True, False]), 1, 2))["landscapes"]
+    assert group["coexistence"][0] == pytest.approx(1.0 / math.log(8.0), rel=1e-6)
+    assert np.isnan(group["coexistence"][1])
+
+
 # --- pairs of overlaps of the perceptron ---------------------------------------------------------
 
 
@@ -359,8 +388,7 @@ def test_temperatures_of_a_landscape():
     assert protocols.landscape_temperatures(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
     assert protocols.landscape_temperatures(cards.load("potts-2d")) == pytest.approx(
         np.linspace(0.8, 1.2, 9))
-    assert protocols.landscape_temperatures(cards.load("east").changed(
-        {"thermodynamics": None})) is None
+    assert protocols.landscape_temperatures(cards.load("control-nothing")) is None
 
 
 def test_temperatures_where_nobody_named_any():
@@ -370,6 +398,7 @@ def test_temperatures_where_nobody_named_any():
     k = np.arange(N + 1)
     group.add("energy", -h * (N - 2.0 * k), "energy")
     group.add("log_g", gammaln(N + 1) - gammaln(k + 1) - gammaln(N - k + 1), "energy")
+    group.add("log_g_jackknife", group["log_g"][None], ("walker", "energy"))
     T = tables.temperatures_of(group)
     assert T[0] == pytest.approx(h / math.atanh(0.99), rel=0.05)  # two digits
     assert T[-1] == pytest.approx(h / math.atanh(0.2), rel=0.05)
