@@ -1,6 +1,8 @@
 """Multilayer perceptrons: functions of the papers, gradients, training, resuming."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
 
-from phasegrok import cards
+from phasegrok import cards, runfile
 from phasegrok.dynamics import trainer
 from phasegrok.protocols import training
 from phasegrok.rng import streams
@@ -341,6 +343,20 @@ def test_cards_of_pairs_grok(name, delay):
     group = trained(name)
     assert np.all(group["generalisation_step_95"] > delay * group["memorisation_step"])
     assert np.all(group["test_loss"].max(axis=1) > 1.05 * group["test_loss"][:, 0])
+
+
+@pytest.mark.slow
+def test_the_training_examples_of_the_readme_grok(call):
+    """As printed beside them; the former example was at half of its test set when it ended."""
+    page = (Path(cards.__file__).resolve().parents[1] / "README.md").read_text()
+    found = re.findall(r"^phasegrok run (training .*?) +# .*test 95 % at (\d+)$", page, re.M)
+    assert len(found) == 2
+    for command, late in found:
+        done = call(*command.split(), "--out", "a.h5", "--force")
+        assert done.code == 0, done.err
+        group = runfile.read("a.h5")["training"]
+        assert np.all(np.abs(group["memorisation_step"] - 100) <= 20)
+        assert np.median(group["generalisation_step_95"]) == pytest.approx(int(late), rel=0.15)
 
 
 @pytest.mark.slow

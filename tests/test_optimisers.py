@@ -310,6 +310,18 @@ def test_comparison_from_the_command_line(tmp_path, call):
     np.testing.assert_array_equal(alone["test_accuracy"], g["test_accuracy"][0])
 
 
+@pytest.mark.slow
+def test_the_quick_comparison_reaches_95_percent(call):
+    """It ended before any of the optimisers was there."""
+    done = call("optimisers", "--quick", "--out", "scan")
+    assert done.code == 0, done.err
+    g = runfile.read("scan/scan.h5")["optimisers"]
+    assert list(g["optimiser"]) == ["adamw", "adamw+ma", "adam", "adam+ma", "sphere"]
+    adam = g["generalisation_step_95"][2]
+    assert np.isfinite(adam).all() and (adam > 4 * g["memorisation_step"][2]).all()
+    assert np.isfinite(g["ratio_50"][1:]).sum() >= 3
+
+
 def test_a_card_without_the_section_is_refused(call):
     done = call("optimisers", "transformer-subtraction-31")
     assert done.code == 2 and len(done.errors) == 1
