@@ -11,6 +11,7 @@ from phasegrok import cards, protocols, runfile
 from phasegrok.theory import curie_weiss, ising, potts
 from phasegrok.theory.criticality import critical_point
 from phasegrok.thermodynamics import finite_size as fss
+from phasegrok.thermodynamics.order import order_of_transition
 
 T_C = ising.critical_temperature()
 OMEGA = 1.75
@@ -307,29 +308,27 @@ def test_ising_energies_have_one_peak(tmp_path):
 
 @pytest.mark.parametrize("heights, label", [
     ([1.0, 1.5, 2.0, 2.5], "first-order"),
-    ([1.0, 1.5, 1.1, 2.5], "not decided"),
-    ([0.5, 0.51, 0.5, 0.51], "not decided"),
-    ([0.0, 0.0, 0.0, 0.0], "not decided"),  # a crossover has no barrier either
-    ([1.0, 1.5, math.nan, math.nan], "not decided"),
+    ([1.0, 1.5, 1.1, 2.5], "undecided"),
+    ([0.5, 0.51, 0.5, 0.51], "undecided"),
+    ([0.0, 0.0, 0.0, 0.0], "undecided"),  # a crossover has no barrier either
+    ([1.0, 1.5, math.nan, math.nan], "undecided"),
 ])
 def test_verdict_follows_its_rule(heights, label):
     area, error = np.array([8.0, 12.0, 16.0, 20.0]), np.full(4, 0.04)
-    order = fss.order_of_transition(area, np.array(heights), error, None, 2)
+    order = order_of_transition(area**2, area, np.array(heights), error, None, 2)
     assert order.label == label and order.reason
 
 
 def test_verdict_hears_the_collapse():
     found = fss.collapse(_points(np.random.default_rng(9)), (T_C, 1.0), OMEGA)
     none = np.array([])
-    assert fss.order_of_transition(none, none, none, found, 2).label == "continuous"
-    assert fss.order_of_transition(none, none, none, None, 2).label == "not decided"
+    assert order_of_transition(none, none, none, none, found, 2).label == "continuous"
+    assert order_of_transition(none, none, none, none, None, 2).label == "undecided"
     fast = dataclasses.replace(found, parameters=np.array([T_C, 2.0, 0.1, 1.8]))  # 1/nu = d
-    assert fss.order_of_transition(none, none, none, fast, 2).label == "not decided"
-    zero = np.zeros(3)
-    assert fss.order_of_transition(np.array([4.0, 6.0, 8.0]), zero, zero + 0.01, found,
-                                   2).label == "continuous"
-    assert fss.order_of_transition(np.array([4.0, 6.0, 8.0]), zero, zero + 0.01, fast,
-                                   2).label == "not decided"
+    assert order_of_transition(none, none, none, none, fast, 2).label == "undecided"
+    area, zero = np.array([4.0, 6.0, 8.0]), np.zeros(3)
+    assert order_of_transition(area**2, area, zero, zero + 0.01, found, 2).label == "continuous"
+    assert order_of_transition(area**2, area, zero, zero + 0.01, fast, 2).label == "undecided"
 
 
 def test_exact_critical_points():
@@ -425,7 +424,7 @@ def test_script_gives_one_file_a_point_and_a_verdict(call, no_figures, tmp_path)
     assert len(found["crossings"]["pair"]) == 2
     z = (found["exponents"]["inverse_nu"] - 1.0) / found["exponents"]["inverse_nu_err"]
     assert abs(z) < 4.0 and found["exponents"]["inverse_nu_err"] < 0.2
-    assert found["finite_size"].attributes["order"] in ("continuous", "not decided")
+    assert found["finite_size"].attributes["order"] in ("continuous", "undecided")
     assert found["barriers"]["barrier"].tolist() == [0.0, 0.0, 0.0]
     from phasegrok import figures
 

@@ -930,12 +930,12 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     """
     from phasegrok.theory.potts import interface_tension
     from phasegrok.thermodynamics import finite_size_tables as tables
-    from phasegrok.thermodynamics.finite_size import order_of_transition
+    from phasegrok.thermodynamics.order import order_of_transition
 
     d = _dimension(card)
     groups: dict[str, Group] = {}
     failed: dict[str, Group] = {}
-    sizes, found, complete = [], [], []
+    sizes, n_sites, found, complete = [], [], [], []
     for n, run in zip(finite_size_settings(card).barrier_sizes, runs):
         sized = card.resized(n)
         landscape = estimated(failed, f"size {n}", functools.partial(_landscape_of, run, sized))
@@ -943,12 +943,13 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
             continue
         phi, barrier, whole, reason = landscape
         sizes.append(n)
+        n_sites.append(sized.build().n_sites)
         found.append(barrier)
         complete.append(whole)
         groups[f"landscapes/{n}"] = tables.landscape_group(
-            n, sized.build().n_sites, phi, barrier, whole, reason)
+            n, n_sites[-1], phi, barrier, whole, reason)
     area = np.array(sizes, dtype=float) ** (1.0 if np.isinf(d) else d - 1.0)
-    order = order_of_transition(area, np.array([f.height for f in found]),
+    order = order_of_transition(np.array(n_sites), area, np.array([f.height for f in found]),
                                 np.array([f.error for f in found]), collapsed, d)
     if sizes:
         exact = 2.0 * interface_tension(card.parameters.q) if (
@@ -1034,7 +1035,7 @@ class PhaseDiagramColumn:
         self.series.append(Series(
             int(a["n_sites"]), group["temperature"], group["energy"],
             group["order_parameter"] - a["order_parameter_zero"], bool(a["symmetric"]),
-            bool(self.card.build().order_levels()[0] < 0.0)))
+            bool(self.card.build().order_levels()[0] < 0.0), "L" in self.card.model.parameters))
 
 
 def phase_diagram_columns(card: Card, values=None) -> list[PhaseDiagramColumn]:

@@ -6,7 +6,8 @@ At a continuous transition observables of different sizes L fall on one curve ea
           \chi = L^{\gamma/\nu} f_\chi(x),\qquad x = \frac{T - T_c}{T_c}\,L^{1/\nu},
 
 up to corrections that vanish as L grows.  At a first-order transition the two phases are divided by
-a barrier that grows as the area of an interface, :math:`\Delta F = 2\sigma L^{d-1} + \ldots` [2]_.
+a barrier that grows as the area of an interface, :math:`\Delta F = 2\sigma L^{d-1} + \ldots` [2]_;
+what that says of the order is judged in :mod:`phasegrok.thermodynamics.order`.
 
 Errors are jackknife errors over blocks: one block is the same replicas and sweeps at all
 temperatures of one size, so that what temperatures have in common is kept; sizes are independent.
@@ -27,7 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg, optimize, stats
 
-from phasegrok.statistics import Line, format_error, jackknife_error, weighted_line
+from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.effective_potential import (
     Coexistence,
     coexistence,
@@ -849,74 +850,3 @@ def size_barrier(energies_E: np.ndarray, phi_b: np.ndarray, log_g_Eb: np.ndarray
     height = 0.0 if one_well and resolution > 0.0 else math.nan
     return SizeBarrier(found, height, resolution / 3.0 if one_well else math.nan, V, V_err,
                        resolution)
-
-
-@dataclass(frozen=True)
-class Order:
-    """Of which order a transition is, at the sizes that were run.
-
-    Attributes
-    ----------
-    label : str
-        "first-order", "continuous" or "not decided".
-    reason : str
-        In words, with the numbers that decide.
-    slope : Line
-        Of the barrier against the area.
-    """
-
-    label: str
-    reason: str
-    slope: Line
-
-
-def order_of_transition(area_l: np.ndarray, height_l: np.ndarray, error_l: np.ndarray,
-                        found: Collapse | None, dimension: float) -> Order:
-    """First-order if the barrier grows with size, continuous if there is none and sizes collapse.
-
-    - "first-order": at least three sizes; the slope of the barrier against the area L^(d-1)
-      exceeds three of its errors, the barrier of the largest size three of its own, and from no
-      size to the next does it fall by more than two.
-    - "continuous": no barrier of more than three errors at the largest size, if it was measured,
-      and a data collapse with 1/nu below d by three errors.  (At a first-order transition 1/nu =
-      d.)  That there is no barrier is not enough: a crossover has none either.
-    - "not decided" otherwise.
-
-    Parameters
-    ----------
-    area_l, height_l, error_l : array_like, shape (sizes,)
-        L^(d-1), and barriers in nats with errors; NaN where nothing is known.
-    found : Collapse or None
-        None: not measured.
-    dimension : float
-        d.
-    """
-    area_l, height_l, error_l = (np.asarray(x, dtype=float) for x in (area_l, height_l, error_l))
-    use = np.isfinite(height_l) & (error_l > 0.0)
-    area, height, error = area_l[use], height_l[use], error_l[use]
-    line = weighted_line(area, height, error)
-    if found is not None and not found.collapsed:
-        scaling, scales = f"; {found.reason}", False
-    elif found is not None:
-        below = (dimension - found.parameters[1]) / found.errors[1]
-        scales = below > 3.0
-        scaling = (f"; sizes collapse (p = {found.p:.2g}) with 1/nu = "
-                   f"{format_error(found.parameters[1], found.errors[1])}, against d = "
-                   f"{dimension:g}")
-    else:
-        scaling, scales = "; a collapse was not measured", False
-    if 0 < area.size < _FEWEST_SIZES:
-        return Order("not decided", f"barriers of {area.size} sizes, and three are needed{scaling}",
-                     line)
-    if not area.size:
-        label = "continuous" if scales else "not decided"
-        return Order(label, f"barriers were not measured{scaling}", line)
-    slope = f"slope {format_error(line.slope, line.slope_error)} nat per unit of area"
-    falls = np.diff(height) / np.hypot(error[1:], error[:-1])
-    if (line.slope > 3.0 * line.slope_error and height[-1] > 3.0 * error[-1]
-            and falls.min() > -2.0):
-        return Order("first-order", f"the barrier grows, {slope}{scaling}", line)
-    if height[-1] <= 3.0 * error[-1]:
-        text = f"no barrier at the largest size (below {3.0 * error[-1]:.2g} nat){scaling}"
-        return Order("continuous" if scales else "not decided", text, line)
-    return Order("not decided", f"a barrier that does not grow clearly, {slope}{scaling}", line)

@@ -12,10 +12,10 @@ from phasegrok.thermodynamics.finite_size import (
     Crossings,
     Curves,
     Limit,
-    Order,
     SizeBarrier,
     maximum,
 )
+from phasegrok.thermodynamics.order import Order
 
 _JACKKNIFE = "jackknife over blocks"
 _CURVES = {

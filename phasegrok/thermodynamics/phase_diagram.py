@@ -12,18 +12,15 @@ to the last number.
 
 **The rule.** s is the standard error of what stands before it, and N the number of sites.
 
-- First-order: there is a barrier between two wells of -ln P(Phi) at equal height [1]_ at the two
-  largest sizes, it has grown by more than ``SIGMAS`` s between them, and at least as
-  ``N**LEAST_BARRIER_GROWTH``.  It grows as N^((d-1)/d) where it is large, more slowly where the
-  system is smaller than the correlation length, and is the same at all sizes at a critical point,
-  but for corrections: it still grows as N^0.22 from L = 16 to 32 in the Potts model of q = 4.
+- First-order: the barrier between two wells of -ln P(Phi) at equal height [1]_ grows as between two
+  phases, by :func:`phasegrok.thermodynamics.order.barrier_growth`.
 - Crossover at the sizes run: the peak of the susceptibility grows as N^y with y + SIGMAS s below
   ``LEAST_GROWTH`` between the two largest sizes.  At critical points y = gamma/(d nu) is 1/2 in
   mean field and larger in two and three dimensions.
 - Continuous at the sizes run: y - SIGMAS s above ``LEAST_GROWTH``, y + SIGMAS s below 1, which is
   the growth where two phases coexist [3]_, y does not fall with size by more than SIGMAS s and
   ``DRIFT``, the Binder ratios of the two largest sizes cross inside the peak, and no barrier grows
-  by more than ``SIGMAS`` s between them.
+  by more than ``SIGMAS`` s.
 - Undecided: all else, one size only, or a peak at an end of the range.
 
 A size is evidence only if ladders begun ordered and at random agree, and if the ladders together
@@ -49,13 +46,11 @@ from scipy import stats
 from phasegrok.runfile import Group
 from phasegrok.statistics import format_error, jackknife_error, mean_with_error
 from phasegrok.thermodynamics.effective_potential import _persistent_minima
+from phasegrok.thermodynamics.order import CLASSES, SIGMAS, barrier_growth, label_of
 from phasegrok.thermodynamics.reweighting import combine_histograms
 
-CLASSES = ("undecided", "crossover", "continuous", "first-order")
 PHASES = ("disordered", "ordered", "positive", "negative")
-SIGMAS = 3.0
 LEAST_GROWTH = 0.25
-LEAST_BARRIER_GROWTH = 1.0 / 3.0
 DRIFT = 0.1
 RUNG = 1.0
 INDEPENDENT = 100.0
@@ -90,6 +85,8 @@ class Series:
         Phi and -Phi are equally likely: the modulus is the order parameter.
     signed : bool
         Phi has both signs, whether or not both were seen.
+    lattice : bool
+        Sites have a place, so that a correlation length may exceed the size.
     """
 
     n_sites: int
@@ -98,6 +95,7 @@ class Series:
     phi_krt: np.ndarray
     symmetric: bool
     signed: bool = True
+    lattice: bool = False
 
 
 def _cells(energy_krt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +141,7 @@ class Reweighted:
     def __init__(self, series: Series):
         self.n_sites, self.symmetric, self.signed = (
             series.n_sites, series.symmetric, series.signed)
+        self.lattice = series.lattice
         self.temperatures_k = series.temperatures_k
         K, R, n = series.energy_krt.shape
         B = min(R, _BLOCKS)
@@ -629,7 +628,7 @@ def transition(data_s: list[Reweighted]) -> Transition:
     _put(sizes, "barrier_temperature", [b.temperature_b for b in barriers])
     crossings = [_binder_crossing(data_s[s - 1], data_s[s], chi[s])
                  for s in range(1, len(data_s))]
-    label, reason = _judge(evidence, crossings, _doubt(data_s))
+    label, reason = _judge(evidence, crossings, _doubt(data_s), data_s[-1].lattice)
     if len(data_s) == 2 and label in ("first-order", "continuous"):
         left_out.append("two sizes: the drift in the error of T is a guess")
     reason = "; ".join([reason, *left_out])
@@ -660,24 +659,22 @@ def _doubt(data_s: list[Reweighted]) -> str:
     return ""
 
 
-def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
+def _judge(evidence: _Evidence, crossings, doubt: str, lattice: bool) -> tuple[str, str]:
     """The class and the evidence in words."""
     last = len(evidence.n_sites_s) - 1
     if last < 1:
         return "undecided", "one size only"
     y, s = evidence.growth(last)
     words = [f"peak of chi grows as N^{format_error(y, s)}"]
-    before, before_err = evidence.barrier(last - 1)
-    barrier, barrier_err = evidence.barrier(last)
-    words.append(f"barrier {format_error(before, before_err)} to "
-                 f"{format_error(barrier, barrier_err)} nat" if barrier > 0.0 else "one well")
+    barriers = np.array([evidence.barrier(k) for k in range(last + 1)])
+    growth = barrier_growth(evidence.n_sites_s, *barriers.T, lattice)
+    words.append(growth.reason)
     if doubt:
         return "undecided", f"{doubt}; " + ", ".join(words)
-    factor = (evidence.n_sites_s[last] / evidence.n_sites_s[last - 1]) ** LEAST_BARRIER_GROWTH
-    if _barrier_grows(evidence, last, factor):
-        return "first-order", ", ".join(words)
-    if y + SIGMAS * s < LEAST_GROWTH:
-        return "crossover", ", ".join(words)
+    crossover = y + SIGMAS * s < LEAST_GROWTH
+    label = label_of(growth, False, crossover)
+    if label != "undecided":
+        return label, ", ".join(words)
     x, x_err = crossings[-1]
     crosses = math.isfinite(x) and math.isfinite(x_err)
     words.append(f"Binder ratios cross at T = {format_error(x, x_err)}" if crosses
@@ -688,18 +685,7 @@ def _judge(evidence: _Evidence, crossings, doubt: str) -> tuple[str, str]:
         falls = earlier - y > max(SIGMAS * math.hypot(s, earlier_err), DRIFT)
         words.append(f"before as N^{format_error(earlier, earlier_err)}")
     slow = LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s
-    if slow and not falls and crosses and not _barrier_grows(evidence, last, 1.0):
-        return "continuous", ", ".join(words)
-    return "undecided", ", ".join(words)
-
-
-def _barrier_grows(evidence: _Evidence, s: int, factor: float) -> bool:
-    """Whether the barrier has grown from size s - 1 to s, by ``factor`` at least."""
-    (before, before_err), (barrier, barrier_err) = evidence.barrier(s - 1), evidence.barrier(s)
-    if before <= 0.0:  # one well: that a second one appears is no growth
-        return False
-    return (barrier - before > SIGMAS * math.hypot(barrier_err, before_err)
-            and barrier > factor * before)
+    return label_of(growth, slow and crosses and not falls), ", ".join(words)
 
 
 def _where(label: str, evidence: _Evidence, crossings) -> list[tuple[float, float]]:
