@@ -46,6 +46,12 @@ def test_interfaces_of_the_exact_tension(q, first_order):
         assert found.first_order == first_order, found.reason
 
 
+def test_blume_capel_on_its_first_order_line():
+    """D = 1.98, barriers in |m| of L = 6 and 10 from ladders of 16 replicas, 6000 sweeps."""
+    N, height, error = np.array([36.0, 100.0]), np.array([2.97, 4.24]), np.array([0.19, 0.20])
+    assert barrier_growth(N, height, error, lattice=True).first_order
+
+
 @pytest.mark.parametrize("couplings", [(0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (-0.1, 1.0, 1.0)])
 @pytest.mark.parametrize("sizes", [(24, 48), (50, 75, 100, 150), (32, 64, 128)])
 def test_curie_weiss_spins_from_their_exact_weights(couplings, sizes):
