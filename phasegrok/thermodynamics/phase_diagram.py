@@ -667,7 +667,7 @@ def _judge(evidence: _Evidence, crossings, doubt: str, lattice: bool) -> tuple[s
     y, s = evidence.growth(last)
     words = [f"peak of chi grows as N^{format_error(y, s)}"]
     barriers = np.array([evidence.barrier(k) for k in range(last + 1)])
-    growth = barrier_growth(evidence.n_sites_s, *barriers.T, lattice)
+    growth = barrier_growth(evidence.n_sites_s, barriers[:, 0], barriers[:, 1], lattice)
     words.append(growth.reason)
     if doubt:
         return "undecided", f"{doubt}; " + ", ".join(words)
