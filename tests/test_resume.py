@@ -65,6 +65,14 @@ def stop_at(monkeypatch):
 # --- signals --------------------------------------------------------------------------------------
 
 
+def assert_can_be_rewritten(path, differences) -> None:
+    """What is read of a run file can be written, and is the same then."""
+    run = runfile.read(path, with_state=True)
+    runfile.write(Path("again.h5"), run)
+    assert differences(path, "again.h5") == []
+    assert runfile.read("again.h5").attributes == run.attributes
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_stopped_at_several_moments_is_the_same_run(call, no_figures, stop_at, differences,
                                                           name):
@@ -86,6 +94,7 @@ def test_a_run_stopped_at_several_moments_is_the_same_run(call, no_figures, stop
     assert done.code == 0 and runfile.read("a.h5").attributes["status"] == "done"
     assert differences("a.h5", "whole.h5") == []
     assert "resumed_after_change" not in runfile.read("a.h5").attributes
+    assert_can_be_rewritten("a.h5", differences)
 
 
 COMPARISON = ("compare_accounts", "control-drift", "curie-weiss-p3", "--quick", "--set",
@@ -561,8 +570,9 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(call, no_figu
 
 # --- scans with text in their points --------------------------------------------------------------
 
-OPTIMISERS = ("optimisers", *NETWORK[1:], "--set", "training.replicas=2", "--set",
-              "training.steps=60", "--set", 'optimisers.names=["adamw","sphere"]')
+OPTIMISERS = ("optimisers", *NETWORK[1:9], "--set", "training.replicas=2", "--set",
+              "training.steps=60", "--set", 'optimisers.names=["adamw","sgd"]', "--set",
+              "optimisers.settings={sgd={lr=0.01,weight_decay=0.0}}")
 
 
 def test_a_scan_whose_points_hold_text_is_resumed(call, no_figures, stop_at, differences):
@@ -580,6 +590,7 @@ def test_a_scan_whose_points_hold_text_is_resumed(call, no_figures, stop_at, dif
     assert names == sorted(path.name for path in Path("cut").glob("*.h5")) and len(names) == 3
     for name in names:
         assert differences(f"cut/{name}", f"whole/{name}") == [], name
+        assert_can_be_rewritten(f"cut/{name}", differences)
 
 
 def test_a_point_whose_process_was_killed_is_run_again(call, no_figures, stop_at, differences):
@@ -628,7 +639,7 @@ def test_a_scan_in_a_linked_folder_is_one_scan(call, no_figures, stop_at):
     assert call(*OPTIMISERS, "--out", "folder").code == 3
     stop_at(0)
     assert call("phasegrok", "resume", "there/scan.h5").code == 0
-    assert sorted(p.name for p in Path("there").iterdir()) == ["adamw.h5", "scan.h5", "sphere.h5"]
+    assert sorted(p.name for p in Path("there").iterdir()) == ["adamw.h5", "scan.h5", "sgd.h5"]
     assert "finished" in call("phasegrok", "resume", "folder/adamw.h5").err
 
 
