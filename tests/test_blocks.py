@@ -60,7 +60,7 @@ def chained(card, integrator, **changes):
 
 
 def perceptrons(sweeps=45):
-    card = cards.load("spherical-perceptron", {"parameters.N": 8, "parameters.alpha": 1.5})
+    card = cards.load("spherical-perceptron", {"parameters.N": 8, "parameters.P": 12})
     return VersionSpace(tuple(card.build(arrays) for arrays in card.samples(3)), sweeps)
 
 
@@ -139,9 +139,9 @@ PROTOCOLS = {
     "training, wand": lambda: trained(**{
         "training.optimiser": "wand", "training.weight_decay": 0.0, "training.noise": 1e-6,
         "training.deposit": 1e-3, "training.warmup": 0, "training.friction": 0.5}),
-    "training, filter": lambda: trained(**{"training.filter": "grokfast-ma"}),
+    "training, filter": lambda: trained(**{"training.filter": "ma", "training.filter_window": 5}),
     "clones of a network": lambda: cloned("mlp-subtraction-31", 3, **TRAINED | {
-        "parameters.hidden": [12], "waiting_times.limit": 30, "waiting_times.temperatures": [1e-6],
+        "parameters.hidden": [12], "waiting_times.limit": 30, "event.hold": 4, "waiting_times.temperatures": [1e-6],
         "waiting_times.plateau_accuracy": 0.2}),
 }
 
