@@ -148,8 +148,9 @@ def test_barrier_grows_with_the_number_of_spins_as_it_should():
 def test_a_landscape_without_order_parameter_has_no_potential():
     card = cards.load("curie-weiss-p3", {"parameters.N": 10})
     protocol = protocols.wang_landau(card, 200, 2)
-    with pytest.raises(ValueError, match="--joint"):
-        protocols.potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
+    groups = protocols.potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
+    assert "effective_potential" not in groups
+    assert "--joint" in groups["not_estimated"].attributes["effective_potential"]
 
 
 def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
