@@ -141,8 +141,8 @@ PROTOCOLS = {
         "training.deposit": 1e-3, "training.warmup": 0, "training.friction": 0.5}),
     "training, filter": lambda: trained(**{"training.filter": "ma", "training.filter_window": 5}),
     "clones of a network": lambda: cloned("mlp-subtraction-31", 3, **TRAINED | {
-        "parameters.hidden": [12], "waiting_times.limit": 30, "event.hold": 4, "waiting_times.temperatures": [1e-6],
-        "waiting_times.plateau_accuracy": 0.2}),
+        "parameters.hidden": [12], "waiting_times.limit": 30, "event.hold": 4,
+        "waiting_times.temperatures": [1e-6], "waiting_times.plateau_accuracy": 0.2}),
 }
 
 
