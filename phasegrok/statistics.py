@@ -27,7 +27,8 @@ from scipy.signal import lfilter, lfiltic
 from scipy.stats import t as student
 
 _BLOCKS = 1024
-"""Blocks, at least, of the noise of a long series: low orders then span its slow correlations."""
+"""Blocks, at least, of the noise of a long series; of N samples N^(2/3).  Low orders then span its
+slow correlations, and both the error of the error and what a fit cannot span fall with N."""
 
 _FEWEST_BLOCKS = 16  # of a replica
 _CHOICE = 8.0  # times 1/N: variance that the choice of their order adds, measured on white noise
@@ -181,6 +182,11 @@ def mean_with_error(x_t: np.ndarray) -> Estimate:
     ValueError
         Fewer than two samples a replica, or a sample that is not finite.
     """
+    return _mean_with_error(x_t, in_blocks=False)
+
+
+def _mean_with_error(x_t: np.ndarray, in_blocks: bool) -> Estimate:
+    """As `mean_with_error`; samples that are averages of blocks already are fitted as they are."""
     x_rt = np.atleast_2d(np.asarray(x_t, dtype=float))
     if x_rt.ndim != 2 or x_rt.shape[1] < 2:
         raise ValueError("a mean with an error needs a series of at least two samples")
@@ -193,7 +199,8 @@ def mean_with_error(x_t: np.ndarray) -> Estimate:
     if scale <= 8.0 * np.finfo(float).eps * abs(value):  # nothing but the rounding of the mean
         return Estimate(value, 0.0, math.nan, math.nan, n)
     deviation_rt = (x_rt - value) / scale  # squares neither overflow nor vanish
-    length = max(1, min(n // _BLOCKS, n_times // _FEWEST_BLOCKS))
+    length = 1 if in_blocks else max(1, min(int(n / max(_BLOCKS, n ** (2.0 / 3.0))),
+                                            n_times // _FEWEST_BLOCKS))
     a, noise = _autoregression(deviation_rt, _LARGEST_ORDER if length > 1 else 10.0 * math.log10(n))
     squared_error, spread = _variance_of_mean(a, noise, n_replicas, n_times)
     choice = 0.0
@@ -291,7 +298,7 @@ def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> 
     sum_rb, squares_rb = (np.atleast_2d(np.asarray(s, float)) for s in (sum_b, sum_squares_b))
     if sum_rb.shape != squares_rb.shape or not np.isfinite(squares_rb).all():
         raise ValueError("sums and sums of squares need one shape and finite values")
-    blocks = mean_with_error(sum_rb / every)
+    blocks = _mean_with_error(sum_rb / every, in_blocks=True)
     n = blocks.n * every
     variance = float(squares_rb.mean()) / every - blocks.value**2
     if math.isnan(blocks.tau) or variance <= 0.0:

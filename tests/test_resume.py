@@ -18,8 +18,8 @@ from phasegrok.protocols import clones, relaxation, sampling, training, wang_lan
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ("transformer-subtraction-31", *(word for value in (
-    "p=7", "d_model=8", "heads=2", "mlp=16", "plateau_accuracy=0.2", "event.threshold=0.9",
-    "event.hold=0") for word in ("--set", value)))
+    "p=7", "d_model=8", "heads=2", "mlp=16", "event.threshold=0.9", "event.hold=0")
+    for word in ("--set", value)))
 RUNS = {
     "wang-landau": ("density_of_states", "ising-2d", "--set", "L=4", "--sweeps", 3000,
                     "--walkers", 2),
@@ -36,8 +36,8 @@ RUNS = {
     "ramp": ("relaxation", "glauber-chain", "--set", "N=64", "--set", "relaxation.replicas=16",
              "--set", "ramp=0.5:2:4", "--ramp", "--sweeps", 200),
     "training": ("training", *NETWORK, "--replicas", 2, "--steps", 600),
-    "network-clones": ("waiting_times", *NETWORK, "--clones", 3, "--temperature", 1e-3, "--set",
-                       "limit=500"),
+    "network-clones": ("waiting_times", *NETWORK, "--set", "plateau_accuracy=0.2", "--clones", 3,
+                       "--temperature", 1e-3, "--set", "limit=500"),
 }
 
 

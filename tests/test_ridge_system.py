@@ -190,8 +190,9 @@ def test_a_step_beyond_the_limit_is_said():
     protocol = langevin(card)
     state = protocol.init(1)
     protocol.advance(state, protocol.steps)
-    with pytest.raises(cards.InputError, match="beyond the limit of stability"):
-        langevin_groups(card, protocol, state)
+    groups = langevin_groups(card, protocol, state)  # the chains are kept, theory has no answer
+    reasons = " ".join(groups["not_estimated"].attributes.values())
+    assert "beyond the limit of stability" in reasons and "chains" in groups
 
 
 def test_the_command_prints_the_exact_losses(call, tmp_path):

@@ -17,9 +17,10 @@ from phasegrok.theory import potts
 from phasegrok.thermodynamics import finite_size as fss
 from phasegrok.thermodynamics.phase_diagram import Reweighted, equal_height, peak
 
-SWEEPS = {(6, 16): 4000, (6, 32): 3000, (6, 64): 2000,
-          (8, 8): 5000, (8, 16): 4000, (8, 32): 3000,
-          (10, 8): 5000, (10, 16): 4000, (10, 24): 4000}
+SWEEPS = {**{(q, L): 10_000 for q in (2, 3, 4) for L in (8, 16, 32)},
+          **{(q, L): 20_000 for q in (5, 6) for L in (16, 32, 64)},
+          (8, 8): 20_000, (8, 16): 20_000, (8, 32): 60_000,
+          (10, 8): 20_000, (10, 16): 40_000, (10, 24): 80_000}
 
 
 def ladder(q: int, L: int) -> str:

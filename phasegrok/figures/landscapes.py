@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.stats import t as student
 
 from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, table, title
 from phasegrok.runfile import Group, RunFile
@@ -14,8 +15,12 @@ def density_lines(group: Group) -> str:
     known = np.isfinite(log_g)
     a = group.attributes
     errors = error[known & np.isfinite(error)]
-    worst = f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat" if (
-        len(errors)) else "errors not known"
+    worst = "errors not known"
+    if len(errors):
+        dof = a["walkers"] - 1
+        worst = (f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat; "
+                 f"errors from {a['walkers']} walkers: Student's t with {dof} degrees of freedom, "
+                 f"95 % within {student.ppf(0.975, dof):.3g} of them")
     return (f"density of states: {known.sum()} cells, {a['walkers']} walkers x {a['sweeps']} "
             f"sweeps ({a['learning_sweeps']} learning){_windows(a)}; {worst}\n"
             f"{'complete' if a['complete'] else 'NOT COMPLETE'}: {a['complete_reason']}")
@@ -62,6 +67,9 @@ def potential_lines(group: Group) -> str:
                      for n, end in (("spinodal_low", "the cold end"),
                                     ("spinodal_high", "the hot end")))
         lines.append(f"two wells at this size from T = {low} to T = {high}")
+    if group.attributes.get("merged_values", 1) > 1 and np.any(group["wells"] > 1):
+        lines.append("neighbouring values of Phi alternate and are taken in pairs: the barrier is "
+                     "that of pairs, lower than of single values, and no measure of waiting times")
     return "\n".join(lines)
 
 
