@@ -3,7 +3,7 @@
 Swendsen-Wang runs of 12 replicas at three temperatures of each size, begun ordered and at random,
 reweighted to where both wells are equally deep.  Writes one line a size: q, L, N, independent
 samples, barrier of P(Phi) and of P(E) with errors (nat), into barriers.csv.  The order of
-transitions is judged on them in tests/test_order.py.  Two minutes of one core.
+transitions is judged on them in tests/test_order.py.  About ten minutes of one core.
 """
 
 import csv

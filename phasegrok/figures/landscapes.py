@@ -15,14 +15,15 @@ def density_lines(group: Group) -> str:
     known = np.isfinite(log_g)
     a = group.attributes
     errors = error[known & np.isfinite(error)]
-    worst = "errors not known"
+    worst, uncertain = "errors not known", ""
     if len(errors):
         dof = a["walkers"] - 1
-        worst = (f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat; "
-                 f"errors from {a['walkers']} walkers: Student's t with {dof} degrees of freedom, "
-                 f"95 % within {student.ppf(0.975, dof):.3g} of them")
+        worst = f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat"
+        uncertain = (f"\nerrors are from {a['walkers']} walkers: Student's t with {dof} degrees of "
+                     f"freedom, 95 % lie within {student.ppf(0.975, dof):.3g} errors")
     return (f"density of states: {known.sum()} cells, {a['walkers']} walkers x {a['sweeps']} "
-            f"sweeps ({a['learning_sweeps']} learning){_windows(a)}; {worst}\n"
+            f"sweeps ({a['learning_sweeps']} learning){_windows(a)}; {worst}"
+            f"{uncertain}\n"
             f"{'complete' if a['complete'] else 'NOT COMPLETE'}: {a['complete_reason']}")
 
 
