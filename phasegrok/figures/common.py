@@ -75,7 +75,11 @@ def title(figure, run: RunFile, without: tuple[str, ...] = (), more: str = "") -
 
 
 def band(axis, x, y, error, colour, label=None, **style) -> None:
-    """A curve with its error as a shaded band."""
+    """A curve with its error as a shaded band; one point with an error bar."""
+    if np.size(x) == 1:
+        bar = np.where(np.isfinite(error), error, 0.0)
+        axis.errorbar(x, y, bar, fmt="o", markersize=3, color=colour, label=label)
+        return
     axis.plot(x, y, color=colour, label=label, **style)
     if np.isfinite(error).any():
         axis.fill_between(x, y - error, y + error, color=colour, alpha=0.25, linewidth=0)
