@@ -69,7 +69,7 @@ def test_curie_weiss_spins_from_their_exact_weights(couplings, sizes):
 
 
 @pytest.mark.parametrize("height_of", [
-    lambda N: (N / 256.0) ** 0.22,            # Potts, q = 4, where corrections are logarithms
+    lambda N: (N / 256.0) ** 0.22,            # slower than between phases: corrections to scaling
     lambda N: 1.2 * (N / 256.0) ** 0.22,
     lambda N: 1.0 - 0.5 * (N / 64.0) ** -0.5,  # one form at all sizes, but for a correction
     lambda N: 0.8 + 0.0 * N,

@@ -22,8 +22,8 @@ size, if there is none).
 - Undecided: all else.
 
 The numbers were chosen, and changed until they fitted, on short runs of Potts spins of 6 and 10
-colours, on the growth as N^0.22 of 4 colours from L = 16 to 32, and on the exact tensions of 5, 6,
-8 and 10 colours.  Then they were left alone and tried on others: 8 colours at L = 8, 16, 32
+colours, on a growth as N^0.22, which corrections to scaling of 4 colours may give, and on the exact
+tensions of 5, 6, 8 and 10 colours.  Then they were left alone and tried on others: 8 colours at L = 8, 16, 32
 (first-order, as N^0.32 in P(Phi) and N^0.45 in P(E)), longer runs of 6 colours to L = 64
 (undecided) and 10 colours to L = 24 (first-order), all in ``data/reference/barriers.csv``; the
 Blume-Capel model at D = 1.98, L = 6 and 10, and Curie-Weiss spins of three kinds from their exact
