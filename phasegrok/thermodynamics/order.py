@@ -23,11 +23,11 @@ size, if there is none).
 
 The numbers were chosen, and changed until they fitted, on short runs of Potts spins of 6 and 10
 colours, on a growth as N^0.22, which corrections to scaling of 4 colours may give, and on the exact
-tensions of 5, 6, 8 and 10 colours.  Then they were left alone and tried on others: 8 colours at L = 8, 16, 32
-(first-order, as N^0.32 in P(Phi) and N^0.45 in P(E)), longer runs of 6 colours to L = 64
-(undecided) and 10 colours to L = 24 (first-order), all in ``data/reference/barriers.csv``; the
-Blume-Capel model at D = 1.98, L = 6 and 10, and Curie-Weiss spins of three kinds from their exact
-weights (first-order).
+tensions of 5, 6, 8 and 10 colours.  Then they were left alone and tried on others: 8 colours at
+L = 8, 16, 32 (first-order, as N^0.32 in P(Phi) and N^0.45 in P(E)), longer runs of 6 colours to
+L = 64 (undecided) and 10 colours to L = 24 (first-order), all in ``data/reference/barriers.csv``;
+the Blume-Capel model at D = 1.98, L = 6 and 10, and Curie-Weiss spins of three kinds from their
+exact weights (first-order).
 
 References
 ----------
