@@ -215,8 +215,8 @@ def _prepared(system, sigma, cache) -> tuple[np.ndarray, np.ndarray]:
 
 def _largest_changes(system, sigma) -> np.ndarray:
     """The largest changes of E and Phi that some sites of a configuration make."""
-    sigma, cache, largest = sigma.astype(np.int64), np.zeros(system.cache_size, np.int64), [0, 0]
-    discrete.prepare(system, sigma, cache)
+    _, cache = _prepared(system, sigma, np.zeros(system.cache_size, dtype=np.int64))
+    sigma, largest = sigma.astype(np.int64), [0, 0]
     for site in range(min(len(sigma), _SITES)):
         for value in (int(discrete.value_of(system, k)) for k in range(discrete.n_values(system))):
             for k, change in enumerate((discrete.energy_change, discrete.order_change)):

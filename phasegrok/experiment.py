@@ -293,13 +293,14 @@ def _refuse_code(card, trusted: bool, advice: str) -> None:
 def _stored_card(text, folder, resumed, group_name, arguments):
     from phasegrok import cards
 
-    _refuse_code(cards.from_text(text, Path(folder), execute_code=False, arrays={}),
+    folder = as_path(folder)
+    _refuse_code(cards.from_text(text, folder, execute_code=False, arrays={}),
                  arguments.trust, "repeat the command that began the run")
     arrays = None
     if group_name in resumed:
         variables = resumed[group_name].variables
         arrays = {name: v.data for name, v in variables.items() if v.dims != (name,)}
-    return cards.from_text(text, as_path(folder), arrays=arrays, trust=arguments.trust)
+    return cards.from_text(text, folder, arrays=arrays, trust=arguments.trust)
 
 
 def _run_one(job: Job, arguments, run) -> None:

@@ -265,16 +265,18 @@ def test_a_damaged_point_does_not_stop_the_others(call, no_figures, script, tmp_
     assert call(script, *WORDS).code == 0
 
 
+def task_of(script, folder, share) -> Job:
+    """One task of an array, with the main file of its scan open."""
+    job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False,
+                     math.inf, share=share), cards.load("glauber-chain"),
+              dataclasses.make_dataclass("Parameters", [])(), 1, folder / "scan.h5")
+    job.open(False, lock=False)
+    return job
+
+
 def test_a_task_that_is_late_does_not_overwrite_the_result(script, tmp_path):
     """The task of an array that saw points missing ends after the one that wrote the result."""
-    def task(share):
-        job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False,
-                         math.inf, share=share), cards.load("glauber-chain"),
-                  dataclasses.make_dataclass("Parameters", [])(), 1, tmp_path / "scan.h5")
-        job.open(False, lock=False)
-        return job
-
-    late, last = task((1, 2)), task((2, 2))
+    late, last = (task_of(script, tmp_path, (k, 2)) for k in (1, 2))
     last.finish({"sizes": runfile.Group()})
     late.write("interrupted", {})
     assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
@@ -283,14 +285,7 @@ def test_a_task_that_is_late_does_not_overwrite_the_result(script, tmp_path):
 def test_no_task_writes_between_the_look_and_the_write_of_another(script, tmp_path,
                                                                   monkeypatch):
     """A task that is about to say that it runs, when another publishes the result."""
-    def task(share):
-        job = Job(Script("sizes", "", script, script.read_text(), "", False, 60.0, False, False,
-                         math.inf, share=share), cards.load("glauber-chain"),
-                  dataclasses.make_dataclass("Parameters", [])(), 1, tmp_path / "scan.h5")
-        job.open(False, lock=False)
-        return job
-
-    late, last = task((1, 2)), task((2, 2))
+    late, last = (task_of(script, tmp_path, (k, 2)) for k in (1, 2))
     write, about_to_write = runfile.write, threading.Event()
 
     def slow_write(path, run):
