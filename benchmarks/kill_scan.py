@@ -58,7 +58,7 @@ def measure(job: Job) -> None:
 
 def run(job: Job) -> None:
     """Magnetisation against the field."""
-    from phasegrok.runfile import Group
+    from phasegrok.groups import Group
     from phasegrok.scan import Point, map_points
 
     fields = FIELDS[: job.parameters.points]
@@ -306,7 +306,7 @@ def kill_every(name: str, kills: int, folder: Path, rng: random.Random) -> list[
 
 def demonstrate_every(names: list[str], kills: int, rng: random.Random) -> None:
     """Each kind of scan, a row each."""
-    from phasegrok.figures.common import table
+    from phasegrok.text import table
 
     rows = []
     for name in names:
@@ -317,7 +317,7 @@ def demonstrate_every(names: list[str], kills: int, rng: random.Random) -> None:
 
 def demonstrate() -> None:
     """The three rounds as a table."""
-    from phasegrok.figures.common import table
+    from phasegrok.text import table
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=6, help="kills a round (6)")

@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from phasegrok import systems
+from phasegrok.errors import InputError
 from phasegrok.text import as_typed, read_text
 
 _LONGEST_CARD = 500_000  # characters; those of models/ have a thousand or two
@@ -37,14 +38,6 @@ _MOST_MESSAGES = 20  # of one card; the rest is counted
 _MOST_TEMPERATURES = 10_000
 _LONGEST_SHOWN = 60  # characters of what somebody wrote, in a message
 _REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-class InputError(Exception):
-    """Bad input: ``messages`` has one line a mistake, each saying how to mend it."""
-
-    def __init__(self, *messages: str):
-        super().__init__("\n".join(messages))
-        self.messages = list(messages)
 
 
 # --- the schema -----------------------------------------------------------------------------------

@@ -246,7 +246,7 @@ def check_running(system, sigma_rn: np.ndarray, cache_rc: np.ndarray, values_r2:
     InputError
         If they differ: which function of the system is at fault.
     """
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     if len(sigma_rn) == 0:
         return

@@ -64,7 +64,7 @@ def _dispatch(arguments: list[str]) -> None:
     commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
                 "theory": _theory,
                 "inspect": _inspect, "plot": _plot}
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
     from phasegrok.runfile import RunFileError
 
     try:
@@ -82,7 +82,8 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _there_is_no(what: str, name: str, known) -> Exception:
     """The error that says what there is, and what is near to the name."""
-    from phasegrok.cards import InputError, _did_you_mean
+    from phasegrok.cards import _did_you_mean
+    from phasegrok.errors import InputError
 
     near = _did_you_mean(name, known)
     return InputError(f"there is no {what} {name}{near or ';'} there are {', '.join(known)}")
@@ -93,13 +94,14 @@ def _models(arguments: list[str]) -> None:
     argparse.ArgumentParser(prog="phasegrok models",
                             description="List the model cards.").parse_args(arguments)
     from phasegrok import cards
-    from phasegrok.figures.common import table
+    from phasegrok.errors import InputError
+    from phasegrok.text import table
 
     rows = []
     for name, path in cards.available().items():
         try:
             card = cards.load(str(path), execute_code=False)
-        except cards.InputError as error:
+        except InputError as error:
             rows.append([name, "", "", f"invalid: {error.messages[0]}"])
             continue
         given = ", ".join(f"{k} = {v}" for k, v in card.model.parameters.items())
@@ -145,7 +147,7 @@ def _resume(arguments: list[str]) -> None:
         print(_RESUME_HELP, end="")
         return
     from phasegrok import runfile
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     if arguments[0].startswith("-"):
         raise InputError(f"resume: give the FILE before {arguments[0]}")
@@ -164,7 +166,7 @@ def _script_of(path: Path, found, trusted: bool) -> Path:
     InputError
         If there is none, or it is another that nobody named on the command line.
     """
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
     from phasegrok.experiment import stored
 
     named = Path(stored(path, found, "script", str))
@@ -225,8 +227,9 @@ def _theory(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     import json
 
-    from phasegrok.cards import InputError, parse_assignments
-    from phasegrok.figures.common import table
+    from phasegrok.cards import parse_assignments
+    from phasegrok.errors import InputError
+    from phasegrok.text import table
     from phasegrok.theory import numbers
 
     if given.name is None:

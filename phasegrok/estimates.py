@@ -6,7 +6,7 @@ A run may take days, its analysis seconds: no estimator may cost the data.
 from collections.abc import Callable
 from typing import TypeVar
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 
 NOT_ESTIMATED = "not_estimated"
 """The group whose attributes say, by name, why something is missing."""

@@ -80,7 +80,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
     parser = options.parser(doc, parameters_class, path, default_cards,
                             folder=scan or check is not None, scan=scan)
     arguments = parser.parse_args()
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
     from phasegrok.runfile import RunFileError, WriteError
 
     try:
@@ -114,7 +114,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
 
 
 def _run_all(arguments, parameters_class, run, default_cards, path, check) -> None:
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     if arguments.checkpoint <= 0.0:
         raise InputError("--checkpoint: give a positive number of seconds")
@@ -208,7 +208,7 @@ def _not_as_written(path: Path, name: str) -> Exception:
 
 def _read_resumed(arguments):
     from phasegrok import runfile
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     arguments.resume, resumed = runfile.whole_of(arguments.resume)
     if (arguments.set or arguments.cards or arguments.out or arguments.quick
@@ -219,7 +219,7 @@ def _read_resumed(arguments):
 
 
 def _parameters(arguments, parameters_class, resumed):
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     earlier = stored(arguments.resume, resumed, "parameters", dict) if resumed else {}
     values = {}
@@ -245,6 +245,7 @@ def _parameters(arguments, parameters_class, resumed):
 
 def _cards(arguments, default_cards, resumed, section) -> list:
     from phasegrok import cards
+    from phasegrok.errors import InputError
 
     if resumed is not None:
         return [_stored_card(text, folder, resumed, group, arguments) for text, folder, group in
@@ -260,14 +261,14 @@ def _cards(arguments, default_cards, resumed, section) -> list:
                              arguments.trust, f"name it as CARD, {reference}, to execute it")
             loaded.append(cards.load(reference, overrides, arguments.quick, section=section,
                                      script=section, trust=arguments.trust))
-        except cards.InputError as error:
+        except InputError as error:
             messages += error.messages
     names = [card.name for card in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
     messages += [f"{name}: two cards have this name, and run files are named by it"
                  for name in twice]
     if messages:
-        raise cards.InputError(*messages)
+        raise InputError(*messages)
     return loaded
 
 
@@ -283,7 +284,7 @@ def _stored(path, resumed):
 
 def _refuse_code(card, trusted: bool, advice: str) -> None:
     """Refuse a card, read without executing it, whose code nobody named on the command line."""
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     if card.code_path is not None and not trusted:
         raise InputError(f"{card.name} has code of its own, {card.code_path}: read it, and give "

@@ -183,7 +183,7 @@ class Job:
             If another process runs it, or the file is not a run file.
         """
         from phasegrok import runfile
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         if self.path.suffix.lower() in runfile.PICTURES:
             raise InputError(f"{self.path} is the name of a figure, which would replace the run: "
@@ -200,7 +200,7 @@ class Job:
             self._system_groups = {"system": arrays_group(self.card.arrays)}
 
     def _read_previous(self, force: bool, resume: bool) -> None:
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         previous = self._found(force, resume)
         if previous is None:
@@ -230,7 +230,7 @@ class Job:
     def _found(self, force: bool, resume: bool):
         """What is at the path: a run, or None where the path is free or may be replaced."""
         from phasegrok import runfile
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         if not self.path.exists():
             return None
@@ -252,7 +252,7 @@ class Job:
         InputError
             On resume, if it is smaller.
         """
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         reached = int(previous.attributes.get("total", 0))
         earlier = json.loads(previous.attributes.get("parameters", "{}"))
@@ -268,7 +268,7 @@ class Job:
         return False
 
     def _check_sources(self, previous, force: bool) -> None:
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         earlier = previous.attributes.get(_CHANGED)
         changes = [earlier] if earlier else []
@@ -380,7 +380,7 @@ class Job:
 
     def _begin(self, protocol):
         """The state of the checkpoint, or a new one."""
-        from phasegrok.cards import InputError
+        from phasegrok.errors import InputError
 
         self._total = protocol.total()
         if self._previous is None or not self._previous.state:
@@ -569,7 +569,7 @@ def _process() -> dict[str, Any]:
 
 def check_memory(protocol) -> None:
     """Refuse a protocol whose state does not fit into the memory that is free."""
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     needed, free = protocol.memory(), _free_memory()
     if needed > 0.9 * free:
@@ -617,9 +617,9 @@ def announce_compilation() -> None:
 
 
 def arrays_group(arrays):
-    from phasegrok import runfile
+    from phasegrok.groups import Group
 
-    group = runfile.Group()
+    group = Group()
     for name, array in arrays.items():
         dims = tuple(f"{name}_{axis}" for axis in range(array.ndim))
         for axis, dim in enumerate(dims):

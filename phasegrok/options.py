@@ -119,7 +119,7 @@ def check_scan(arguments) -> None:
 
 def check_engine(engine: str, workers: int) -> None:
     """Refuse what is no engine, or has no workers; raises InputError, one sentence."""
-    from phasegrok.cards import InputError
+    from phasegrok.errors import InputError
 
     if engine not in _ENGINES and "://" not in engine and not re.fullmatch(r"[^\s:]+:\d+", engine):
         raise InputError(f"--engine {engine}: give serial, local, slurm, or the address of a "

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from phasegrok import stopping
-from phasegrok.cards import Card, InputError
+from phasegrok.cards import Card
+from phasegrok.errors import InputError
 from phasegrok.job import Job
 from phasegrok.options import check_engine
 from phasegrok.progress import Progress

@@ -88,7 +88,7 @@ def point_rows(folder: Path, names: Iterable[str], alive: bool) -> list[Row]:
 
 def table_of(rows: list[Row]) -> str:
     """The rows as a table, and a line that sums up."""
-    from phasegrok.figures.common import table
+    from phasegrok.text import table
 
     cells = [[row.name, row.status, f"{100.0 * row.share:.0f} %", duration(row.age),
               duration(row.left),
@@ -148,5 +148,3 @@ def _judge(row: Row, found: dict[str, Any]) -> None:
     elif row.share > 0.0:
         made = float(found.get("wall_s", 0.0))
         row.left = max(0.0, made * (1.0 - row.share) / row.share - row.age)
-
-

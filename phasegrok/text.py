@@ -101,3 +101,11 @@ def _one(character: str) -> str:
 
 _HANDLER = "phasegrok.ascii"
 codecs.register_error(_HANDLER, _in_ascii)
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Columns aligned to the left, a rule under the header."""
+    cells = [header, *rows]
+    widths = [max(len(str(row[k])) for row in cells) for k in range(len(header))]
+    lines = ["  ".join(str(c).ljust(w) for c, w in zip(row, widths)).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])

@@ -35,7 +35,7 @@ from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from phasegrok import cards, compiled, stopping
-from phasegrok.cards import InputError
+from phasegrok.errors import InputError
 from phasegrok.job import Job, Script
 from phasegrok.scan import (
     BUSY,

@@ -12,6 +12,7 @@ from phasegrok import cards, compiled
 from phasegrok.dynamics.clusters import Clusters
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
+from phasegrok.errors import InputError
 from phasegrok.figures.replicas import exchange_line
 from phasegrok.protocols import sampling
 from phasegrok.sampling import canonical
@@ -447,7 +448,7 @@ def test_samples_of_the_disorder():
     ("ising-2d", "a system without disorder has no --samples"),
     ("edwards-anderson-l4", "its disorder is read from edwards-anderson-l4.csv")])
 def test_samples_that_cannot_be_drawn(name, words):
-    with pytest.raises(cards.InputError) as caught:
+    with pytest.raises(InputError) as caught:
         cards.load(name).samples(2)
     (line,) = caught.value.messages
     assert words in line and name in line
@@ -500,7 +501,7 @@ def test_pairs_never_cross_samples():
     # three replicas a sample make no pairs: none is taken from two samples
     _, groups = run(Canonical(SingleFlip(systems, "metropolis"), (0.5,), 6, 600, 200), 1)
     assert "overlap_squared" not in groups["averages"] and "overlap" not in groups
-    with pytest.raises(cards.InputError, match="even number"):
+    with pytest.raises(InputError, match="even number"):
         sampling(glass_card(**{"sample.replicas": 3}), samples=2)
 
 

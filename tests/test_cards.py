@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from phasegrok import cards, compiled, figures, runfile, systems
-from phasegrok.cards import InputError, from_text, load, to_toml
+from phasegrok.cards import from_text, load, to_toml
 from phasegrok.checks import check_system
+from phasegrok.errors import InputError
 from phasegrok.figures.common import title
 from phasegrok.job import arrays_group
 from phasegrok.systems import discrete

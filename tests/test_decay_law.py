@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
+from phasegrok.errors import InputError
 from phasegrok.figures import decay_law as figure
+from phasegrok.groups import Group
 from phasegrok.protocols import decay_law
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
-from phasegrok.runfile import Group, RunFile, read
+from phasegrok.runfile import RunFile, read
 from phasegrok.statistics import mean_and_error
 
 RNG = np.random.default_rng(5)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, figures, protocols, runfile
+from phasegrok.errors import InputError
 from phasegrok.estimates import NOT_ESTIMATED, estimated
+from phasegrok.groups import Group
 from phasegrok.job import Job, Script
 from phasegrok.protocols import learning_curve, nucleation
-from phasegrok.runfile import Group
 from phasegrok.thermodynamics import averages, reweighting, tables
 
 
@@ -195,6 +196,5 @@ def test_too_few_records_are_refused_before_they_are_made():
             pytest.fail("was driven")
 
     Never.card = card
-    with pytest.raises(cards.InputError, match="too few records"):
+    with pytest.raises(InputError, match="too few records"):
         nucleation.measure_chains(Never())
-

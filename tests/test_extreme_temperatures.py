@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, protocols
-from phasegrok.cards import InputError, temperature_grid
+from phasegrok.cards import temperature_grid
 from phasegrok.dynamics.multi_spin import flip_probabilities
+from phasegrok.errors import InputError
 from phasegrok.figures.replicas import averages_table
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.theory import ising
 from phasegrok.theory.solved import exact_averages
 from phasegrok.thermodynamics.averages import Blocks

@@ -8,6 +8,7 @@ import pytest
 from scipy import optimize
 
 from phasegrok import cards, protocols, runfile
+from phasegrok.errors import InputError
 from phasegrok.theory import curie_weiss, ising, potts
 from phasegrok.theory.criticality import critical_point
 from phasegrok.thermodynamics import finite_size as fss
@@ -407,7 +408,7 @@ def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
     assert spans == pytest.approx([spans[0], spans[0] * 4 / 6, spans[0] * 4 / 12], rel=1e-6)
     away = cards.from_text(card.text, card.folder, {"finite_size.temperatures": "4.0:4.4:3"})
     hot = [_run(cards.from_text(away.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
-    with pytest.raises(cards.InputError, match="do not cross"):
+    with pytest.raises(InputError, match="do not cross"):
         protocols.finite_size_windows(away, hot)
 
 
@@ -494,9 +495,9 @@ def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
      "wang-landau"),
 ])
 def test_bad_settings_are_refused_in_one_sentence(override, message):
-    with pytest.raises(cards.InputError, match=message):
+    with pytest.raises(InputError, match=message):
         protocols.finite_size_settings(cards.load("ising-2d", override))
-    with pytest.raises(cards.InputError, match="needs \\[finite_size\\]"):
+    with pytest.raises(InputError, match="needs \\[finite_size\\]"):
         protocols.finite_size_settings(cards.load("glauber-chain"))
 
 

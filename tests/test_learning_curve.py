@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, runfile
-from phasegrok.cards import InputError
+from phasegrok.errors import InputError
 from phasegrok.protocols import learning_curve
 from phasegrok.theory import gibbs_perceptron
 from phasegrok.theory.perceptron import joint_counts, overlaps, thermodynamics

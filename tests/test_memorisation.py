@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from phasegrok import runfile
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
+from phasegrok.errors import InputError
 from phasegrok.protocols import memorisation
 
 SMALL = {"epsilon": 0.0, "d": 8, "N": 8, "sigma_a2": 1.0, "memorisation_gap.patterns": [40, 640],
@@ -82,8 +83,8 @@ def test_potential_over_data_sets_is_that_of_all_counts():
         def __getitem__(self, name):
             return self.groups[name]
 
+    from phasegrok.groups import Group
     from phasegrok.protocols.langevin import cubic_theory
-    from phasegrok.runfile import Group
 
     card = load("two-layer-cubic-dataset")
     phi = (np.arange(256) + 0.5) * 2.5 / 256

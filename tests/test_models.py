@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, figures, protocols, runfile, systems
+from phasegrok.errors import InputError
 from phasegrok.figures import common
 
 FOLDER = Path(__file__).resolve().parent.parent / "models"
@@ -112,7 +113,7 @@ def test_relaxation_section_makes_quench_and_ramp(name, quick):
     assert quench.temperature == card.model.relaxation.temperature
     assert "random sites" in quench.engine.name  # the dynamics that has time
     if card.model.relaxation.ramp is None:
-        with pytest.raises(cards.InputError, match="a ramp needs its temperatures"):
+        with pytest.raises(InputError, match="a ramp needs its temperatures"):
             protocols.relaxation(card, ramp=True)
         return
     ramp = protocols.relaxation(card, ramp=True)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from phasegrok import runfile
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
 from phasegrok.dynamics import langevin_steps, trainer
 from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.training import NetworkClones, Training, check
+from phasegrok.errors import InputError
 from phasegrok.figures import networks
+from phasegrok.groups import Group
 from phasegrok.protocols import clones, training, training_settings
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
@@ -344,7 +345,7 @@ def test_clones_are_looked_at_where_they_end(system):
 
 
 def test_table_and_curves_show_the_last_step_and_quartiles_of_many():
-    group = runfile.Group()
+    group = Group()
     group.add("replica", np.arange(8), "replica")
     group.add("step", np.array([0, 1000]), "step")
     group.add("final_step", np.full(8, 1500), "replica")

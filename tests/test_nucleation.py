@@ -7,10 +7,12 @@ import pytest
 from scipy import stats
 
 from phasegrok import runfile
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
 from phasegrok.dynamics.escape import Escape
 from phasegrok.dynamics.langevin import Langevin
+from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
+from phasegrok.groups import Group
 from phasegrok.protocols import nucleation
 from phasegrok.relaxation.waiting_times import waiting_times
 from phasegrok.systems.testsystems import Gaussian
@@ -148,13 +150,13 @@ def scan_of(tau_k, barrier_k, bent_k, clones=64):
         time = tau * (0.05 + 0.95 * rng.exponential(size=clones))
         if bent:
             time = tau * np.exp(0.3 * rng.standard_normal(clones))
-        group = runfile.Group()
+        group = Group()
         group.add("time", time, "clone")
         group.add("censored", np.zeros(clones, dtype=bool), "clone")
         nucleation.add_waiting_statistics(group, waiting_times(time, np.zeros(clones, bool), 0.1),
                                           "1")
         waits.append(runfile.RunFile({}, {"waiting_times": group}))
-        group = runfile.Group()
+        group = Group()
         for name, value in (("top", 0.5), ("top_barrier", barrier), ("top_barrier_err", 0.02),
                             ("top_density", 1.0), ("top_density_err", 0.01)):
             group.add(name, value)
@@ -193,7 +195,7 @@ def test_a_bent_line_is_called_one():
     text = figure.lines(runfile.RunFile({}, {"nucleation": g}))
     assert text.count("not straight") == 3  # against d and theory, which is nearly linear in d
     new = ("exponential", "_chi2", "_p", "_points")
-    old = runfile.Group({name: v for name, v in g.variables.items() if not name.endswith(new)})
+    old = Group({name: v for name, v in g.variables.items() if not name.endswith(new)})
     assert "not straight" not in figure.lines(runfile.RunFile({}, {"nucleation": old}))
 
 

@@ -6,10 +6,12 @@ import torch
 from pydantic import ValidationError
 
 from phasegrok import runfile
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.training import NetworkClones, Training
+from phasegrok.errors import InputError
 from phasegrok.figures import networks
+from phasegrok.groups import Group
 from phasegrok.protocols import optimisers
 from phasegrok.rng import streams
 from phasegrok.systems.network_kernels import single_threaded_blas
@@ -239,7 +241,7 @@ def test_error_of_a_median_is_that_of_many_experiments():
 
 def of_times(memorised, half, full):
     """A run file of training, as far as a comparison reads it."""
-    group = runfile.Group()
+    group = Group()
     n = len(half)
     weight_norm = np.full((n, 4, 2), [3.0, 4.0])
     weight_norm[0, 2:] = np.nan  # a replica that ended early

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import brentq
 
 from phasegrok import cards, protocols, runfile
-from phasegrok.cards import InputError
+from phasegrok.errors import InputError
 from phasegrok.theory import blume_capel, curie_weiss, ising
 from phasegrok.theory.phase_lines import (
     curie_weiss_critical_point,

@@ -11,10 +11,10 @@ from scipy.special import gammaln, logsumexp
 
 from phasegrok import cards, protocols
 from phasegrok.accounts.components import Measurements, barrier_at, judge
-from phasegrok.cards import InputError
+from phasegrok.errors import InputError
 from phasegrok.figures.landscapes import potential_lines
+from phasegrok.groups import Group
 from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
-from phasegrok.runfile import Group
 from phasegrok.theory import curie_weiss as cw_theory
 from phasegrok.theory import first_passage
 from phasegrok.theory import perceptron as perceptron_theory

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from phasegrok import runfile, seal
-from phasegrok.runfile import Group, Lock, RunFile, RunFileError, WriteError
+from phasegrok.groups import Group, Variable
+from phasegrok.runfile import Lock, RunFile, RunFileError, WriteError
 
 # a folder of a test may be shared by the examples of one property: each example overwrites its file
 PROPERTY = settings(max_examples=60, deadline=None, derandomize=True,
@@ -162,7 +163,7 @@ def test_what_was_read_is_written_and_read_again(tmp_path, attributes, words, st
 @pytest.mark.parametrize("value", [None, {"a": 1}, 2**70, np.datetime64("2026-01-01")])
 def test_what_cannot_be_stored_is_said_with_its_place(tmp_path, value):
     for group, place in ((Group(attributes={"note": value}), "found/note"),
-                         (Group({"x": runfile.Variable(np.array(value, dtype=object))}),
+                         (Group({"x": Variable(np.array(value, dtype=object))}),
                           "found/x")):
         with pytest.raises(ValueError, match=place):
             runfile.write(tmp_path / "a.h5", RunFile({}, {"found": group}))

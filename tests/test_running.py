@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from phasegrok.cards import InputError
 from phasegrok.checks import check_running, fault_of
 from phasegrok.dynamics.clones import DiscreteClones
 from phasegrok.dynamics.quench import Quench
 from phasegrok.dynamics.replicas import SingleFlip
+from phasegrok.errors import InputError
 from phasegrok.sampling.canonical import Canonical
 from phasegrok.sampling.wang_landau import WangLandau
 from phasegrok.systems import discrete, parameters_class

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, runfile, scan, stopping
+from phasegrok.groups import Group
 from phasegrok.job import Job, Script
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -277,7 +278,7 @@ def task_of(script, folder, share) -> Job:
 def test_a_task_that_is_late_does_not_overwrite_the_result(script, tmp_path):
     """The task of an array that saw points missing ends after the one that wrote the result."""
     late, last = (task_of(script, tmp_path, (k, 2)) for k in (1, 2))
-    last.finish({"sizes": runfile.Group()})
+    last.finish({"sizes": Group()})
     late.write("interrupted", {})
     assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
 
@@ -298,11 +299,11 @@ def test_no_task_writes_between_the_look_and_the_write_of_another(script, tmp_pa
     other = threading.Thread(target=late.alive)
     other.start()
     about_to_write.wait()
-    last.finish({"sizes": runfile.Group()})
+    last.finish({"sizes": Group()})
     other.join()
     assert runfile.read(tmp_path / "scan.h5").attributes["status"] == "done"
     before = (tmp_path / "scan.h5").read_bytes()
-    late.finish({"sizes": runfile.Group()})
+    late.finish({"sizes": Group()})
     assert late.done and (tmp_path / "scan.h5").read_bytes() == before  # one result
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from phasegrok import progress, runfile, status
-from phasegrok.runfile import Group, RunFile
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
 
 
 def write(name: str, **attributes) -> Path:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from phasegrok import cards
+from phasegrok.errors import InputError
 from phasegrok.systems.tasks import PERMUTATIONS, SYMMETRIC, Operation, label
 from phasegrok.systems.transformer import Parameters
 
@@ -159,9 +160,9 @@ order_parameter = "test accuracy"
     assert system.labels_train.tolist() == [2, 4] and len(system.pairs_test) == 23
     for rows, message in (("1,9\n", "1, 9 is not one"), ("1,2,3\n", "two columns")):
         (tmp_path / "train.csv").write_text(rows)
-        with pytest.raises(cards.InputError, match=message):
+        with pytest.raises(InputError, match=message):
             cards.from_text(text, tmp_path)
-    with pytest.raises(cards.InputError, match="needs the file"):
+    with pytest.raises(InputError, match="needs the file"):
         cards.from_text(text.replace('[data]\nfile = "train.csv"', ""), tmp_path)
-    with pytest.raises(cards.InputError, match="only"):
+    with pytest.raises(InputError, match="only"):
         cards.from_text(text.replace('split = "given"', ""), tmp_path)

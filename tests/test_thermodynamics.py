@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.thermodynamics import density_of_states as dos
 from phasegrok.thermodynamics import effective_potential as ep
 from phasegrok.thermodynamics import tables

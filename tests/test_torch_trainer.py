@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from phasegrok import compiled, runfile
-from phasegrok.cards import InputError, load
+from phasegrok.cards import load
 from phasegrok.dynamics import torch_trainer, trainer
 from phasegrok.dynamics.training import NetworkClones, Training
+from phasegrok.errors import InputError
 from phasegrok.statistics import mean_and_error
 from phasegrok.systems import decoder, decoder_torch, mlp, regression, transformer_torch
 from phasegrok.systems.transformer import Parameters

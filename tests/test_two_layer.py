@@ -9,7 +9,7 @@ from scipy import special
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.langevin import INTEGRATORS, Langevin
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.systems import continuous
 from phasegrok.systems.two_layer import Parameters
 from phasegrok.theory import adaptive_kernel as ak

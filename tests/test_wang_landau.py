@@ -19,8 +19,8 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import kstest
 
 from phasegrok import compiled
+from phasegrok.groups import Group
 from phasegrok.rng import next_word, streams
-from phasegrok.runfile import Group
 from phasegrok.sampling import flat_histogram
 from phasegrok.sampling.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.systems import parameters_class

@@ -11,13 +11,13 @@ import math
 import numpy as np
 
 from phasegrok.accounts.verdict import T0_SADDLE, Components, Measured, Verdict, decide
+from phasegrok.groups import Group
 from phasegrok.relaxation.waiting_times import (
     WaitingTimes,
     size_slope,
     temperature_slope,
     waiting_times,
 )
-from phasegrok.runfile import Group
 
 _OVERSHOOT = 0.5826  # -zeta(1/2)/sqrt(2 pi)
 

@@ -16,8 +16,8 @@ import numpy as np
 from phasegrok.checks import check_running
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
+from phasegrok.groups import Group
 from phasegrok.rng import below, normal_pair, streams
-from phasegrok.runfile import Group
 from phasegrok.systems.discrete import assign, draw_and_prepare, order_change
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet

@@ -12,8 +12,8 @@ import numpy as np
 
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.langevin import ghmc, largest_order, prior_below
+from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams
-from phasegrok.runfile import Group
 from phasegrok.systems.continuous import gradient
 
 

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams, uniform
-from phasegrok.runfile import Group
 from phasegrok.systems.continuous import gradient, observe, units
 
 INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")

@@ -19,8 +19,8 @@ from phasegrok.compiled import cache_directory, n_threads, over_threads
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.optimisers import VELOCITIES
+from phasegrok.groups import Group
 from phasegrok.rng import streams
-from phasegrok.runfile import Group
 from phasegrok.systems import parameters_class
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.networks import kernels_of

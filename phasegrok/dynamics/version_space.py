@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams, uniform
-from phasegrok.runfile import Group
 from phasegrok.statistics import mean_with_error
 
 _LEARNED = 2_000_000  # most corrections of the perceptron algorithm

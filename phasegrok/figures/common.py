@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.runfile import Group, RunFile
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
 from phasegrok.statistics import format_error
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
@@ -17,14 +18,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.2,
     "savefig.dpi": 200, "figure.constrained_layout.use": True, "axes.titlelocation": "left",
 }
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns aligned to the left, a rule under the header."""
-    cells = [header, *rows]
-    widths = [max(len(str(row[k])) for row in cells) for k in range(len(header))]
-    lines = ["  ".join(str(c).ljust(w) for c, w in zip(row, widths)).rstrip() for row in cells]
-    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
 def pair(value: float, error: float, missing: str = "-") -> str:

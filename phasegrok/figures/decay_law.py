@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, both, empty, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, both, empty, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _LABELS = {"decays": "lr wd (by the decay)", "rates": "lr wd (by the learning rate)",
            "fractions": "train fraction", "scales": "scale of the initial weights"}

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, band, both, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, band, both, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _EXPONENTS = {"critical_temperature": "T_c", "inverse_nu": "1/nu", "beta_nu": "beta/nu",
               "gamma_nu": "gamma/nu", "binder": "U at T_c"}

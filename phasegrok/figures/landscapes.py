@@ -5,8 +5,10 @@ import math
 import numpy as np
 from scipy.stats import t as student
 
-from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 
 def density_lines(group: Group) -> str:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, pair, title
 from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 
 def lines(run: RunFile) -> str:

@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table, title
+from phasegrok.figures.common import COLOURS, GREY, pair, title
+from phasegrok.groups import Group
 from phasegrok.protocols.optimisers import at_end
-from phasegrok.runfile import Group, RunFile
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _TIMES = ("memorisation_step", "generalisation_step_50", "generalisation_step_95")
 _MANY = 8  # replicas of which quartiles say something

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, empty, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, empty, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _MARKERS = (("o", COLOURS[0]), ("s", COLOURS[4]), ("^", COLOURS[1]), ("X", GREY))
 _BELOW = {"fontsize": 6, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncol": 2}

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 _TEXTS = {"mean-field": "mean field", "exact": "exact", "finite-step": "exact at this step",

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, both, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, both, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 
 def lines(run: RunFile) -> str:

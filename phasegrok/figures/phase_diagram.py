@@ -5,8 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _MARKERS = {"first-order": ("s", COLOURS[1]), "continuous": ("o", COLOURS[0]),
             "crossover": ("D", COLOURS[2]), "undecided": ("X", GREY)}

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-from phasegrok.figures.common import COLOURS, GREY, band, pair, table, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.figures.common import COLOURS, GREY, band, pair, title
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
+from phasegrok.text import table
 
 _AVERAGES = {"energy": "energy", "heat_capacity": "heat capacity",
              "order_parameter_abs": "|order parameter|", "susceptibility": "susceptibility",

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, both, title
-from phasegrok.runfile import Group, RunFile
+from phasegrok.groups import Group
+from phasegrok.runfile import RunFile
 
 
 def waiting_lines(group: Group) -> str:

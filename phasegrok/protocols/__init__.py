@@ -17,15 +17,15 @@ from phasegrok.cards import (
     Card,
     Event,
     FiniteSize,
-    InputError,
     PhaseDiagram,
     Relaxation,
     WaitingTimes,
     check_temperature,
     temperature_grid,
 )
+from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 
 _LANDSCAPE_CELLS = 100_000  # a joint landscape of more cells is no matter of minutes
 _MOST_STEPS = 1e18  # counters are 64-bit integers

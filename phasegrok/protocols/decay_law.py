@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.cards import Card, DecayLaw, InputError
+from phasegrok.cards import Card, DecayLaw
+from phasegrok.errors import InputError
+from phasegrok.groups import Group
 from phasegrok.protocols.optimisers import TIMES, add_medians, at_end, train
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
-from phasegrok.runfile import Group
 from phasegrok.statistics import mean_and_error
 
 SCANS = ("decays", "rates", "fractions", "scales", "norms")
@@ -147,5 +148,3 @@ def _add_mean(group: Group, name: str, samples: list[np.ndarray], unit: str, tex
     mean, error = mean_and_error(values, axis=1)
     group.add(f"{name}_mean", mean, "norms", unit, f"{text}, mean of replicas")
     group.add(f"{name}_mean_err", error, "norms", unit, f"standard error of {name}_mean")
-
-

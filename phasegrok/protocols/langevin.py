@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 
-from phasegrok.cards import Card, InputError
+from phasegrok.cards import Card
+from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
+from phasegrok.groups import Group
 from phasegrok.protocols import _known_kind, _need_family
-from phasegrok.runfile import Group
 
 _FEWEST_RECORDS = 256
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
-from phasegrok.cards import Card, InputError, LearningCurve
+from phasegrok.cards import Card, LearningCurve
+from phasegrok.errors import InputError
+from phasegrok.groups import Group
 from phasegrok.protocols import _known_kind, relaxation, wang_landau
-from phasegrok.runfile import Group
 from phasegrok.scan import point_seed
 from phasegrok.statistics import mean_and_error
 

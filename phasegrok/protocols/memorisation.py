@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from phasegrok.cards import Card, InputError, MemorisationGap
+from phasegrok.cards import Card, MemorisationGap
+from phasegrok.errors import InputError
+from phasegrok.groups import Group
 from phasegrok.protocols import _known_kind
 from phasegrok.protocols.langevin import TheoryOfUnit, add_theories, cubic_theory
-from phasegrok.runfile import Group
 from phasegrok.statistics import mean_and_error
 
 _STARTS = ("prior", "aligned")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from phasegrok.cards import Card, InputError, NeuronDiagram
+from phasegrok.cards import Card, NeuronDiagram
+from phasegrok.errors import InputError
+from phasegrok.groups import Group
 from phasegrok.progress import Progress
 from phasegrok.protocols import _known_kind
 from phasegrok.protocols.langevin import cubic_model, langevin, langevin_groups
-from phasegrok.runfile import Group
 from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)

@@ -6,11 +6,12 @@ import numpy as np
 from scipy import stats
 
 from phasegrok.accounts.verdict import LAG_MAX, P_MIN
-from phasegrok.cards import Card, InputError, Nucleation
+from phasegrok.cards import Card, Nucleation
+from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
+from phasegrok.groups import Group
 from phasegrok.protocols import _known_kind, add_waiting_statistics
 from phasegrok.protocols.langevin import cubic_model
-from phasegrok.runfile import Group
 
 _PREPARED = 0.75  # of the wall: in the state that is cloned no neuron is on its way over the top
 

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
-from phasegrok.cards import Card, InputError, Optimisers
+from phasegrok.cards import Card, Optimisers
+from phasegrok.errors import InputError
+from phasegrok.groups import Group
 from phasegrok.protocols import training
-from phasegrok.runfile import Group
 from phasegrok.statistics import bootstrap
 
 TIMES = {

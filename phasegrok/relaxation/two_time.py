@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error, over_samples, weighted_line
 
 THRESHOLD = math.exp(-1.0)

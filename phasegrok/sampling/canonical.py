@@ -23,8 +23,8 @@ from phasegrok.checks import check_replicas
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.estimates import estimated
+from phasegrok.groups import Group
 from phasegrok.rng import streams, uniform
-from phasegrok.runfile import Group
 from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
 
 MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.sampling import canonical
 
 MOST_SAMPLES = 3_000_000

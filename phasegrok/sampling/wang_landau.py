@@ -30,8 +30,8 @@ import numpy as np
 
 from phasegrok.checks import check_running
 from phasegrok.compiled import over_threads
+from phasegrok.groups import Group
 from phasegrok.rng import streams
-from phasegrok.runfile import Group
 from phasegrok.sampling import flat_histogram
 from phasegrok.sampling.flat_histogram import (
     BATCH,

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import (
     Estimate,
     jackknife,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.thermodynamics.finite_size import (
     COLLAPSED,
     QUOTIENTS,

@@ -43,7 +43,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import format_error, jackknife_error, mean_with_error
 from phasegrok.thermodynamics.effective_potential import _persistent_minima
 from phasegrok.thermodynamics.order import CLASSES, SIGMAS, barrier_growth, label_of

@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.density_of_states import _solve, canonical_with_errors
 

@@ -7,7 +7,7 @@ with coordinates, units and errors.
 import numpy as np
 from scipy.optimize import brentq
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics.density_of_states import canonical, canonical_with_errors, marginal
 from phasegrok.thermodynamics.effective_potential import (

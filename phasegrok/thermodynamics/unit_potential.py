@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from phasegrok.runfile import Group
+from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error, mean_with_error, r_hat
 from phasegrok.thermodynamics.effective_potential import stands_out
 
