@@ -20,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from phasegrok import cards, protocols
+from phasegrok import cards
 from phasegrok.compiled import kernel
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.sampling import sampling
 from phasegrok.systems.discrete import prepare, value_of
 from phasegrok.theory import glauber, ising
 from phasegrok.theory.solved import exact_averages
@@ -146,7 +148,7 @@ def measure(name, seed):
     """Sample one case; returns its row of the table."""
     kind, parameters, source, temperatures, settings = CASES[name]
     card = card_of(kind, parameters, {"temperatures": temperatures, **settings})
-    protocol = protocols.sampling(card)
+    protocol = sampling(card)
     state, seconds = drive(protocol, seed)
     group = protocol.result(state)["averages"]
     T = group["temperature"]
@@ -163,7 +165,7 @@ def measure(name, seed):
 def measure_quench(seed, n=256, temperature=0.5):
     """Energy and two-time overlap of Glauber's chain after a quench, times apart by factors."""
     card = card_of("ising-chain", {"N": n}, {"sweeps": 100, "equilibration": 10})
-    protocol = protocols.relaxation(card, temperature=temperature, sweeps=512)
+    protocol = relaxation(card, temperature=temperature, sweeps=512)
     state, seconds = drive(protocol, seed)
     groups = protocol.result(state)
     one, two = groups["relaxation"], groups["two_time_overlap"]

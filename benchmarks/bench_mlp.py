@@ -15,7 +15,7 @@ from mlp_peer import Peer
 from side_by_side import Run, ratio, save, seconds
 
 from phasegrok import cards
-from phasegrok.protocols import training
+from phasegrok.studies.training import training
 from phasegrok.systems.network_kernels import single_threaded_blas
 
 CASES = {  # card -> steps of a round of the peer, and of ours

@@ -50,7 +50,7 @@ class Parameters:
 
 def measure(job: Job) -> None:
     """Sample at one field."""
-    from phasegrok.protocols import sampling, sampling_groups
+    from phasegrok.studies.sampling import sampling, sampling_groups
 
     protocol = sampling(job.card, None, job.parameters.sweeps)
     job.finish(sampling_groups(job.card, protocol, job.drive(protocol)))

@@ -24,14 +24,14 @@ class Parameters:
 
 def check(cards: list, parameters: Parameters, quick: bool) -> None:
     """Every card must allow a verdict."""
-    from phasegrok.protocols import check_comparable
+    from phasegrok.studies.comparison import check_comparable
 
     check_comparable(cards, parameters.clones, quick)
 
 
 def run(job: Job, cards: list) -> None:
     """Measure every card, each protocol in its own file, then judge."""
-    from phasegrok.protocols import measure, verdict_group
+    from phasegrok.studies.comparison import measure, verdict_group
 
     groups = {}
     for card in cards:

@@ -19,8 +19,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Train at every value, then fit."""
-    from phasegrok.protocols import decay_law
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import decay_law
 
     points = [Point(*point) for point in decay_law.points(job.card, job.seed)]
     job.finish(decay_law.groups(job.card, map_points(job, decay_law.measure, points)))

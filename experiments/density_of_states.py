@@ -25,7 +25,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
-    from phasegrok.protocols import landscape_temperatures, wang_landau
+    from phasegrok.studies.density_of_states import landscape_temperatures, wang_landau
     from phasegrok.thermodynamics.tables import thermodynamics
 
     p = job.parameters

@@ -29,11 +29,15 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample g(E, Phi) and find wells, barriers, coexistence; or run Langevin chains."""
-    from phasegrok.protocols import landscape_temperatures, potential_groups, wang_landau
+    from phasegrok.studies.density_of_states import (
+        landscape_temperatures,
+        potential_groups,
+        wang_landau,
+    )
 
     p = job.parameters
     if job.card.family == "continuous":
-        from phasegrok.protocols.langevin import langevin, langevin_groups
+        from phasegrok.studies.chains import langevin, langevin_groups
 
         protocol = langevin(job.card, p.sweeps, p.walkers)
         job.finish(langevin_groups(job.card, protocol, job.drive(protocol)))

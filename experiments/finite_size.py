@@ -19,24 +19,33 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample every size, then scale; landscapes of every size, then barriers."""
-    from phasegrok import protocols
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies.finite_size import (
+        finite_size_barrier_points,
+        finite_size_landscape,
+        finite_size_order,
+        finite_size_pilots,
+        finite_size_points,
+        finite_size_sample,
+        finite_size_scaling,
+        finite_size_settings,
+    )
 
     def all_points(measure, cards):
         return map_points(job, measure, [Point(name, card) for name, card in cards.items()])
 
     card = job.card
-    settings = protocols.finite_size_settings(card)
+    settings = finite_size_settings(card)
     groups, collapsed = {}, None
     if settings.sizes:
-        pilots = all_points(protocols.finite_size_sample, protocols.finite_size_pilots(card))
-        runs = all_points(protocols.finite_size_sample, protocols.finite_size_points(card, pilots))
-        groups, collapsed = protocols.finite_size_scaling(card, runs)
+        pilots = all_points(finite_size_sample, finite_size_pilots(card))
+        runs = all_points(finite_size_sample, finite_size_points(card, pilots))
+        groups, collapsed = finite_size_scaling(card, runs)
     landscapes = []
     if settings.barrier_sizes:
-        landscapes = all_points(protocols.finite_size_landscape,
-                                protocols.finite_size_barrier_points(card))
-    job.finish(groups | protocols.finite_size_order(card, landscapes, collapsed))
+        landscapes = all_points(finite_size_landscape,
+                                finite_size_barrier_points(card))
+    job.finish(groups | finite_size_order(card, landscapes, collapsed))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """All sizes and alphas, then the quenches."""
-    from phasegrok.protocols import learning_curve
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import learning_curve
 
     runs = map_points(job, learning_curve.measure,
                       [Point(*point) for point in learning_curve.points(job.card)])

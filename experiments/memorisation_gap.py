@@ -20,8 +20,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """All data sets of all sizes."""
-    from phasegrok.protocols import memorisation
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import memorisation
 
     points = [Point(*point) for point in memorisation.points(job.card)]
     job.finish(memorisation.groups(job.card, map_points(job, memorisation.measure, points)))

@@ -19,8 +19,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Train with every optimiser, then compare."""
-    from phasegrok.protocols import optimisers
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import optimisers
 
     points = [Point(*point) for point in optimisers.points(job.card, job.seed)]
     job.finish(optimisers.groups(job.card, map_points(job, optimisers.measure, points)))

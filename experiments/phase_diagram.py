@@ -26,7 +26,7 @@ class Parameters:
 
 def measure(job: Job) -> None:
     """One point: one size at one value of the parameter."""
-    from phasegrok.protocols import phase_diagram_series
+    from phasegrok.studies.phase_diagram import phase_diagram_series
 
     protocol = phase_diagram_series(job.card)
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
@@ -48,8 +48,8 @@ def scan(job: Job, columns) -> None:
 
 def neurons(job: Job) -> None:
     """Langevin chains at the points of a continuous card, and the lines of theory."""
-    from phasegrok.protocols import neuron_diagram
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import neuron_diagram
 
     points = [Point(*point) for point in neuron_diagram.points(job.card)]
     runs = map_points(job, neuron_diagram.measure, points)
@@ -58,8 +58,8 @@ def neurons(job: Job) -> None:
 
 def perceptron(job: Job) -> None:
     """Landscapes of many samples of the Ising perceptron at several alpha = P/N."""
-    from phasegrok.protocols import learning_curve
     from phasegrok.scan import Point, map_points
+    from phasegrok.studies import learning_curve
 
     points = [Point(*point) for point in learning_curve.points(job.card)]
     found = learning_curve.groups(job.card, map_points(job, learning_curve.measure, points), [])
@@ -74,7 +74,7 @@ def run(job: Job) -> None:
     if job.card.model.kind == "ising-perceptron" and not job.card.model.phase_diagram:
         perceptron(job)
         return
-    from phasegrok.protocols import (
+    from phasegrok.studies.phase_diagram import (
         phase_diagram_columns,
         phase_diagram_groups,
         phase_diagram_refinement,

@@ -25,7 +25,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Quench, or ramp."""
-    from phasegrok.protocols import relaxation, relaxation_groups
+    from phasegrok.studies.relaxation import relaxation, relaxation_groups
 
     p = job.parameters
     protocol = relaxation(job.card, p.ramp, p.temperature, p.sweeps, p.samples)

@@ -25,7 +25,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample, then average with errors."""
-    from phasegrok.protocols import sampling, sampling_groups
+    from phasegrok.studies.sampling import sampling, sampling_groups
 
     p = job.parameters
     protocol = sampling(job.card, p.temperatures, p.sweeps, p.samples)

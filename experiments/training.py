@@ -22,7 +22,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Train every replica to the end."""
-    from phasegrok.protocols import training
+    from phasegrok.studies.training import training
 
     protocol = training(job.card, job.parameters.replicas, job.parameters.steps)
     job.finish(protocol.result(job.drive(protocol)))

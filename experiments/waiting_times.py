@@ -20,7 +20,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Run the clones and analyse their waiting times."""
-    from phasegrok.protocols import clones, waiting_groups
+    from phasegrok.studies.waiting_times import clones, waiting_groups
 
     protocol = clones(job.card, job.parameters.temperature, job.parameters.clones)
     job.finish(waiting_groups(job.card, protocol, job.drive(protocol)))

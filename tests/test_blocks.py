@@ -8,12 +8,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from phasegrok import cards, compiled, protocols
+from phasegrok import cards, compiled
 from phasegrok.dynamics import torch_trainer
 from phasegrok.dynamics.escape import Escape
 from phasegrok.dynamics.version_space import VersionSpace
-from phasegrok.protocols import learning_curve
-from phasegrok.protocols.langevin import langevin
+from phasegrok.studies import learning_curve
+from phasegrok.studies.chains import langevin
+from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.finite_size import finite_size_settings
+from phasegrok.studies.phase_diagram import phase_diagram_series
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.sampling import sampling, series_protocol
+from phasegrok.studies.training import training
+from phasegrok.studies.waiting_times import clones
 
 BLOCKS = (1, 7, 1000)
 SHORT = {"sample.sweeps": 135, "sample.equilibration": 45, "sample.replicas": 24,
@@ -32,25 +39,25 @@ def _one_thread(monkeypatch):
 
 
 def sampled(card, samples=1, **changes):
-    return protocols.sampling(cards.load(card, SHORT | changes), samples=samples)
+    return sampling(cards.load(card, SHORT | changes), samples=samples)
 
 
 def exchanged(card, **changes):
-    return protocols.sampling(cards.load(card, EXCHANGED | changes))
+    return sampling(cards.load(card, EXCHANGED | changes))
 
 
 def relaxed(card, ramp=False, **changes):
     quick = {"relaxation.temperature": 0.9, "relaxation.sweeps": 90, "relaxation.ramp_sweeps": 21,
              "relaxation.replicas": 6, "relaxation.ramp": "0.5:3.5:3"}
-    return protocols.relaxation(cards.load(card, quick | changes), ramp)
+    return relaxation(cards.load(card, quick | changes), ramp)
 
 
 def cloned(card, number=6, **changes):
-    return protocols.clones(cards.load(card, changes), None, number)
+    return clones(cards.load(card, changes), None, number)
 
 
 def trained(card="mlp-subtraction-31", **changes):
-    return protocols.training(cards.load(card, TRAINED | {"parameters.hidden": [12]} | changes))
+    return training(cards.load(card, TRAINED | {"parameters.hidden": [12]} | changes))
 
 
 def chained(card, integrator, **changes):
@@ -76,11 +83,11 @@ def series_of(key):
             "parameters.L": 3, "phase_diagram.temperatures": "0.5:1.5:4", "phase_diagram.sizes":
             [3, 4], "phase_diagram.sweeps": 135, "phase_diagram.equilibration": 40,
             "phase_diagram.replicas": 9})
-        return protocols.phase_diagram_series(card)
+        return phase_diagram_series(card)
     card = cards.load("ising-2d", {
         "parameters.L": 3, "finite_size.sizes": [3, 4, 6], "finite_size.temperatures": "1.5:3:3"})
-    s = protocols.finite_size_settings(card)
-    return protocols._series(card, s, 135, 40, exchange=False)
+    s = finite_size_settings(card)
+    return series_protocol(card, s, 135, 40, exchange=False)
 
 
 GAUSSIAN = {"parameters.L": 3}
@@ -112,11 +119,11 @@ PROTOCOLS = {
     "clones": lambda: cloned("ising-2d-reversal", **{"parameters.L": 5,
                                                      "waiting_times.limit": 200}),
     "clones, overdamped": lambda: cloned("control-saddle", **{"parameters.dt": 0.01}),
-    "density of states": lambda: protocols.wang_landau(
+    "density of states": lambda: wang_landau(
         cards.load("ising-2d", {"parameters.L": 4}), 300, 2),
-    "density of states, joint": lambda: protocols.wang_landau(
+    "density of states, joint": lambda: wang_landau(
         cards.load("potts-2d", {"parameters.L": 3}), 300, 2, joint=True),
-    "density of states, windows": lambda: protocols.wang_landau(
+    "density of states, windows": lambda: wang_landau(
         cards.load("ising-2d", {"parameters.L": 6, "density_of_states.windows": 3}), 300, 2),
     "chains, euler": lambda: chained("ridge", "euler-maruyama"),
     "chains, leimkuhler": lambda: chained("two-layer-cubic", "leimkuhler-matthews", **{

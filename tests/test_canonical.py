@@ -14,10 +14,10 @@ from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
 from phasegrok.figures.replicas import exchange_line
-from phasegrok.protocols import sampling
 from phasegrok.sampling import canonical
 from phasegrok.sampling.canonical import STRIDE, Canonical, OverlapBins, even_ladder
 from phasegrok.statistics import mean_with_error
+from phasegrok.studies.sampling import sampling
 from phasegrok.systems import parameters_class
 from phasegrok.systems.ising import lattice_bonds
 from phasegrok.theory import ising as ising_theory

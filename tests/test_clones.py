@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from phasegrok import cards, compiled, protocols
+from phasegrok import cards, compiled
 from phasegrok.compiled import kernel
 from phasegrok.dynamics import clones
 from phasegrok.dynamics.clones import DiscreteClones, OverdampedClones
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.rng import below, normal_pair
+from phasegrok.studies import waiting_times as studies
 from phasegrok.systems import discrete, parameters_class
 from phasegrok.theory import first_passage
 
@@ -138,7 +139,7 @@ def double_well(x):
 @pytest.mark.parametrize("temperature", [1e-4, 1e-3])
 def test_drift_control(temperature):
     card = cards.load("control-drift")
-    group = waits(protocols.clones(card, temperature, 4000), 1)
+    group = waits(studies.clones(card, temperature, 4000), 1)
     level = shifted(-math.exp(-1.0), temperature, 1e-3)
     # Euler-Maruyama decays as (1 - dt)^n, faster than exp(-t) by half a step a unit of time
     exact = first_passage.diffusion_first_passage(
@@ -151,7 +152,7 @@ def test_drift_control(temperature):
 def test_saddle_control():
     card = cards.load("control-saddle")
     for temperature in (1e-4, 1e-2):
-        group = waits(protocols.clones(card, temperature, 4000), 2)
+        group = waits(studies.clones(card, temperature, 4000), 2)
         level = shifted(0.5, temperature, 1e-3)
         exact = first_passage.diffusion_first_passage(double_well, temperature, 0.0, level, 0.0)
         times = group["time"]
@@ -199,7 +200,7 @@ def well_card(folder, temperature=0.15, threshold=0.0, hold=0.0, dt=2e-3, clones
 def test_double_well_waits_for_the_shifted_level(tmp_path):
     """At the top of the barrier the time between looks matters by 6 %, and is accounted for."""
     temperature, dt = 0.15, 8e-3
-    times = waits(protocols.clones(well_card(tmp_path, temperature, dt=dt)), 3)["time"]
+    times = waits(studies.clones(well_card(tmp_path, temperature, dt=dt)), 3)["time"]
     naive = first_passage.diffusion_first_passage(double_well, temperature, -1.0, 0.0)
     level = shifted(0.0, temperature, dt)
     exact = first_passage.diffusion_first_passage(double_well, temperature, -1.0, level)
@@ -213,7 +214,7 @@ def test_double_well_waits_for_the_shifted_level(tmp_path):
     (0.1, 0.5, 2e-3), (0.2, 1.0, 2e-3), (0.15, 0.0, 5e-4), (0.3, 0.0, 2e-3)])
 def test_double_well_at_other_levels_temperatures_and_steps(tmp_path, temperature, threshold, dt):
     card = well_card(tmp_path, temperature, threshold, dt=dt)
-    times = waits(protocols.clones(card), 4)["time"]
+    times = waits(studies.clones(card), 4)["time"]
     level = shifted(threshold, temperature, dt)
     exact = first_passage.diffusion_first_passage(double_well, temperature, -1.0, level)
     assert abs(z_of_mean(times, exact)) < 4.0
@@ -221,12 +222,12 @@ def test_double_well_at_other_levels_temperatures_and_steps(tmp_path, temperatur
 
 
 def test_overdamped_without_noise_is_the_euler_polygon():
-    drift = protocols.clones(cards.load("control-drift"), 0.0, 3)
+    drift = studies.clones(cards.load("control-drift"), 0.0, 3)
     steps = math.ceil(-1.0 / math.log1p(-1e-3))
     assert waits(drift)["time"] == pytest.approx(np.full(3, steps * 1e-3), abs=1e-12)
     exact = first_passage.drift_crossing_time(lambda x: -x, -1.0, -math.exp(-1.0))
     assert abs(steps * 1e-3 - exact) < 2e-3
-    saddle = waits(protocols.clones(cards.load("control-saddle"), 0.0, 1))
+    saddle = waits(studies.clones(cards.load("control-saddle"), 0.0, 1))
     assert saddle["censored"].all() and saddle["time"] == pytest.approx([200.0])
     assert saddle["final_order_parameter"] == pytest.approx([0.0])
 
@@ -362,7 +363,7 @@ def every_step(system, temperature, x, rng, x_t):
 @pytest.mark.parametrize("hold", [0.0, 0.3, 1.0])
 def test_diffusion_event_with_hold_against_a_naive_search(tmp_path, hold):
     card = well_card(tmp_path, 0.3, 0.8, hold, dt=0.01, clones=60, limit=20)
-    protocol = protocols.clones(card)
+    protocol = studies.clones(card)
     start = protocol.init(9)
     group = protocol.result(drive(protocol, 9, block=3))["waiting_times"]
     n_censored = 0

@@ -15,7 +15,7 @@ import pytest
 import xarray
 
 from phasegrok import cards, compiled, job, options, runfile, stopping
-from phasegrok.protocols import training
+from phasegrok.studies.training import training
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))

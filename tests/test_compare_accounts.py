@@ -9,7 +9,8 @@ import pytest
 
 from phasegrok import cards, runfile
 from phasegrok.accounts.components import Measurements, judge
-from phasegrok.protocols import clones, relaxation, waiting_groups
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.waiting_times import clones, waiting_groups
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "experiments" / "compare_accounts.py"

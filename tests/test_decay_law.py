@@ -7,10 +7,10 @@ from phasegrok.cards import load
 from phasegrok.errors import InputError
 from phasegrok.figures import decay_law as figure
 from phasegrok.groups import Group
-from phasegrok.protocols import decay_law
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
 from phasegrok.runfile import RunFile, read
 from phasegrok.statistics import mean_and_error
+from phasegrok.studies import decay_law
 
 RNG = np.random.default_rng(5)
 

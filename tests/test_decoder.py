@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from phasegrok import cards, runfile
 from phasegrok.dynamics import trainer
-from phasegrok.protocols import training
 from phasegrok.rng import streams
+from phasegrok.studies.training import training
 from phasegrok.systems import decoder_compiled as compiled
 from phasegrok.systems import decoder_torch, networks
 from phasegrok.systems.decoder import Parameters, positions

@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, figures, protocols, runfile
+from phasegrok import cards, figures, runfile
 from phasegrok.errors import InputError
 from phasegrok.estimates import NOT_ESTIMATED, estimated
 from phasegrok.groups import Group
 from phasegrok.job import Job, Script
-from phasegrok.protocols import learning_curve, nucleation
+from phasegrok.studies import learning_curve, nucleation
+from phasegrok.studies.density_of_states import potential_groups, wang_landau
+from phasegrok.studies.finite_size import finite_size_scaling
+from phasegrok.studies.sampling import sampling, sampling_groups
+from phasegrok.studies.waiting_times import add_waiting_statistics
 from phasegrok.thermodynamics import averages, reweighting, tables
 
 
@@ -128,13 +132,13 @@ def test_sampling_without_an_estimator(monkeypatch, module, estimator, missing):
     card = cards.load("curie-weiss-p3", {"parameters.N": 6, "sample.replicas": 8,
                                          "sample.sweeps": 300, "sample.equilibration": 50,
                                          "sample.temperatures": "1, 2"})
-    protocol = protocols.sampling(card)
+    protocol = sampling(card)
     state = protocol.init(1)
     protocol.advance(state, protocol.total())
-    whole = protocols.sampling_groups(card, protocol, state)
+    whole = sampling_groups(card, protocol, state)
     assert NOT_ESTIMATED not in whole
     monkeypatch.setattr(module, estimator, failing)
-    groups = protocols.sampling_groups(card, protocol, state)
+    groups = sampling_groups(card, protocol, state)
     assert groups.keys() == whole.keys() - missing | {NOT_ESTIMATED}
     assert list(groups[NOT_ESTIMATED].attributes.values()) == ["does not converge"]
     if "averages" in groups:
@@ -143,12 +147,12 @@ def test_sampling_without_an_estimator(monkeypatch, module, estimator, missing):
 
 def test_landscapes_without_an_estimator(monkeypatch):
     card = cards.load("curie-weiss-p3", {"parameters.N": 6})
-    protocol = protocols.wang_landau(card, 400, 2, joint=True)
+    protocol = wang_landau(card, 400, 2, joint=True)
     state = protocol.init(1)
     while protocol.done(state) < protocol.total():
         protocol.advance(state, 400)
     monkeypatch.setattr(tables, "effective_potential", failing)
-    groups = protocols.potential_groups(protocol, state, np.array([1.0, 1.5]))
+    groups = potential_groups(protocol, state, np.array([1.0, 1.5]))
     assert groups.keys() == {"density_of_states", "thermodynamics", NOT_ESTIMATED}
 
 
@@ -163,7 +167,7 @@ def test_finite_size_scaling_of_sizes_that_do_not_overlap():
         averaged.add(name, [0.5, 0.5], "temperature")
     card = cards.load("ising-2d", {"finite_size.sizes": [3, 4, 6]})
     runs = 3 * [runfile.RunFile({}, {"series": series, "averages": averaged})]
-    groups, collapsed = protocols.finite_size_scaling(card, runs)
+    groups, collapsed = finite_size_scaling(card, runs)
     assert collapsed is None and groups.keys() == {NOT_ESTIMATED}
     assert "add temperatures there" in groups[NOT_ESTIMATED].attributes["finite-size scaling"]
 
@@ -182,7 +186,7 @@ def test_waiting_times_of_clones_that_all_broke():
     groups = {}
     from phasegrok.accounts.components import analyse
 
-    protocols.add_waiting_statistics(group, estimated(groups, "t", lambda: analyse(group)), "steps")
+    add_waiting_statistics(group, estimated(groups, "t", lambda: analyse(group)), "steps")
     assert np.isnan(group["tau"]) and np.isnan(group["p_value"])
 
 

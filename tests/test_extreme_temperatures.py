@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from phasegrok import cards, protocols
+from phasegrok import cards
 from phasegrok.cards import temperature_grid
 from phasegrok.dynamics.multi_spin import flip_probabilities
 from phasegrok.errors import InputError
 from phasegrok.figures.replicas import averages_table
 from phasegrok.groups import Group
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.waiting_times import clones
 from phasegrok.theory import ising
 from phasegrok.theory.solved import exact_averages
 from phasegrok.thermodynamics.averages import Blocks
@@ -148,9 +150,9 @@ def test_grids_beyond_double_precision(text):
 
 
 @pytest.mark.parametrize("make", [
-    lambda t: protocols.clones(cards.load("curie-weiss-p3"), t),
-    lambda t: protocols.clones(cards.load("control-saddle"), t),
-    lambda t: protocols.relaxation(cards.load("glauber-chain"), temperature=t),
+    lambda t: clones(cards.load("curie-weiss-p3"), t),
+    lambda t: clones(cards.load("control-saddle"), t),
+    lambda t: relaxation(cards.load("glauber-chain"), temperature=t),
 ])
 @pytest.mark.parametrize("temperature", [1e-300, 1e300])
 def test_single_temperatures_beyond_double_precision(make, temperature):
@@ -162,8 +164,8 @@ def test_noise_that_steps_over_the_event():
     """sqrt(2 T dt) of control-saddle reaches from 0 to 0.5 at T = 125."""
     card = cards.load("control-saddle")
     with pytest.raises(InputError, match="leads past the event: give less than 125"):
-        protocols.clones(card, 126.0)
-    assert protocols.clones(card, 124.0).temperature == 124.0
+        clones(card, 126.0)
+    assert clones(card, 124.0).temperature == 124.0
 
 
 @pytest.mark.slow

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from phasegrok import cards, protocols, runfile
+from phasegrok import cards, runfile
 from phasegrok.errors import InputError
+from phasegrok.studies import common as protocols
+from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.finite_size import (
+    _flip_energy,
+    _landscape_of,
+    _size_of_run,
+    finite_size_sample,
+    finite_size_settings,
+    finite_size_windows,
+)
 from phasegrok.theory import curie_weiss, ising, potts
 from phasegrok.theory.criticality import critical_point
 from phasegrok.thermodynamics import finite_size as fss
@@ -287,7 +297,7 @@ def test_teeth_of_a_small_lattice_are_no_barrier():
     energy, g = potts.density_of_states(10, 4)
     log_g = np.array([math.log(n) for n in g])
     card = cards.load("potts-2d-q10", {"L": 4})
-    width = protocols._flip_energy(card)
+    width = _flip_energy(card)
     assert width == 4.0
     heights = []
     for w in (0.0, width):
@@ -372,7 +382,7 @@ def _run(card, seed=1, cut=()):
         def finish(self, groups):
             jobs.append(groups)
 
-    protocols.finite_size_sample(OneJob())
+    finite_size_sample(OneJob())
     return jobs[0]
 
 
@@ -381,7 +391,7 @@ def test_series_are_the_same_in_pieces_and_agree_with_enumeration(exact_weights)
     whole, pieces = _run(card), _run(card, cut=(7, 300, 111))
     for name in ("energy", "order_parameter"):
         assert np.array_equal(whole["series"][name], pieces["series"][name])
-    data = protocols._size_of_run(whole, card)
+    data = _size_of_run(whole, card)
     found = fss.curves(data, [2.2, 2.35, 2.5])
     for name in fss.CURVES:
         value, error = found.mean_and_error(name)
@@ -397,7 +407,7 @@ def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
     card = _card(4, temperatures="2.1:2.6:4", sweeps=3000, equilibration=200, replicas=32,
                  sizes=[4, 6, 12])
     pilots = [_run(cards.from_text(card.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
-    windows = protocols.finite_size_windows(card, pilots)
+    windows = finite_size_windows(card, pilots)
     exact = optimize.brentq(lambda T: _exact(exact_weights, 4, T)["binder"]
                             - _exact(exact_weights, 6, T)["binder"], 2.0, 2.8)
     spans = []
@@ -409,7 +419,7 @@ def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
     away = cards.from_text(card.text, card.folder, {"finite_size.temperatures": "4.0:4.4:3"})
     hot = [_run(cards.from_text(away.text, card.folder, {"parameters.L": n})) for n in (4, 6)]
     with pytest.raises(InputError, match="do not cross"):
-        protocols.finite_size_windows(away, hot)
+        finite_size_windows(away, hot)
 
 
 def test_script_gives_one_file_a_point_and_a_verdict(call, no_figures, tmp_path):
@@ -447,7 +457,7 @@ def test_errors_of_exponents_are_calibrated_over_seeds():
             text = ", ".join(f"{T_C + (t - T_C) * 8 / L:.8f}" for t in T)
             sized = cards.from_text(card.text, card.folder, {
                 "parameters.L": L, "finite_size.temperatures": text})
-            data.append(protocols._size_of_run(_run(sized, seed=100 * seed + L), sized))
+            data.append(_size_of_run(_run(sized, seed=100 * seed + L), sized))
         whole, *narrower = ([fss.points(fss.curves(d, d.inner(5, share))) for d in data]
                             for share in fss.SHARES)
         found = fss.collapse(whole, (T_C, 1.0), OMEGA, tuple(narrower))
@@ -471,14 +481,14 @@ def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
     for landscape, sweeps in (("wang-landau", 200_000), ("canonical", 10_000)):
         card = cards.load("potts-2d-q10", {
             "finite_size.landscape": landscape, "finite_size.barrier_sweeps": sweeps})
-        protocol = (protocols.wang_landau(card, sweeps) if landscape == "wang-landau"
+        protocol = (wang_landau(card, sweeps) if landscape == "wang-landau"
                     else protocols._series(card, card.model.finite_size, sweeps, sweeps // 10,
                                            exchange=True))
         state = protocol.init(3)
         while protocol.done(state) < protocol.total():
             protocol.advance(state, 2000)
         run = runfile.RunFile({}, protocol.result(state))
-        _, found, complete, reason = protocols._landscape_of(run, card)
+        _, found, complete, reason = _landscape_of(run, card)
         assert complete, reason
         heights.append((found.height, found.error))
     (a, a_err), (b, b_err) = heights
@@ -496,9 +506,9 @@ def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
 ])
 def test_bad_settings_are_refused_in_one_sentence(override, message):
     with pytest.raises(InputError, match=message):
-        protocols.finite_size_settings(cards.load("ising-2d", override))
+        finite_size_settings(cards.load("ising-2d", override))
     with pytest.raises(InputError, match="needs \\[finite_size\\]"):
-        protocols.finite_size_settings(cards.load("glauber-chain"))
+        finite_size_settings(cards.load("glauber-chain"))
 
 
 def test_sampled_barriers_of_curie_weiss_against_exact_weights(call, no_figures, tmp_path):

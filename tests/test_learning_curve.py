@@ -8,7 +8,7 @@ import pytest
 
 from phasegrok import cards, runfile
 from phasegrok.errors import InputError
-from phasegrok.protocols import learning_curve
+from phasegrok.studies import learning_curve
 from phasegrok.theory import gibbs_perceptron
 from phasegrok.theory.perceptron import joint_counts, overlaps, thermodynamics
 

@@ -9,7 +9,7 @@ import pytest
 from phasegrok import runfile
 from phasegrok.cards import load
 from phasegrok.errors import InputError
-from phasegrok.protocols import memorisation
+from phasegrok.studies import memorisation
 
 SMALL = {"epsilon": 0.0, "d": 8, "N": 8, "sigma_a2": 1.0, "memorisation_gap.patterns": [40, 640],
          "memorisation_gap.kappa": 2e-3, "memorisation_gap.samples": 3,
@@ -84,7 +84,7 @@ def test_potential_over_data_sets_is_that_of_all_counts():
             return self.groups[name]
 
     from phasegrok.groups import Group
-    from phasegrok.protocols.langevin import cubic_theory
+    from phasegrok.studies.chains import cubic_theory
 
     card = load("two-layer-cubic-dataset")
     phi = (np.arange(256) + 0.5) * 2.5 / 256

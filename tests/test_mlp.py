@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from phasegrok import cards, runfile
 from phasegrok.dynamics import trainer
-from phasegrok.protocols import training
 from phasegrok.rng import streams
+from phasegrok.studies.training import training
 from phasegrok.systems import mlp_compiled, mlp_torch, networks, parameters_class, tanh_mlp
 from phasegrok.systems.network_kernels import single_threaded_blas
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, figures, protocols, runfile, systems
+from phasegrok import cards, figures, runfile, systems
 from phasegrok.errors import InputError
 from phasegrok.figures import common
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.sampling import sampling
 
 FOLDER = Path(__file__).resolve().parent.parent / "models"
 TEXTS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))}
@@ -95,7 +97,7 @@ def test_every_discrete_card_says_how_it_is_sampled():
 @pytest.mark.parametrize("name", SAMPLED)
 def test_sample_section_makes_its_protocol(name, quick):
     card = card_of(name, quick)
-    protocol = protocols.sampling(card)
+    protocol = sampling(card)
     section = card.model.sample
     assert protocol.total() == section.sweeps > 2 * section.equilibration
     # fewer than four replicas cannot be compared between ordered and random starts
@@ -109,14 +111,14 @@ def test_sample_section_makes_its_protocol(name, quick):
 @pytest.mark.parametrize("name", RELAXING)
 def test_relaxation_section_makes_quench_and_ramp(name, quick):
     card = card_of(name, quick)
-    quench = protocols.relaxation(card)
+    quench = relaxation(card)
     assert quench.temperature == card.model.relaxation.temperature
     assert "random sites" in quench.engine.name  # the dynamics that has time
     if card.model.relaxation.ramp is None:
         with pytest.raises(InputError, match="a ramp needs its temperatures"):
-            protocols.relaxation(card, ramp=True)
+            relaxation(card, ramp=True)
         return
-    ramp = protocols.relaxation(card, ramp=True)
+    ramp = relaxation(card, ramp=True)
     assert ramp.engine.name == quench.engine.name
     low, high = min(ramp.temperatures), max(ramp.temperatures)
     assert low < quench.temperature < high

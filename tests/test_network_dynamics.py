@@ -13,10 +13,11 @@ from phasegrok.dynamics.training import NetworkClones, Training, check
 from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
-from phasegrok.protocols import clones, training, training_settings
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
+from phasegrok.studies.training import training, training_settings
+from phasegrok.studies.waiting_times import clones
 from phasegrok.systems import mlp, regression, transformer_torch
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters

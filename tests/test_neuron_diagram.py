@@ -8,7 +8,7 @@ from scipy import optimize
 
 from phasegrok import cards, runfile
 from phasegrok.errors import InputError
-from phasegrok.protocols import neuron_diagram
+from phasegrok.studies import neuron_diagram
 from phasegrok.theory import adaptive_kernel as ak
 from phasegrok.thermodynamics.unit_potential import _agreement, found_wells
 

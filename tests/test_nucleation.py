@@ -13,8 +13,8 @@ from phasegrok.dynamics.langevin import Langevin
 from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
 from phasegrok.groups import Group
-from phasegrok.protocols import nucleation
 from phasegrok.relaxation.waiting_times import waiting_times
+from phasegrok.studies import nucleation
 from phasegrok.systems.testsystems import Gaussian
 from phasegrok.theory import adaptive_kernel as ak
 from phasegrok.thermodynamics.unit_potential import top_below

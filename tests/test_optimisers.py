@@ -12,8 +12,8 @@ from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
-from phasegrok.protocols import optimisers
 from phasegrok.rng import streams
+from phasegrok.studies import optimisers
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
 

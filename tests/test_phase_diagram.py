@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from phasegrok import cards, protocols, runfile
+from phasegrok import cards, runfile
 from phasegrok.errors import InputError
+from phasegrok.studies.phase_diagram import (
+    PhaseDiagramColumn,
+    phase_diagram_columns,
+    phase_diagram_series,
+)
 from phasegrok.theory import blume_capel, curie_weiss, ising
 from phasegrok.theory.phase_lines import (
     curie_weiss_critical_point,
@@ -229,10 +234,10 @@ def ladder_series(name, changes, temperatures, sweeps, replicas, dynamics, seed=
         "phase_diagram.temperatures": text, "phase_diagram.sweeps": sweeps,
         "phase_diagram.equilibration": sweeps // 5, "phase_diagram.replicas": replicas,
         "phase_diagram.dynamics": dynamics})
-    protocol = protocols.phase_diagram_series(card)
+    protocol = phase_diagram_series(card)
     state = protocol.init(seed)
     protocol.advance(state, protocol.total())
-    column = protocols.PhaseDiagramColumn(0.0, card)
+    column = PhaseDiagramColumn(0.0, card)
     column.add(protocol.result(state))
     return column.series[0]
 
@@ -279,7 +284,7 @@ def test_a_resumed_ladder_is_the_same():
     card = cards.load("curie-weiss-field", {
         "N": 16, "phase_diagram.temperatures": "1.5:3.0:4", "phase_diagram.sweeps": 200,
         "phase_diagram.equilibration": 40, "phase_diagram.replicas": 4})
-    protocol = protocols.phase_diagram_series(card)
+    protocol = phase_diagram_series(card)
     whole, cut = protocol.init(3), protocol.init(3)
     protocol.advance(whole, 200)
     for n in (7, 30, 1):
@@ -371,7 +376,7 @@ def test_the_script_scans_refines_and_draws(call, tmp_path):
 ])
 def test_what_is_missing_is_said(card, changes, message):
     with pytest.raises(InputError, match=message):
-        protocols.phase_diagram_columns(cards.load(card, changes))
+        phase_diagram_columns(cards.load(card, changes))
 
 
 @pytest.mark.slow

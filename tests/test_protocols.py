@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
 
-from phasegrok import cards, protocols
+from phasegrok import cards
 from phasegrok.accounts.components import Measurements, barrier_at, judge
 from phasegrok.errors import InputError
 from phasegrok.figures.landscapes import potential_lines
 from phasegrok.groups import Group
 from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
+from phasegrok.studies import common as protocols
+from phasegrok.studies.density_of_states import (
+    landscape_temperatures,
+    potential_groups,
+    wang_landau,
+)
+from phasegrok.studies.finite_size import _landscape_of
+from phasegrok.studies.training import training
+from phasegrok.studies.waiting_times import clones, waiting_groups
 from phasegrok.theory import curie_weiss as cw_theory
 from phasegrok.theory import first_passage
 from phasegrok.theory import perceptron as perceptron_theory
@@ -42,9 +51,9 @@ def rms(x):
 def curie_weiss_potential(size=100, sweeps=100_000):
     """Groups of the landscape of the Curie-Weiss card at one size."""
     card = cards.load("curie-weiss-p3", {"parameters.N": size})
-    protocol = protocols.wang_landau(card, sweeps, joint=True)
+    protocol = wang_landau(card, sweeps, joint=True)
     temperatures = np.linspace(0.9, 1.9, 51)
-    return protocols.potential_groups(protocol, drive(protocol), temperatures)
+    return potential_groups(protocol, drive(protocol), temperatures)
 
 
 # --- effective potential, barrier, coexistence, spinodal -----------------------------------------
@@ -147,8 +156,8 @@ def test_barrier_grows_with_the_number_of_spins_as_it_should():
 
 def test_a_landscape_without_order_parameter_has_no_potential():
     card = cards.load("curie-weiss-p3", {"parameters.N": 10})
-    protocol = protocols.wang_landau(card, 200, 2)
-    groups = protocols.potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
+    protocol = wang_landau(card, 200, 2)
+    groups = potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
     assert "effective_potential" not in groups
     assert "--joint" in groups["not_estimated"].attributes["effective_potential"]
 
@@ -160,7 +169,7 @@ def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
     for complete in (True, False):
         run = {"density_of_states": dataclasses.replace(
             density, attributes=density.attributes | {"complete": complete})}
-        _, found, whole, _ = protocols._landscape_of(run, card)
+        _, found, whole, _ = _landscape_of(run, card)
         assert whole == complete == found.coexistence.found
         if complete:
             assert abs(found.height - exact.barrier.from_low) < 4.0 * found.error
@@ -171,7 +180,7 @@ def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
 
 def test_no_coexistence_of_a_sample_whose_landscape_is_not_complete():
     """Two students: R = 1 without error and R = 1/3 at one error, of 8: T = 1/ln 8."""
-    from phasegrok.protocols.learning_curve import Landscapes, LandscapesState
+    from phasegrok.studies.learning_curve import Landscapes, LandscapesState
 
     card = cards.load("ising-perceptron", {"parameters.N": 3, "parameters.P": 1})
     log_g = np.full((2, 2, 4), -np.inf)
@@ -213,9 +222,9 @@ def small_perceptron():
         "parameters.N": 11, "parameters.P": 11,
         "data.file": str(REFERENCE / "perceptron_N11_P11_patterns.csv")})
     rows = card.arrays["patterns"]
-    protocol = protocols.wang_landau(card, 100_000, 8, joint=True)
+    protocol = wang_landau(card, 100_000, 8, joint=True)
     temperatures = np.linspace(0.3, 2.0, 18)
-    groups = protocols.potential_groups(protocol, drive(protocol), temperatures)
+    groups = potential_groups(protocol, drive(protocol), temperatures)
     return groups, perceptron_theory.joint_counts(rows[1:], rows[0])[:, ::-1]
 
 
@@ -262,8 +271,8 @@ def curie_weiss_measurements(n_clones=2000):
     card = cards.load("curie-weiss-p3")
 
     def wait(sized, temperature, number=n_clones):
-        protocol = protocols.clones(sized, temperature, number)
-        return protocols.waiting_groups(sized, protocol, drive(protocol))["waiting_times"]
+        protocol = clones(sized, temperature, number)
+        return waiting_groups(sized, protocol, drive(protocol))["waiting_times"]
 
     potentials = {}
     for N in SIZES:
@@ -353,43 +362,43 @@ def test_waiting_groups_hold_the_exact_values_beside():
 
 def test_protocols_refuse_cards_of_another_family():
     with pytest.raises(InputError, match="needs a discrete system"):
-        protocols.wang_landau(cards.load("control-drift"))
+        wang_landau(cards.load("control-drift"))
     with pytest.raises(InputError, match="needs a network system"):
-        protocols.training(cards.load("ising-2d"))
+        training(cards.load("ising-2d"))
 
 
 def test_protocols_say_what_a_card_lacks():
     with pytest.raises(InputError, match=r"\[waiting_times\]"):
-        protocols.clones(cards.load("ising-2d"))
+        clones(cards.load("ising-2d"))
     with pytest.raises(InputError, match="negative"):
-        protocols.clones(cards.load("curie-weiss-p3"), -1.0)
+        clones(cards.load("curie-weiss-p3"), -1.0)
     with pytest.raises(InputError, match="no temperatures"):
         protocols.temperature_table(cards.load("control-drift"))
     with pytest.raises(InputError, match="the effective potential needs a discrete system"):
-        protocols.wang_landau(cards.load("control-drift"), what="the effective potential")
+        wang_landau(cards.load("control-drift"), what="the effective potential")
     with pytest.raises(InputError, match=r"effective potential: .*take a smaller system"):
-        protocols.wang_landau(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,
+        wang_landau(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,
                               what="the effective potential")
 
 
 def test_energies_are_counted_in_bins_where_they_have_no_levels_or_the_card_says_so():
-    levels = protocols.wang_landau(cards.load("ising-2d")).system
+    levels = wang_landau(cards.load("ising-2d")).system
     assert not hasattr(levels, "width")
     none = {"parameters.h": 0.314159265358979}
-    assert protocols.wang_landau(cards.load("ising-2d", none)).system.width > 0.0
+    assert wang_landau(cards.load("ising-2d", none)).system.width > 0.0
     asked = {"density_of_states.bin_width": 3.0}
-    assert protocols.wang_landau(cards.load("ising-2d", asked)).system.width == 3.0
-    assert protocols.wang_landau(cards.load("edwards-anderson-3d-gaussian")).system.n_bins > 1000
+    assert wang_landau(cards.load("ising-2d", asked)).system.width == 3.0
+    assert wang_landau(cards.load("edwards-anderson-3d-gaussian")).system.n_bins > 1000
 
 
 def test_temperatures_of_a_landscape():
     """Those given, those of the card, those of its sampling, those where its energy changes."""
     card = cards.load("curie-weiss-p3")
-    assert protocols.landscape_temperatures(card, "1:2:3") == pytest.approx([1.0, 1.5, 2.0])
-    assert protocols.landscape_temperatures(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
-    assert protocols.landscape_temperatures(cards.load("potts-2d")) == pytest.approx(
+    assert landscape_temperatures(card, "1:2:3") == pytest.approx([1.0, 1.5, 2.0])
+    assert landscape_temperatures(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
+    assert landscape_temperatures(cards.load("potts-2d")) == pytest.approx(
         np.linspace(0.8, 1.2, 9))
-    assert protocols.landscape_temperatures(cards.load("control-nothing")) is None
+    assert landscape_temperatures(cards.load("control-nothing")) is None
 
 
 def test_temperatures_where_nobody_named_any():

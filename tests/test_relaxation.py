@@ -17,9 +17,9 @@ from phasegrok.dynamics.quench import (
 )
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
-from phasegrok.protocols import relaxation
 from phasegrok.relaxation.two_time import THRESHOLD, ageing_exponent, relaxation_times
 from phasegrok.statistics import over_samples
+from phasegrok.studies.relaxation import relaxation
 from phasegrok.systems import parameters_class
 from phasegrok.theory import glauber
 from phasegrok.theory import ising as ising_theory

@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, compiled, job, progress, runfile, stopping
-from phasegrok.protocols import clones, relaxation, sampling, training, wang_landau
+from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.relaxation import relaxation
+from phasegrok.studies.sampling import sampling
+from phasegrok.studies.training import training
+from phasegrok.studies.waiting_times import clones
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ("transformer-subtraction-31", *(word for value in (

@@ -8,8 +8,8 @@ import pytest
 from phasegrok import cards, runfile
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.langevin import INTEGRATORS, Langevin
-from phasegrok.protocols.langevin import langevin, langevin_groups
 from phasegrok.statistics import mean_with_error
+from phasegrok.studies.chains import langevin, langevin_groups
 from phasegrok.systems import continuous
 from phasegrok.systems.ridge import Parameters
 from phasegrok.theory import numbers, ridge

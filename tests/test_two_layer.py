@@ -272,7 +272,7 @@ def test_lines_bracket_the_phases():
 
 
 def run_against_theory(kappa, steps):
-    from phasegrok.protocols.langevin import _cubic, add_theories
+    from phasegrok.studies.chains import _cubic, add_theories
 
     p = Parameters(d=20, N=60, n=1000, sigma2=1000.0 * kappa, sigma_a2=0.2, epsilon=-0.3)
     protocol = Langevin(p.build({}), "ghmc", 0.1, 1.0, 8, steps, steps // 5, 2, 0.9, 2.5)

@@ -190,7 +190,7 @@ def test_lines_bracket_the_phases():
 
 
 def against_theory(sigma2, N, steps, seed=1):
-    from phasegrok.protocols.langevin import _modular, add_theories
+    from phasegrok.studies.chains import _modular, add_theories
 
     p = Parameters(P=5, N=N, sigma2=sigma2, sigma_a2=0.02 / N, gamma=0.5)
     protocol = Langevin(p.build(p.disorder(None)), "ghmc", 0.1, 1.0, 4, steps, steps // 5, 4, 2.4,

@@ -11,8 +11,10 @@ import sys
 
 import numpy as np
 
-from phasegrok import cards, protocols
+from phasegrok import cards
 from phasegrok.statistics import jackknife_error
+from phasegrok.studies.finite_size import _flip_energy
+from phasegrok.studies.phase_diagram import PhaseDiagramColumn, phase_diagram_series
 from phasegrok.theory import potts
 from phasegrok.thermodynamics import finite_size as fss
 from phasegrok.thermodynamics.phase_diagram import Reweighted, equal_height, peak
@@ -40,10 +42,10 @@ def measure(q: int, L: int) -> list:
         "parameters.q": q, "parameters.L": L, "phase_diagram.temperatures": ladder(q, L),
         "phase_diagram.replicas": 12, "phase_diagram.sweeps": sweeps,
         "phase_diagram.equilibration": sweeps // 10})
-    protocol = protocols.phase_diagram_series(card)
+    protocol = phase_diagram_series(card)
     state = protocol.init(1000 * q + L)
     protocol.advance(state, protocol.total())
-    column = protocols.PhaseDiagramColumn(float(q), card)
+    column = PhaseDiagramColumn(float(q), card)
     column.add(protocol.result(state))
     series = column.series[0]
     data = Reweighted(series)
@@ -52,7 +54,7 @@ def measure(q: int, L: int) -> list:
     K, R, n = series.energy_krt.shape
     found = fss.combine(L, L * L, series.temperatures_k, np.full(K, R * n / data.independent),
                         series.energy_krt, series.phi_krt, R).found
-    width = protocols._flip_energy(card)
+    width = _flip_energy(card)
     energy, joint = fss.energy_columns(found.energies_c, found.log_g_c, width)
     left_out = np.stack([fss.energy_columns(found.energies_c, row, width)[1]
                          for row in found.log_g_jackknife_bc])

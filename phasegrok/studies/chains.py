@@ -9,7 +9,7 @@ from phasegrok.cards import Card
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
-from phasegrok.protocols import _known_kind, _need_family
+from phasegrok.studies.common import known_kind, need_family
 
 _FEWEST_RECORDS = 256
 
@@ -22,7 +22,7 @@ def langevin(card: Card, steps: int | None = None, chains: int | None = None):
     InputError
         If the card is not continuous, gives no ``[langevin]``, or leaves too little to measure.
     """
-    _need_family(card, "continuous", "Langevin dynamics")
+    need_family(card, "continuous", "Langevin dynamics")
     from phasegrok.dynamics.langevin import Langevin
 
     s = card.model.langevin
@@ -50,7 +50,7 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
         raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
                          f"--set langevin.step={protocol.step / 2.0:g}")
     theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular,
-                "ridge": _ridge}.get(_known_kind(card))
+                "ridge": _ridge}.get(known_kind(card))
     if theories is not None:
         estimated(groups, "theory", lambda: add_theories(
             groups["effective_potential"], theories(card.parameters, protocol)))

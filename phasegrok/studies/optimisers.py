@@ -8,8 +8,8 @@ import numpy as np
 from phasegrok.cards import Card, Optimisers
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.protocols import training
 from phasegrok.statistics import bootstrap
+from phasegrok.studies.training import training
 
 TIMES = {
     "memorisation_step": "first step with 99 % train accuracy",

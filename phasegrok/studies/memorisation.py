@@ -9,9 +9,9 @@ import numpy as np
 from phasegrok.cards import Card, MemorisationGap
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.protocols import _known_kind
-from phasegrok.protocols.langevin import TheoryOfUnit, add_theories, cubic_theory
 from phasegrok.statistics import mean_and_error
+from phasegrok.studies.chains import TheoryOfUnit, add_theories, cubic_theory
+from phasegrok.studies.common import known_kind
 
 _STARTS = ("prior", "aligned")
 _LOSSES = ("train_loss", "test_loss")
@@ -29,7 +29,7 @@ def settings(card: Card) -> MemorisationGap:
         If it has none, or is no two-layer network with a cubic teacher on drawn patterns.
     """
     s = card.model.memorisation_gap
-    if (s is None or card.model.langevin is None or _known_kind(card) != "two-layer-cubic"
+    if (s is None or card.model.langevin is None or known_kind(card) != "two-layer-cubic"
             or card.parameters.inputs != "drawn"):
         raise InputError(f"{card.name}: the gap between memorising and generalising needs a card "
                          "of kind two-layer-cubic with inputs = drawn, [memorisation_gap] and "

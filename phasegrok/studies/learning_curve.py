@@ -10,9 +10,11 @@ from scipy import optimize, special
 from phasegrok.cards import Card, LearningCurve
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.protocols import _known_kind, relaxation, wang_landau
 from phasegrok.scan import point_seed
 from phasegrok.statistics import mean_and_error
+from phasegrok.studies.common import known_kind
+from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.relaxation import relaxation
 
 _BETWEEN = 0.85  # overlap between the poor state and the good one
 _COLDEST, _HOTTEST = 0.02, 20.0  # between these a coexistence is looked for
@@ -30,14 +32,14 @@ def settings(card: Card) -> LearningCurve:
     """
     if card.model.learning_curve is None:
         raise InputError(f"{card.name}: a learning curve needs [learning_curve] on the card")
-    if _known_kind(card) not in ("ising-perceptron", "spherical-perceptron"):
+    if known_kind(card) not in ("ising-perceptron", "spherical-perceptron"):
         raise InputError(f"{card.name}: a learning curve is that of a perceptron")
     return card.model.learning_curve
 
 
 def is_ising(card: Card) -> bool:
     """Whether the weights are +-1."""
-    return _known_kind(card) == "ising-perceptron"
+    return known_kind(card) == "ising-perceptron"
 
 
 def _point(card: Card, size: int, alpha: float, **more) -> Card:

@@ -10,8 +10,9 @@ from phasegrok.cards import Card, Nucleation
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
-from phasegrok.protocols import _known_kind, add_waiting_statistics
-from phasegrok.protocols.langevin import cubic_model
+from phasegrok.studies.chains import cubic_model
+from phasegrok.studies.common import known_kind
+from phasegrok.studies.waiting_times import add_waiting_statistics
 
 _PREPARED = 0.75  # of the wall: in the state that is cloned no neuron is on its way over the top
 
@@ -25,7 +26,7 @@ def settings(card: Card) -> Nucleation:
         If it has none, is no two-layer network with a cubic teacher, or its dynamics has no wall.
     """
     s = card.model.nucleation
-    if s is None or card.model.langevin is None or _known_kind(card) != "two-layer-cubic":
+    if s is None or card.model.langevin is None or known_kind(card) != "two-layer-cubic":
         raise InputError(f"{card.name}: nucleation against d needs a card of kind two-layer-cubic "
                          "with [nucleation] and [langevin]")
     if card.model.langevin.integrator != "ghmc":

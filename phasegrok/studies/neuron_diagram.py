@@ -10,8 +10,8 @@ from phasegrok.cards import Card, NeuronDiagram
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.progress import Progress
-from phasegrok.protocols import _known_kind
-from phasegrok.protocols.langevin import cubic_model, langevin, langevin_groups
+from phasegrok.studies.chains import cubic_model, langevin, langevin_groups
+from phasegrok.studies.common import known_kind
 from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)
@@ -157,7 +157,7 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
         In the order of :func:`points`.
     """
     s, values = settings(card), _values(card)
-    theory = _THEORIES.get(_known_kind(card))
+    theory = _THEORIES.get(known_kind(card))
     shape = len(values), len(s.sigma2_values)
     measured = _measured(runs, shape)
     group = Group(attributes={"parameter": s.parameter or "", "phases": list(PHASES),

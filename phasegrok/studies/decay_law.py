@@ -7,9 +7,9 @@ import numpy as np
 from phasegrok.cards import Card, DecayLaw
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.protocols.optimisers import TIMES, add_medians, at_end, train
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
 from phasegrok.statistics import mean_and_error
+from phasegrok.studies.optimisers import TIMES, add_medians, at_end, train
 
 SCANS = ("decays", "rates", "fractions", "scales", "norms")
 _TEXT = {

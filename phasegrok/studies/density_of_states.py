@@ -1,0 +1,71 @@
+"""Densities of states and effective potentials, by Wang-Landau sampling."""
+
+import numpy as np
+
+from phasegrok.cards import Card
+from phasegrok.errors import InputError
+from phasegrok.estimates import estimated
+from phasegrok.groups import Group
+from phasegrok.studies.common import need_family, temperature_table
+
+
+def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
+                joint: bool = False, what: str = "the density of states"):
+    """Wang-Landau protocol of a discrete card; settings that are None are the card's.
+
+    Energies without levels are counted in bins, and all are where the card gives a bin width.
+
+    Raises
+    ------
+    InputError
+        If the card is not discrete (``what`` needs it to be) or its landscape has too many cells.
+    """
+    need_family(card, "discrete", what)
+    from phasegrok.sampling.wang_landau import WangLandau
+    from phasegrok.systems.binned import counted
+
+    settings = card.model.density_of_states
+    try:
+        system = counted(card.build(), settings.bin_width)
+    except ValueError as error:
+        raise InputError(f"{card.name}: {what}: {error}") from error
+    return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint,
+                      settings.windows, settings.schedule)
+
+
+def landscape_temperatures(card: Card, text: str | None = None) -> np.ndarray | None:
+    """Temperatures for a density of states: given, the card's, or None: those it shows itself at.
+
+    Raises
+    ------
+    InputError
+        If the text is not first:last:number with positive values.
+    """
+    text = text or (card.model.sample.temperatures if card.model.thermodynamics is None else None)
+    if text is None and card.model.thermodynamics is None:
+        return None
+    return temperature_table(card, text)
+
+
+def potential_groups(sampler, state, temperatures: np.ndarray | None) -> dict[str, Group]:
+    """Groups ``density_of_states``, ``thermodynamics`` and ``effective_potential``."""
+    from phasegrok.thermodynamics.tables import (
+        effective_potential,
+        merge_columns,
+        thermodynamics,
+    )
+
+    groups = sampler.result(state)
+    density = groups["density_of_states"]
+    merge = sampler.system.order_merge
+    found = estimated(groups, "thermodynamics", lambda: thermodynamics(
+        density, temperatures, sampler.system.n_sites))
+    if found is not None:
+        groups["thermodynamics"], temperatures = found, found["temperature"]
+    potential = None if temperatures is None else estimated(
+        groups, "effective_potential", lambda: effective_potential(
+            merge_columns(density, merge) if merge > 1 else density, temperatures))
+    if potential is not None:
+        groups["effective_potential"] = potential
+        potential.attributes["merged_values"] = merge
+    return groups
