@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phasegrok.sampling.wang_landau import WangLandau
+from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.systems import parameters_class
 from phasegrok.theory.ising import exact_density_of_states
 

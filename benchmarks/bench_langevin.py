@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from side_by_side import ratio, save, seconds
 
-from phasegrok.dynamics.langevin import Langevin
+from phasegrok.protocols.chains import Langevin
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.two_layer import Parameters
 

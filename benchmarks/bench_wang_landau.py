@@ -16,7 +16,7 @@ import numpy as np
 from side_by_side import agreement, ratio, save, show
 from wang_landau_peers import Icet, Smol, Textbook
 
-from phasegrok.sampling.wang_landau import WangLandau
+from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.systems.ising import Lattice2DParameters
 from phasegrok.theory.ising import exact_density_of_states
 

@@ -23,7 +23,7 @@ import numpy as np
 from side_by_side import RESULTS, save
 from wang_landau_peers import Textbook
 
-from phasegrok.sampling.wang_landau import WangLandau
+from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.systems.ising import Lattice2DParameters
 from phasegrok.theory.ising import exact_density_of_states
 

@@ -5,7 +5,7 @@ has a state, an energy E, an order parameter Phi, and moves or a gradient.  The 
 density of states, the effective potential, the relaxation and the waiting times of all of them, and
 says which account of the sudden change fits.
 
-Importing the package is instant; the rooms (``phasegrok.sampling``, ``phasegrok.thermodynamics``,
+Importing the package is instant; the rooms (``phasegrok.protocols``, ``phasegrok.thermodynamics``,
 ...) are imported when they are needed.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numba
 
-SOURCES = ("compiled.py", "rng.py", "systems", "dynamics", "sampling", "theory", "thermodynamics")
+SOURCES = ("compiled.py", "rng.py", "theory", "systems", "dynamics")
 """Files and folders of the package with kernels, and with the types that they are compiled for."""
 
 _PACKAGE = Path(__file__).resolve().parent

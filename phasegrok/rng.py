@@ -119,3 +119,9 @@ def fill_symmetric(rng, out):
     words = np.empty(out.size, np.uint64)
     next_words(rng, words, out.size)
     out[:] = (words >> np.uint64(11)) * 2.0**-52 - 1.0
+
+
+@kernel(allocates=False)
+def fill_uniform(rng, out):
+    for i in range(out.shape[0]):
+        out[i] = uniform(rng)

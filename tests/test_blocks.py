@@ -10,8 +10,8 @@ import pytest
 
 from phasegrok import cards, compiled
 from phasegrok.dynamics import torch_trainer
-from phasegrok.dynamics.escape import Escape
-from phasegrok.dynamics.version_space import VersionSpace
+from phasegrok.protocols.escape import Escape
+from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.studies import learning_curve
 from phasegrok.studies.chains import langevin
 from phasegrok.studies.density_of_states import wang_landau

@@ -14,8 +14,8 @@ from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
 from phasegrok.figures.replicas import exchange_line
-from phasegrok.sampling import canonical
-from phasegrok.sampling.canonical import STRIDE, Canonical, OverlapBins, even_ladder
+from phasegrok.protocols import canonical
+from phasegrok.protocols.canonical import STRIDE, Canonical, OverlapBins, even_ladder
 from phasegrok.statistics import mean_with_error
 from phasegrok.studies.sampling import sampling
 from phasegrok.systems import parameters_class

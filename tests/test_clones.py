@@ -13,9 +13,9 @@ from scipy import stats
 
 from phasegrok import cards, compiled
 from phasegrok.compiled import kernel
-from phasegrok.dynamics import clones
-from phasegrok.dynamics.clones import DiscreteClones, OverdampedClones
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
+from phasegrok.protocols import clones
+from phasegrok.protocols.clones import DiscreteClones, OverdampedClones
 from phasegrok.rng import below, normal_pair
 from phasegrok.studies import waiting_times as studies
 from phasegrok.systems import discrete, parameters_class

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
+from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.rng import streams
-from phasegrok.sampling.wang_landau import WangLandau
 from phasegrok.statistics import mean_with_error
 from phasegrok.systems import discrete, parameters_class
 

@@ -8,11 +8,11 @@ from scipy import stats
 
 from phasegrok import runfile
 from phasegrok.cards import load
-from phasegrok.dynamics.escape import Escape
-from phasegrok.dynamics.langevin import Langevin
 from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
 from phasegrok.groups import Group
+from phasegrok.protocols.chains import Langevin
+from phasegrok.protocols.escape import Escape
 from phasegrok.relaxation.waiting_times import waiting_times
 from phasegrok.studies import nucleation
 from phasegrok.systems.testsystems import Gaussian

@@ -8,15 +8,9 @@ import pytest
 
 from phasegrok import cards
 from phasegrok.dynamics.multi_spin import MultiSpin
-from phasegrok.dynamics.quench import (
-    Quench,
-    Ramp,
-    dependent_replicas,
-    log_times,
-    waiting_times,
-)
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
+from phasegrok.protocols.quench import Quench, Ramp, dependent_replicas, log_times, waiting_times
 from phasegrok.relaxation.two_time import THRESHOLD, ageing_exponent, relaxation_times
 from phasegrok.statistics import over_samples
 from phasegrok.studies.relaxation import relaxation

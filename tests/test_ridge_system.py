@@ -7,7 +7,8 @@ import pytest
 
 from phasegrok import cards, runfile
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.langevin import INTEGRATORS, Langevin
+from phasegrok.dynamics.langevin import INTEGRATORS
+from phasegrok.protocols.chains import Langevin
 from phasegrok.statistics import mean_with_error
 from phasegrok.studies.chains import langevin, langevin_groups
 from phasegrok.systems import continuous

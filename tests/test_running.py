@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from phasegrok.checks import check_running, fault_of
-from phasegrok.dynamics.clones import DiscreteClones
-from phasegrok.dynamics.quench import Quench
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
-from phasegrok.sampling.canonical import Canonical
-from phasegrok.sampling.wang_landau import WangLandau
+from phasegrok.protocols.canonical import Canonical
+from phasegrok.protocols.clones import DiscreteClones
+from phasegrok.protocols.quench import Quench
+from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.systems import discrete, parameters_class
 from phasegrok.systems.ising import Ising
 from phasegrok.systems.potts import Potts2D

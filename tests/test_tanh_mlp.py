@@ -8,7 +8,7 @@ import pytest
 
 from phasegrok import runfile
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.langevin import Langevin
+from phasegrok.protocols.chains import Langevin
 from phasegrok.statistics import mean_with_error
 from phasegrok.systems import continuous
 from phasegrok.systems.tanh_mlp import Parameters, default_width, outputs

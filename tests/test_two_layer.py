@@ -8,8 +8,9 @@ import pytest
 from scipy import special
 
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.langevin import INTEGRATORS, Langevin
+from phasegrok.dynamics.langevin import INTEGRATORS
 from phasegrok.groups import Group
+from phasegrok.protocols.chains import Langevin
 from phasegrok.systems import continuous
 from phasegrok.systems.two_layer import Parameters
 from phasegrok.theory import adaptive_kernel as ak

@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate
 
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.langevin import Langevin
+from phasegrok.protocols.chains import Langevin
 from phasegrok.systems import continuous
 from phasegrok.systems.two_layer_modular import Parameters
 from phasegrok.theory import modular_addition as ma

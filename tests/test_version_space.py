@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from phasegrok.dynamics.version_space import VersionSpace
+from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.statistics import mean_with_error
 from phasegrok.systems.spherical_perceptron import Parameters
 from phasegrok.theory.gibbs_perceptron import spherical_at

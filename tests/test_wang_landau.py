@@ -19,10 +19,10 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import kstest
 
 from phasegrok import compiled
+from phasegrok.dynamics import flat_histogram
 from phasegrok.groups import Group
+from phasegrok.protocols.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.rng import next_word, streams
-from phasegrok.sampling import flat_histogram
-from phasegrok.sampling.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.systems import parameters_class
 from phasegrok.systems.binned import counted
 from phasegrok.systems.discrete import (
@@ -286,7 +286,7 @@ def test_transitions_that_cannot_be_solved_leave_the_visits(monkeypatch):
         raise ArithmeticError("no descent")
 
     for name in ("transition_log_g", "transition_log_g_jackknife"):
-        monkeypatch.setattr(f"phasegrok.sampling.wang_landau.{name}", no_descent)
+        monkeypatch.setattr(f"phasegrok.protocols.wang_landau.{name}", no_descent)
     protocol = WangLandau(build("ising-2d", L=4), 10_000, 4)
     group = protocol.result(drive(protocol))["density_of_states"]
     assert group.attributes["estimator"] == "visits" and not group.attributes["complete"]

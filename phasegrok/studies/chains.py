@@ -23,7 +23,7 @@ def langevin(card: Card, steps: int | None = None, chains: int | None = None):
         If the card is not continuous, gives no ``[langevin]``, or leaves too little to measure.
     """
     need_family(card, "continuous", "Langevin dynamics")
-    from phasegrok.dynamics.langevin import Langevin
+    from phasegrok.protocols.chains import Langevin
 
     s = card.model.langevin
     if s is None:

@@ -21,7 +21,7 @@ def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = Non
         If the card is not discrete (``what`` needs it to be) or its landscape has too many cells.
     """
     need_family(card, "discrete", what)
-    from phasegrok.sampling.wang_landau import WangLandau
+    from phasegrok.protocols.wang_landau import WangLandau
     from phasegrok.systems.binned import counted
 
     settings = card.model.density_of_states

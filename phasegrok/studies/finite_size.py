@@ -29,7 +29,7 @@ def finite_size_settings(card: Card) -> FiniteSize:
     InputError
         If the card is not discrete, or its section names no sizes.
     """
-    from phasegrok.sampling.canonical import FEWEST_SWEEPS
+    from phasegrok.protocols.canonical import FEWEST_SWEEPS
 
     need_family(card, "discrete", "finite-size scaling")
     s = card.model.finite_size

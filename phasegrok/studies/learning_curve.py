@@ -78,7 +78,7 @@ def measure(job) -> None:
     if is_ising(job.card):
         protocol: Any = Landscapes(job.card, s.samples, s.sweeps, s.walkers)
     else:
-        from phasegrok.dynamics.version_space import VersionSpace
+        from phasegrok.protocols.version_space import VersionSpace
 
         systems = tuple(job.card.build(arrays) for arrays in job.card.samples(s.samples))
         protocol = VersionSpace(systems, s.sweeps)

@@ -53,7 +53,8 @@ def points(card: Card) -> list[tuple[str, Card]]:
 
 def measure(job) -> None:
     """One data set: chains from both starts, their averages and their course in time."""
-    from phasegrok.dynamics.langevin import PER_BLOCK, Langevin
+    from phasegrok.dynamics.langevin import PER_BLOCK
+    from phasegrok.protocols.chains import Langevin
     from phasegrok.thermodynamics.unit_potential import chains_group, potential_group
 
     s, how = settings(job.card), job.card.model.langevin

@@ -47,7 +47,8 @@ def points(card: Card, what: str) -> list[tuple[str, Card]]:
 
 def measure_chains(job) -> None:
     """One d: chains below the wall, and the top of the barrier that they see."""
-    from phasegrok.dynamics.langevin import PER_BLOCK, Langevin
+    from phasegrok.dynamics.langevin import PER_BLOCK
+    from phasegrok.protocols.chains import Langevin
     from phasegrok.thermodynamics.unit_potential import Top, top_below
 
     s, how = settings(job.card), job.card.model.langevin
@@ -76,7 +77,7 @@ def measure_chains(job) -> None:
 
 def measure_clones(job) -> None:
     """One d: waiting times of clones of one unspecialised network."""
-    from phasegrok.dynamics.escape import Escape
+    from phasegrok.protocols.escape import Escape
     from phasegrok.relaxation.waiting_times import waiting_times
 
     s, how = settings(job.card), job.card.model.langevin

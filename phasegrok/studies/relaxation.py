@@ -38,7 +38,7 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
         If the card is not discrete or lacks what is needed.
     """
     need_family(card, "discrete", "relaxation")
-    from phasegrok.dynamics.quench import Quench, Ramp
+    from phasegrok.protocols.quench import Quench, Ramp
 
     if temperature is not None:
         if ramp:

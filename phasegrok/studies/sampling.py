@@ -74,7 +74,7 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
         If the card is not discrete, gives no temperatures, or its dynamics does not fit.
     """
     need_family(card, "discrete", "canonical sampling")
-    from phasegrok.sampling.canonical import FEWEST_SWEEPS, Canonical
+    from phasegrok.protocols.canonical import FEWEST_SWEEPS, Canonical
 
     s = card.model.sample
     text = temperatures_text(card, temperatures or s.temperatures)
@@ -111,7 +111,7 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
 def series_protocol(card: Card, settings: FiniteSize | PhaseDiagram, sweeps: int,
                     equilibration: int, exchange: bool):
     """Canonical sampling that keeps time series, as a section of the card says."""
-    from phasegrok.sampling.series import Series
+    from phasegrok.protocols.series import Series
 
     engine = engine_of(card, settings.dynamics, "random-site", 1)
     grid = tuple(map(float, temperature_grid(settings.temperatures)))

@@ -49,11 +49,11 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
         return _network_clones(card, t, number)
     system = card.build()
     if card.family == "overdamped":
-        from phasegrok.dynamics.clones import OverdampedClones
+        from phasegrok.protocols.clones import OverdampedClones
 
         _check_noise(card, t, event.threshold)
         return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit)
-    from phasegrok.dynamics.clones import DiscreteClones
+    from phasegrok.protocols.clones import DiscreteClones
 
     return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
                           waiting.dynamics, waiting.start, waiting.preparation_sweeps,

@@ -14,16 +14,22 @@ from typing import Any
 import numpy as np
 
 from phasegrok.checks import check_running
-from phasegrok.compiled import kernel, n_threads, over_threads
-from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
+from phasegrok.compiled import n_threads, over_threads
+from phasegrok.dynamics.first_passage import (
+    CROSSING,
+    DONE,
+    LEFT_HOME,
+    STEPS,
+    TOLERANCE,
+    discrete_first_passage,
+    overdamped_first_passage,
+)
+from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.groups import Group
-from phasegrok.rng import below, normal_pair, streams
-from phasegrok.systems.discrete import assign, draw_and_prepare, order_change
+from phasegrok.rng import streams
+from phasegrok.systems.discrete import draw_and_prepare
 
-# columns of State.counters; times in attempted updates or time steps, -1: not yet
-STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
 _TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it
-_TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
 
 
 @dataclasses.dataclass
@@ -39,134 +45,6 @@ class State:
     trace: np.ndarray  # (traced, points) Phi along the path of the first clones, NaN beyond
     strides: np.ndarray  # (traced, 2): units of time between points, and points so far
     start_phi: float
-
-
-@kernel(allocates=False)
-def _watch(phi_before, phi, step, threshold, home, hold, counters):
-    """Note in ``counters`` that Phi changed at ``step``; True where the event is complete."""
-    if phi_before <= home:
-        counters[LEFT_HOME] = step
-    if phi >= threshold:
-        if counters[SINCE] < 0:
-            counters[SINCE] = step
-        return hold == 0
-    complete = counters[SINCE] >= 0 and step - counters[SINCE] >= hold
-    if not complete:
-        counters[SINCE] = -1
-    return complete
-
-
-@kernel(allocates=False)
-def _home(start_phi, moments):
-    """The clone's mean Phi so far: where the passage to the event begins, seen from the event."""
-    return moments[1] / moments[0] if moments[0] > 0.0 else start_phi
-
-
-@kernel(allocates=False)
-def _keep_path(phi, unit, trace, strides):
-    """Add a point to the path; when it is full, keep every second point and double the stride."""
-    if unit % strides[0] != 0:
-        return
-    if strides[1] == trace.shape[0]:
-        half = trace.shape[0] // 2
-        for k in range(half):  # the k-th point is the one at the end of unit (k + 1) stride
-            trace[k] = trace[2 * k + 1]
-        trace[half:] = np.nan
-        strides[0] *= 2
-        strides[1] = half
-        if unit % strides[0] != 0:
-            return
-    trace[strides[1]] = phi
-    strides[1] += 1
-
-
-@kernel(allocates=False)
-def _end_of_hold(limit, counters):
-    """The clone has ended; an event that began after the limit leaves it censored."""
-    counters[DONE] = 1
-    if counters[SINCE] <= limit:
-        counters[CROSSING] = counters[SINCE]
-
-
-@kernel(allocates=False)
-def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
-    """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
-    counters[STEPS] = step
-    if trace.shape[0] > 0:
-        _keep_path(phi, step // per_unit, trace, strides)
-    held = counters[SINCE] >= 0
-    if held and step - counters[SINCE] >= hold:
-        _end_of_hold(limit, counters)
-        return
-    if not held:
-        moments[0] += 1.0
-        moments[1] += phi
-        moments[2] += phi * phi
-    # what began to hold before the limit is watched to its end; what begins later does not count
-    if step >= limit and not (held and counters[SINCE] <= limit):
-        counters[DONE] = 1
-
-
-@kernel(allocates=False)
-def _discrete(system, heat_bath, temperature, threshold, start_phi, hold, n_sweeps, limit, sigma,
-              cache, values, rng, counters, moments, trace, strides):
-    n = sigma.shape[0]
-    step = counters[STEPS]
-    energy, phi = values[0], values[1]
-    if phi >= threshold and counters[SINCE] < 0:
-        counters[SINCE] = step
-    for _ in range(n_sweeps):
-        complete = False
-        home = _home(start_phi, moments) + _TOLERANCE
-        for _ in range(n):
-            site = below(rng, n)
-            value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
-            step += 1
-            if value != sigma[site]:
-                before = phi
-                energy += change
-                phi += order_change(system, sigma, cache, site, value)
-                assign(system, sigma, cache, site, value)
-                if _watch(before, phi, step, threshold, home, hold, counters):
-                    complete = True
-                    break
-        if complete:
-            counters[STEPS] = step
-            _end_of_hold(limit, counters)
-        else:
-            _end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
-        if counters[DONE] == 1:
-            break
-    values[0] = energy
-    values[1] = phi
-
-
-@kernel(allocates=False)
-def _overdamped(system, temperature, threshold, start_phi, hold, n_steps, limit, values, rng,
-                counters, moments, trace, strides):
-    x, phi = values[0], values[1]
-    step = counters[STEPS]
-    spread = np.sqrt(2.0 * temperature * system.dt)
-    second = 0.0
-    for k in range(n_steps):
-        force = system.c0 + x * (system.c1 + x * (system.c2 + x * system.c3))
-        noise = 0.0
-        if temperature > 0.0:  # one pair of variates serves two steps; n_steps is even
-            if k % 2 == 0:
-                noise, second = normal_pair(rng)
-            else:
-                noise = second
-        x += force * system.dt + spread * noise
-        home = _home(start_phi, moments) + _TOLERANCE
-        before = phi
-        phi = abs(x) if system.folded else x
-        step += 1
-        _watch(before, phi, step, threshold, home, hold, counters)
-        _end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
-        if counters[DONE] == 1:
-            break
-    values[0] = x
-    values[1] = phi
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,10 +232,10 @@ class DiscreteClones(_Clones):
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` sweeps."""
-        threshold = self.threshold * self._phi_unit() - _TOLERANCE
+        threshold = self.threshold * self._phi_unit() - TOLERANCE
         per = self._steps_per_unit()
         heat_bath = bool(DYNAMICS[self.dynamics])
-        self._over_clones(state, lambda k, trace, strides: _discrete(
+        self._over_clones(state, lambda k, trace, strides: discrete_first_passage(
             self.system, heat_bath, self.temperature, threshold, state.start_phi,
             round(self.hold * per), n, round(self.limit * per), state.sigma[k], state.cache[k],
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace, strides))
@@ -399,8 +277,8 @@ class OverdampedClones(_Clones):
         """Advance every clone that has not ended by ``n`` units of time."""
         per = self._steps_per_unit()
         steps = 2 * max(1, round(n * per / 2.0))
-        self._over_clones(state, lambda k, trace, strides: _overdamped(
-            self.system, self.temperature, self.threshold - _TOLERANCE,
+        self._over_clones(state, lambda k, trace, strides: overdamped_first_passage(
+            self.system, self.temperature, self.threshold - TOLERANCE,
             state.start_phi, round(self.hold * per), steps, round(self.limit * per),
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
             strides))

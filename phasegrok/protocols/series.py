@@ -1,6 +1,6 @@
 """Canonical sampling that keeps the time series of E and Phi, for reweighting both together.
 
-Otherwise as :mod:`phasegrok.sampling.canonical`: the same replicas, dynamics, replica exchange and
+Otherwise as :mod:`phasegrok.protocols.canonical`: the same replicas, dynamics, replica exchange and
 evidence of equilibration, but no overlaps.  Replica r of every temperature belongs to ladder r, and
 exchanges are only within a ladder: ladders are the independent blocks of every jackknife.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from phasegrok.groups import Group
-from phasegrok.sampling import canonical
+from phasegrok.protocols import canonical
 
 MOST_SAMPLES = 3_000_000
 """Samples of E and Phi that are kept, of all temperatures and replicas: 24 MB."""

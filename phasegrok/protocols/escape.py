@@ -10,24 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.compiled import kernel, n_threads, over_threads
-from phasegrok.dynamics.langevin import ghmc, largest_order, prior_below
+from phasegrok.compiled import n_threads, over_threads
+from phasegrok.dynamics.langevin import ghmc_until, prior_below
 from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams
-from phasegrok.systems.continuous import gradient
-
-
-@kernel
-def _run(system, h, friction, wall, threshold, n_steps, xi, v, rng, work, room, order):
-    """Steps until a unit reaches ``threshold``, or -1 if none does in ``n_steps``."""
-    slope, fresh, old_xi, old_slope = room[0], room[1], room[2], room[3]
-    energy = gradient(system, xi, work, slope)
-    for step in range(n_steps):
-        energy, _ = ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, friction,
-                         wall, work, order)
-        if largest_order(system, xi, work, order) >= threshold:
-            return step + 1
-    return -1
 
 
 @dataclasses.dataclass
@@ -108,8 +94,8 @@ class Escape:
             fill_normal(rng[k], v[k])
         with single_threaded_blas():
             xi = prior_below(self.system, self.wall, rng[-1])
-            _run(self.system, self.step, self.friction, self.wall, np.inf, self.preparation, xi,
-                 v[-1], rng[-1], *self._rooms())
+            ghmc_until(self.system, self.step, self.friction, self.wall, np.inf,
+                       self.preparation, xi, v[-1], rng[-1], *self._rooms())
         return State(np.tile(xi, (self.clones, 1)), v[:-1].copy(), rng[:-1].copy(),
                      np.zeros(self.clones, np.int64), np.zeros(self.clones, bool))
 
@@ -128,8 +114,8 @@ class Escape:
             rooms = self._rooms()
             for k in groups[g]:
                 most = int(min(n, self.limit - state.steps[k]))
-                made = _run(self.system, self.step, self.friction, np.inf, self.threshold, most,
-                            state.xi[k], state.v[k], state.rng[k], *rooms)
+                made = ghmc_until(self.system, self.step, self.friction, np.inf, self.threshold,
+                                  most, state.xi[k], state.v[k], state.rng[k], *rooms)
                 state.crossed[k] = made >= 0
                 state.steps[k] += made if made >= 0 else most
 

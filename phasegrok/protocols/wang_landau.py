@@ -30,16 +30,10 @@ import numpy as np
 
 from phasegrok.checks import check_running
 from phasegrok.compiled import over_threads
+from phasegrok.dynamics import flat_histogram
+from phasegrok.dynamics.flat_histogram import BATCH, EXCHANGES, ROUND_TRIPS, SEEN, SWEEPS
 from phasegrok.groups import Group
 from phasegrok.rng import streams
-from phasegrok.sampling import flat_histogram
-from phasegrok.sampling.flat_histogram import (
-    BATCH,
-    EXCHANGES,
-    ROUND_TRIPS,
-    SEEN,
-    SWEEPS,
-)
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.binned import Binned
 from phasegrok.systems.discrete import DiscreteSystem, energy_cell, order_cell

@@ -20,19 +20,16 @@ import numpy as np
 from scipy.special import erfcinv
 
 from phasegrok.checks import check_replicas
-from phasegrok.compiled import kernel
 from phasegrok.dynamics.replicas import Engine, Replicas
+from phasegrok.dynamics.sums import GROUPS, LOG_BINS, MOMENTS, accumulate
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
-from phasegrok.rng import streams, uniform
-from phasegrok.systems.discrete import energy_cell, n_values, prepare, value_of
+from phasegrok.rng import fill_uniform, streams
+from phasegrok.systems.discrete import n_values, prepare, value_of
 
-MOMENTS = ("E", "E^2", "Phi", "|Phi|", "Phi^2", "Phi^4")
 STRIDE = 10
 """Sweeps between two measurements of the overlap, and between two attempts to exchange."""
 
-GROUPS = 8
-"""Groups of replicas whose histograms are kept apart, for the jackknife of reweighting."""
 
 _FEWEST_MEASURED = 4
 FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
@@ -40,7 +37,6 @@ FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
 
 _MOST_BLOCKS, _FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
-_LOG_BINS = 62  # sweeps are counted in 63 bits
 _MOST_OVERLAP_BINS = 101
 _TUNING = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # the ladder is tuned at these fractions of equilibration
 
@@ -65,57 +61,6 @@ class State(Replicas):
     heading: np.ndarray  # (K, R): walker k of ladder r was last at 1: the cold end, 2: the hot end
     round_trips: np.ndarray  # (R,): cold end to hot end and back, after equilibration
     attempts: np.ndarray  # (K - 1, 2): attempted and accepted exchanges
-
-
-@kernel(allocates=False)
-def _accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, histogram,
-                log_time):
-    """Add a stretch of sweeps, the first of which is number ``first`` (from 1), to the sums.
-
-    Each sum is made from left to right, that of a histogram over replicas within sweeps: then it
-    does not depend on how a run is cut into stretches.
-    """
-    n_replicas, n = energy_rt.shape
-    n_groups = histogram.shape[0]
-    octave = 0
-    while first >> (octave + 1) > 0:
-        octave += 1
-    for r in range(n_replicas):
-        j = octave
-        for t in range(n):
-            e = energy_rt[r, t]
-            phi = phi_rt[r, t] / order_unit
-            size = abs(phi)
-            if (first + t) >> (j + 1) > 0:
-                j += 1
-            log_time[r, j, 0] += e
-            log_time[r, j, 1] += size
-            if measure:
-                square = phi * phi
-                moments[r, 0] += e
-                moments[r, 1] += e * e
-                moments[r, 2] += phi
-                moments[r, 3] += size
-                moments[r, 4] += square
-                moments[r, 5] += square * square
-        group = r * n_groups // n_replicas
-        if measure and histogram.shape[1] > 0 and (r + 1) * n_groups // n_replicas > group:
-            # the last replica of the group: what the group has measured is still in the cache
-            for t in range(n):
-                for member in range(-(-group * n_replicas // n_groups), r + 1):
-                    cell = energy_cell(system, energy_rt[member, t])
-                    size = abs(phi_rt[member, t] / order_unit)
-                    square = size * size
-                    histogram[group, cell, 0] += 1.0
-                    histogram[group, cell, 1] += size
-                    histogram[group, cell, 2] += square
-                    histogram[group, cell, 3] += square * square
-
-
-@kernel(allocates=False)
-def _fill_uniform(rng, out):
-    for i in range(out.shape[0]):
-        out[i] = uniform(rng)
 
 
 class OverlapBins(NamedTuple):
@@ -239,7 +184,7 @@ class Canonical:
         k, r, n = len(self.temperatures), self.replicas, self.system.n_sites
         blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1)
         histogram = k * GROUPS * self._n_levels() * 4 * 8
-        log_time = k * r * _LOG_BINS * 2 * 8
+        log_time = k * r * LOG_BINS * 2 * 8
         return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram + log_time)
 
     def _n_blocks(self) -> int:
@@ -272,7 +217,7 @@ class Canonical:
             overlaps=np.zeros((k, r // 2, blocks, 2)),
             overlap_counts=np.zeros((k, samples, OverlapBins.of(self.system).number),
                                     dtype=np.int64),
-            log_time=np.zeros((k, r, _LOG_BINS, 2)),
+            log_time=np.zeros((k, r, LOG_BINS, 2)),
             histogram=np.zeros((k, GROUPS, self._n_levels(), 4)),
             exchange_rng=streams(seed, "exchange", 1)[0],
             walker=np.repeat(np.arange(k)[:, None], r, axis=1),
@@ -323,7 +268,7 @@ class Canonical:
         energy_rt, phi_rt = np.empty((2, self.replicas, n))
         for k, temperature in enumerate(state.temperatures):
             self.engine.advance(state, k, float(temperature), n, energy_rt, phi_rt)
-            _accumulate(self.system, self.system.order_unit, energy_rt, phi_rt, measure,
+            accumulate(self.system, self.system.order_unit, energy_rt, phi_rt, measure,
                         state.sweeps + 1, state.moments[k, :, block], state.histogram[k],
                         state.log_time[k])
             self._record(state, k, state.sweeps + 1 - self._equilibration(), energy_rt, phi_rt)
@@ -378,7 +323,7 @@ class Canonical:
         beta = 1.0 / state.temperatures
         chance = np.empty(self.replicas)
         for k in range(state.sweeps // STRIDE % 2, len(beta) - 1, 2):
-            _fill_uniform(state.exchange_rng, chance)
+            fill_uniform(state.exchange_rng, chance)
             gain = (beta[k] - beta[k + 1]) * (state.energy[k] - state.energy[k + 1])
             accepted = chance < np.exp(np.minimum(gain, 0.0))
             self.engine.exchange(state, k, accepted)

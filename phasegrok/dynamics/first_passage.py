@@ -1,0 +1,146 @@
+"""First passages: kernels that move one clone until its order parameter reaches a threshold.
+
+The order parameter has to stay there for a while ("hold"); what begins to hold after the limit
+leaves the clone censored.
+"""
+
+import numpy as np
+
+from phasegrok.compiled import kernel
+from phasegrok.dynamics.single_flip import new_value
+from phasegrok.rng import below, normal_pair
+from phasegrok.systems.discrete import assign, order_change
+
+# columns of State.counters; times in attempted updates or time steps, -1: not yet
+STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
+TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
+
+
+@kernel(allocates=False)
+def _watch(phi_before, phi, step, threshold, home, hold, counters):
+    """Note in ``counters`` that Phi changed at ``step``; True where the event is complete."""
+    if phi_before <= home:
+        counters[LEFT_HOME] = step
+    if phi >= threshold:
+        if counters[SINCE] < 0:
+            counters[SINCE] = step
+        return hold == 0
+    complete = counters[SINCE] >= 0 and step - counters[SINCE] >= hold
+    if not complete:
+        counters[SINCE] = -1
+    return complete
+
+
+@kernel(allocates=False)
+def _home(start_phi, moments):
+    """The clone's mean Phi so far: where the passage to the event begins, seen from the event."""
+    return moments[1] / moments[0] if moments[0] > 0.0 else start_phi
+
+
+@kernel(allocates=False)
+def _keep_path(phi, unit, trace, strides):
+    """Add a point to the path; when it is full, keep every second point and double the stride."""
+    if unit % strides[0] != 0:
+        return
+    if strides[1] == trace.shape[0]:
+        half = trace.shape[0] // 2
+        for k in range(half):  # the k-th point is the one at the end of unit (k + 1) stride
+            trace[k] = trace[2 * k + 1]
+        trace[half:] = np.nan
+        strides[0] *= 2
+        strides[1] = half
+        if unit % strides[0] != 0:
+            return
+    trace[strides[1]] = phi
+    strides[1] += 1
+
+
+@kernel(allocates=False)
+def _end_of_hold(limit, counters):
+    """The clone has ended; an event that began after the limit leaves it censored."""
+    counters[DONE] = 1
+    if counters[SINCE] <= limit:
+        counters[CROSSING] = counters[SINCE]
+
+
+@kernel(allocates=False)
+def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
+    """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
+    counters[STEPS] = step
+    if trace.shape[0] > 0:
+        _keep_path(phi, step // per_unit, trace, strides)
+    held = counters[SINCE] >= 0
+    if held and step - counters[SINCE] >= hold:
+        _end_of_hold(limit, counters)
+        return
+    if not held:
+        moments[0] += 1.0
+        moments[1] += phi
+        moments[2] += phi * phi
+    # what began to hold before the limit is watched to its end; what begins later does not count
+    if step >= limit and not (held and counters[SINCE] <= limit):
+        counters[DONE] = 1
+
+
+@kernel(allocates=False)
+def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi, hold, n_sweeps,
+                           limit, sigma, cache, values, rng, counters, moments, trace, strides):
+    """Single-site updates of one clone for ``n_sweeps`` sweeps, or until it has ended."""
+    n = sigma.shape[0]
+    step = counters[STEPS]
+    energy, phi = values[0], values[1]
+    if phi >= threshold and counters[SINCE] < 0:
+        counters[SINCE] = step
+    for _ in range(n_sweeps):
+        complete = False
+        home = _home(start_phi, moments) + TOLERANCE
+        for _ in range(n):
+            site = below(rng, n)
+            value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
+            step += 1
+            if value != sigma[site]:
+                before = phi
+                energy += change
+                phi += order_change(system, sigma, cache, site, value)
+                assign(system, sigma, cache, site, value)
+                if _watch(before, phi, step, threshold, home, hold, counters):
+                    complete = True
+                    break
+        if complete:
+            counters[STEPS] = step
+            _end_of_hold(limit, counters)
+        else:
+            _end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
+        if counters[DONE] == 1:
+            break
+    values[0] = energy
+    values[1] = phi
+
+
+@kernel(allocates=False)
+def overdamped_first_passage(system, temperature, threshold, start_phi, hold, n_steps, limit,
+                             values, rng, counters, moments, trace, strides):
+    """Euler-Maruyama steps of one clone, ``n_steps`` of them, or until it has ended."""
+    x, phi = values[0], values[1]
+    step = counters[STEPS]
+    spread = np.sqrt(2.0 * temperature * system.dt)
+    second = 0.0
+    for k in range(n_steps):
+        force = system.c0 + x * (system.c1 + x * (system.c2 + x * system.c3))
+        noise = 0.0
+        if temperature > 0.0:  # one pair of variates serves two steps; n_steps is even
+            if k % 2 == 0:
+                noise, second = normal_pair(rng)
+            else:
+                noise = second
+        x += force * system.dt + spread * noise
+        home = _home(start_phi, moments) + TOLERANCE
+        before = phi
+        phi = abs(x) if system.folded else x
+        step += 1
+        _watch(before, phi, step, threshold, home, hold, counters)
+        _end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
+        if counters[DONE] == 1:
+            break
+    values[0] = x
+    values[1] = phi

@@ -1,1 +1,0 @@
-"""How a landscape is measured: Wang-Landau sampling with frozen production."""
