@@ -643,7 +643,7 @@ class Card:
         try:
             system = self.parameters.build(self.arrays if arrays is None else arrays)
             if self.code_path is not None:
-                from phasegrok.checks import check_system
+                from phasegrok.systems.checks import check_system
 
                 check_system(system, self.family)
             return system

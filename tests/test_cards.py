@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 from phasegrok import cards, compiled, figures, runfile, systems
 from phasegrok.cards import from_text, load, to_toml
-from phasegrok.checks import check_system
 from phasegrok.errors import InputError
 from phasegrok.figures.common import title
 from phasegrok.job import arrays_group
 from phasegrok.systems import discrete
+from phasegrok.systems.checks import check_system
 from phasegrok.systems.ising import lattice_bonds
 
 REPOSITORY = Path(__file__).resolve().parent.parent

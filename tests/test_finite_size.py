@@ -20,7 +20,7 @@ from phasegrok.studies.finite_size import (
     finite_size_windows,
 )
 from phasegrok.theory import curie_weiss, ising, potts
-from phasegrok.theory.criticality import critical_point
+from phasegrok.theory.solved import critical_point
 from phasegrok.thermodynamics import finite_size as fss
 from phasegrok.thermodynamics.order import order_of_transition
 

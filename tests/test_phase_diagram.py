@@ -16,11 +16,7 @@ from phasegrok.studies.phase_diagram import (
     phase_diagram_series,
 )
 from phasegrok.theory import blume_capel, curie_weiss, ising
-from phasegrok.theory.phase_lines import (
-    curie_weiss_critical_point,
-    phase_lines,
-    strip_transition,
-)
+from phasegrok.theory.solved import curie_weiss_critical_point, phase_lines, strip_transition
 from phasegrok.thermodynamics.phase_diagram import (
     PHASES,
     Reweighted,

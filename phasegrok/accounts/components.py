@@ -19,8 +19,6 @@ from phasegrok.relaxation.waiting_times import (
     waiting_times,
 )
 
-_OVERSHOOT = 0.5826  # -zeta(1/2)/sqrt(2 pi)
-
 
 @dataclasses.dataclass
 class Measurements:
@@ -208,66 +206,3 @@ def _ageing(two_time: Group | None) -> dict[str, Measured | None]:
 
 
 # --- exact values ---------------------------------------------------------------------------------
-
-
-def exact_values(kind: str, parameters, waiting, event, temperature: float,
-                 size: int | None = None) -> dict[str, float]:
-    """Exact mean first-passage time and barrier where the system is solved; else empty.
-
-    Parameters
-    ----------
-    kind : str
-        Kind of the card.
-    parameters, waiting, event : pydantic models
-        Of the card.
-    temperature : float
-        T of the clones.
-    size : int, optional
-        Number of spins, if another than the card's.
-    """
-    if event.hold > 0.0:
-        return {}
-    fixed_start = waiting.start is not None and waiting.preparation_sweeps == 0
-    try:
-        if kind == "curie-weiss" and fixed_start and temperature > 0.0:
-            n = size or parameters.N
-            return _exact_curie_weiss(parameters, waiting, event, temperature, n)
-        if kind == "overdamped-1d":
-            return _exact_overdamped(parameters, event, temperature)
-    except ValueError:  # no exact answer: a level out of reach, a force that does not confine
-        return {}
-    return {}
-
-
-def _exact_curie_weiss(p, waiting, event, temperature, n) -> dict[str, float]:
-    from phasegrok.theory.curie_weiss import barrier
-    from phasegrok.theory.first_passage import curie_weiss_first_passage
-
-    couplings = {"h": p.h, "J2": p.J2, "J3": p.J3}
-    start = 2.0 * round(n * (1.0 + waiting.start) / 2.0) / n - 1.0  # the nearest of N spins
-    passage = curie_weiss_first_passage(n, temperature, start, event.threshold,
-                                        waiting.dynamics, **couplings)
-    try:
-        found = barrier(n, temperature, **couplings)
-    except ValueError:  # a single well at this temperature
-        return {"tau": passage.mean}
-    return {"tau": passage.mean, "barrier": min(found.from_low, found.from_high)}
-
-
-def _exact_overdamped(p, event, temperature) -> dict[str, float]:
-    from phasegrok.theory.first_passage import diffusion_first_passage, drift_crossing_time
-
-    def force(x):
-        return p.c0 + x * (p.c1 + x * (p.c2 + x * p.c3))
-
-    if temperature == 0.0:
-        return {"tau": drift_crossing_time(force, p.start, event.threshold)}
-    # |x| started at 0 is a walk on the half line: a reflecting wall at 0 (the force is odd)
-    folded = p.order_parameter == "abs_x"
-    if folded and (p.start != 0.0 or p.c0 != 0.0 or p.c2 != 0.0):
-        return {}
-    reflect = 0.0 if folded else None
-    # A walk that is looked at every dt sees a level about 0.5826 standard deviations of a step
-    # later (Siegmund, Sequential Analysis, 1985, ch. X): the time-step error is part of the answer.
-    seen = event.threshold + _OVERSHOOT * math.sqrt(2.0 * temperature * p.dt)
-    return {"tau": diffusion_first_passage(force, temperature, p.start, seen, reflect)}

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import erfcinv
 
-from phasegrok.checks import check_replicas
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.dynamics.sums import GROUPS, LOG_BINS, MOMENTS, accumulate
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.rng import fill_uniform, streams
+from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import n_values, prepare, value_of
 
 STRIDE = 10

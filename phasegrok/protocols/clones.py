@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.checks import check_running
 from phasegrok.compiled import n_threads, over_threads
 from phasegrok.dynamics.first_passage import (
     CROSSING,
@@ -27,6 +26,7 @@ from phasegrok.dynamics.first_passage import (
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.groups import Group
 from phasegrok.rng import streams
+from phasegrok.systems.checks import check_running
 from phasegrok.systems.discrete import draw_and_prepare
 
 _TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.checks import check_replicas
 from phasegrok.dynamics.multi_spin import LANES, Words
 from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
 from phasegrok.groups import Group
+from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import n_values, value_of
 
 _PER_OCTAVE = 4  # times of measurement a factor of two

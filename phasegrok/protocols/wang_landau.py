@@ -28,7 +28,6 @@ import math
 
 import numpy as np
 
-from phasegrok.checks import check_running
 from phasegrok.compiled import over_threads
 from phasegrok.dynamics import flat_histogram
 from phasegrok.dynamics.flat_histogram import BATCH, EXCHANGES, ROUND_TRIPS, SEEN, SWEEPS
@@ -36,6 +35,7 @@ from phasegrok.groups import Group
 from phasegrok.rng import streams
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.binned import Binned
+from phasegrok.systems.checks import check_running
 from phasegrok.systems.discrete import DiscreteSystem, energy_cell, order_cell
 from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.thermodynamics.density_of_states import combine_walkers, marginal

@@ -155,7 +155,7 @@ def finite_size_scaling(card: Card, runs: list):
 
 
 def _scaling(card: Card, runs: list):
-    from phasegrok.theory.criticality import critical_point
+    from phasegrok.theory.solved import critical_point
     from phasegrok.thermodynamics import finite_size as fss
     from phasegrok.thermodynamics import finite_size_tables as tables
 

@@ -107,7 +107,7 @@ def phase_diagram_refinement(card: Card, columns: list[PhaseDiagramColumn]) -> l
 
 def phase_diagram_groups(card: Card, columns: list[PhaseDiagramColumn]) -> dict[str, Group]:
     """Groups ``phase_diagram`` and ``transitions``, and ``exact`` where lines are known."""
-    from phasegrok.theory.phase_lines import phase_lines
+    from phasegrok.theory.solved import phase_lines
     from phasegrok.thermodynamics.phase_diagram import diagram_groups
 
     settings = _phase_diagram_settings(card)

@@ -97,7 +97,8 @@ def interval_of(card: Card) -> float:
 
 def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
     """Group ``waiting_times`` with its statistics, and exact values where the system is solved."""
-    from phasegrok.accounts.components import analyse, exact_values
+    from phasegrok.accounts.components import analyse
+    from phasegrok.theory.solved import exact_first_passage
 
     groups = protocol.result(state)
     group = groups["waiting_times"]
@@ -107,7 +108,7 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
     group.attributes["time_unit"] = protocol.unit
     size = getattr(protocol.system, "n_sites", None)
     temperature = group.attributes["temperature"]
-    exact = estimated(groups, "exact waiting time", lambda: exact_values(
+    exact = estimated(groups, "exact waiting time", lambda: exact_first_passage(
         known_kind(card), card.parameters, *event_of(card), temperature, size))
     for name, value in (exact or {}).items():
         group.attributes[f"exact_{name}"] = value
