@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from phasegrok import cards
+from phasegrok.cards.files import to_toml
 from phasegrok.compiled import kernel
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
@@ -125,7 +126,7 @@ def enumerated(system, temperatures) -> dict[str, np.ndarray]:
 def card_of(kind, parameters, sample):
     """A card made up for the case."""
     def table(values):
-        return cards.to_toml({"x": 0, **{"t": values}}).split("[t]\n")[1].strip()
+        return to_toml({"x": 0, **{"t": values}}).split("[t]\n")[1].strip()
 
     def inline(values):
         return "{ " + ", ".join(table(values).splitlines()) + " }"

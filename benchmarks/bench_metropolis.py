@@ -22,10 +22,7 @@ from ising_peers import McIsing, Peapods, Textbook
 
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems.ising import (
-    EdwardsAndersonParameters,
-    Lattice2DParameters,
-)
+from phasegrok.systems.ising import EdwardsAndersonParameters, Lattice2DParameters
 from phasegrok.theory.ising import critical_temperature
 
 RESULT = Path(__file__).parent / "results" / "metropolis.json"

@@ -11,7 +11,7 @@ import argparse
 
 from side_by_side import Run, ratio, save, seconds
 
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.dynamics import trainer
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.networks import energy_and_gradient

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from phasegrok import cards, systems
+from phasegrok import systems
+from phasegrok.cards import sections
 from phasegrok.text import write_text
 
 PAGE = Path(__file__).resolve().parent / "cards.md"
@@ -101,7 +102,7 @@ _WORDS = {
 def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEAD, "## The card\n", _table(_plain_keys())]
-    for name, schema in cards._SECTIONS.items():
+    for name, schema in sections.SECTIONS.items():
         parts += [f"## `[{name}]`\n", _doc(schema), _table(schema.model_fields)]
     parts += ["## `[quick]`\n", "Dotted keys and the values that they take under `--quick`, before "
               '`--set`: `"density_of_states.sweeps" = 40000`.\n']
@@ -114,8 +115,8 @@ def page() -> str:
 
 
 def _plain_keys() -> dict[str, FieldInfo]:
-    skipped = {*cards._SECTIONS, "parameters", "quick"}
-    return {k: f for k, f in cards.CardModel.model_fields.items() if k not in skipped}
+    skipped = {*sections.SECTIONS, "parameters", "quick"}
+    return {k: f for k, f in sections.CardModel.model_fields.items() if k not in skipped}
 
 
 def _doc(schema: type[BaseModel]) -> str:

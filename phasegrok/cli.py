@@ -82,10 +82,10 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _there_is_no(what: str, name: str, known) -> Exception:
     """The error that says what there is, and what is near to the name."""
-    from phasegrok.cards import _did_you_mean
+    from phasegrok.cards.values import did_you_mean
     from phasegrok.errors import InputError
 
-    near = _did_you_mean(name, known)
+    near = did_you_mean(name, known)
     return InputError(f"there is no {what} {name}{near or ';'} there are {', '.join(known)}")
 
 
@@ -227,7 +227,7 @@ def _theory(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     import json
 
-    from phasegrok.cards import parse_assignments
+    from phasegrok.cards.overrides import parse_assignments
     from phasegrok.errors import InputError
     from phasegrok.text import table
     from phasegrok.theory import numbers

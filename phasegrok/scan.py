@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from phasegrok import stopping
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.job import Job
 from phasegrok.options import check_engine

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from phasegrok import cards, compiled, figures, runfile, systems
-from phasegrok.cards import from_text, load, to_toml
+from phasegrok.cards import files, sections
+from phasegrok.cards.card import from_text
+from phasegrok.cards.files import to_toml
+from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures.common import title
 from phasegrok.job import arrays_group
@@ -176,7 +179,7 @@ def test_an_endless_list_of_mistakes_is_short():
 
 
 def test_a_card_beyond_all_reason_is_refused_before_it_is_parsed(monkeypatch):
-    monkeypatch.setattr(cards.tomllib, "loads", lambda text: pytest.fail("parsed"))
+    monkeypatch.setattr("phasegrok.cards.card.tomllib.loads", lambda text: pytest.fail("parsed"))
     keys = "\n".join(f"unknown_{k} = 1" for k in range(100_000))
     (line,) = messages(from_text, ISING + keys, Path(), source="mine.toml")
     assert "characters; a card has 500000 at most" in line
@@ -278,10 +281,9 @@ def test_set_of_what_a_script_reads():
 
 
 def sections_read(script: str) -> set[str]:
-    """Sections of a card in the code of a script and of the protocols' functions that it calls."""
+    """Sections of a card in the code of a script and of the studies' functions that it calls."""
     files = {path.stem: ast.parse(path.read_text("utf-8"))
-             for path in (REPOSITORY / "phasegrok" / "protocols").glob("*.py")}
-    files["protocols"] = files.pop("__init__")
+             for path in (REPOSITORY / "phasegrok" / "studies").glob("*.py")}
     files["script"] = ast.parse((REPOSITORY / "experiments" / f"{script}.py").read_text("utf-8"))
     functions = {(stem, node.name): node for stem, tree in files.items() for node in tree.body
                  if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -293,7 +295,7 @@ def sections_read(script: str) -> set[str]:
         stem, name = todo.pop()
         for node in ast.walk(functions[stem, name]):
             if (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)
-                    and node.value.attr == "model" and node.attr in cards._SECTIONS):
+                    and node.value.attr == "model" and node.attr in sections.SECTIONS):
                 found.add(node.attr)
             if isinstance(node, ast.Name):
                 used = imported.get((stem, node.id), (stem, node.id))
@@ -312,8 +314,8 @@ SCRIPTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.py")
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_sections_that_a_script_reads_are_those_of_its_code(script):
-    assert sections_read(script) == set(cards.READS[script])
-    assert sorted(cards.READS) == SCRIPTS
+    assert sections_read(script) == set(sections.READS[script])
+    assert sorted(sections.READS) == SCRIPTS
 
 
 @pytest.mark.parametrize("texts, words", [
@@ -356,9 +358,9 @@ def test_set_reaches_every_value(path):
              if isinstance(table, dict) and section != "quick" for key, value in table.items()}
     assert len(flat) > 10
     for key, value in flat.items():
-        texts = [f"{key}={cards._toml_value(value)}"]
+        texts = [f"{key}={files.toml_value(value)}"]
         assert load(str(path), cards.parse_assignments(texts)).text == card.text, key
-    changed = load(str(path), cards.parse_assignments([f"{key}={cards._toml_value(value)}"
+    changed = load(str(path), cards.parse_assignments([f"{key}={files.toml_value(value)}"
                                                        for key, value in flat.items()]
                                                       + ["title=another"]))
     assert changed.model.title == "another" and changed.parameters == card.parameters
@@ -882,7 +884,7 @@ def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
 ])
 def test_mistakes_of_user_code(tmp_path, monkeypatch, code, text, words):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr(cards, "_user_files", set())
+    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
     (tmp_path / "my_model.py").write_text(text)
     (tmp_path / "mine.toml").write_text(MY_CARD.replace("my_model.py:MyModel", code))
     found = messages(load, str(tmp_path / "mine.toml"))
@@ -924,7 +926,7 @@ SPINS = "@behaviour(Spins)\ndef "
 ])
 def test_a_user_system_that_is_not_whole_is_refused_at_build(tmp_path, monkeypatch, change, words):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr(cards, "_user_files", set())
+    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
     assert MODEL.count(change[0]) == 1
     (tmp_path / "my_model.py").write_text(MODEL.replace(*change))
     (tmp_path / "mine.toml").write_text(MY_CARD)
@@ -935,7 +937,7 @@ def test_a_user_system_that_is_not_whole_is_refused_at_build(tmp_path, monkeypat
 
 def test_a_whole_user_system_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr(cards, "_user_files", set())
+    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
     ring = MODEL
     for before, after in RING.items():
         ring = ring.replace(before, after)
@@ -956,7 +958,7 @@ def test_the_systems_of_the_package_pass_the_same_checks(name):
 
 def test_a_behaviour_that_is_defined_twice_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr(cards, "_user_files", set())
+    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
     again = MODEL + "\n\n" + SPINS + "n_values(system):\n    return 2\n"
     (tmp_path / "my_model.py").write_text(again)
     (tmp_path / "mine.toml").write_text(MY_CARD)
@@ -964,11 +966,11 @@ def test_a_behaviour_that_is_defined_twice_is_refused(tmp_path, monkeypatch):
     assert "n_values of Spins is defined twice" in line
 
 
-def test_the_kernel_cache_is_keyed_by_all_user_files(tmp_path, monkeypatch):
+def test_the_kernel_cache_is_keyed_by_allexecuted_files(tmp_path, monkeypatch):
     """Two cards with code of their own: an edit of either is an edit."""
     keyed = []
     monkeypatch.setattr(compiled, "use_sources", lambda *files: keyed.append(files))
-    monkeypatch.setattr(cards, "_user_files", set())
+    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(MODEL)
         (tmp_path / f"{name}.toml").write_text(MY_CARD.replace("my_model.py", f"{name}.py"))

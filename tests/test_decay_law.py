@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures import decay_law as figure
 from phasegrok.groups import Group

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards
-from phasegrok.cards import temperature_grid
+from phasegrok.cards.values import temperature_grid
 from phasegrok.dynamics.multi_spin import flip_probabilities
 from phasegrok.errors import InputError
 from phasegrok.figures.replicas import averages_table

@@ -8,6 +8,7 @@ import pytest
 from scipy import optimize
 
 from phasegrok import cards, runfile
+from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
 from phasegrok.studies import common as protocols
 from phasegrok.studies.density_of_states import wang_landau
@@ -412,7 +413,7 @@ def test_windows_are_about_the_crossing_and_narrow_with_size(exact_weights):
                             - _exact(exact_weights, 6, T)["binder"], 2.0, 2.8)
     spans = []
     for text in windows.values():
-        T = cards.temperature_grid(text)
+        T = temperature_grid(text)
         assert T.mean() == pytest.approx(exact, rel=0.02)
         spans.append(np.ptp(T))
     assert spans == pytest.approx([spans[0], spans[0] * 4 / 6, spans[0] * 4 / 12], rel=1e-6)

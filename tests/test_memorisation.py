@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from phasegrok import runfile
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.studies import memorisation
 

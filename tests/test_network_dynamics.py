@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.dynamics import langevin_steps, trainer
 from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.training import NetworkClones, Training, check

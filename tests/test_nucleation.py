@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from phasegrok import runfile
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
 from phasegrok.groups import Group

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from phasegrok import runfile
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError

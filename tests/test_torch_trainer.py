@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phasegrok import compiled, runfile
-from phasegrok.cards import load
+from phasegrok.cards.library import load
 from phasegrok.dynamics import torch_trainer, trainer
 from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError

@@ -169,11 +169,7 @@ class Langevin:
 
     def result(self, state: State) -> dict[str, Group]:
         """Groups ``chains`` and ``effective_potential``."""
-        from phasegrok.thermodynamics.unit_potential import (
-            chains_group,
-            doubts,
-            potential_group,
-        )
+        from phasegrok.thermodynamics.unit_potential import chains_group, doubts, potential_group
 
         whole = state.broken < 0
         attributes = {"integrator": self.integrator, "step": self.step, "friction": self.friction,

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

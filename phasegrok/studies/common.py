@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from phasegrok.cards import Card, check_temperature, temperature_grid
+from phasegrok.cards.card import Card
+from phasegrok.cards.values import check_temperature, temperature_grid
 from phasegrok.errors import InputError
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.studies.common import temperature_table

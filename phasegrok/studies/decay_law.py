@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.cards import Card, DecayLaw
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import DecayLaw
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
@@ -49,11 +49,7 @@ def landscape_temperatures(card: Card, text: str | None = None) -> np.ndarray | 
 
 def potential_groups(sampler, state, temperatures: np.ndarray | None) -> dict[str, Group]:
     """Groups ``density_of_states``, ``thermodynamics`` and ``effective_potential``."""
-    from phasegrok.thermodynamics.tables import (
-        effective_potential,
-        merge_columns,
-        thermodynamics,
-    )
+    from phasegrok.thermodynamics.tables import effective_potential, merge_columns, thermodynamics
 
     groups = sampler.result(state)
     density = groups["density_of_states"]

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.cards import Card, FiniteSize, temperature_grid
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import FiniteSize
+from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

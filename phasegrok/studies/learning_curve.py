@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
-from phasegrok.cards import Card, LearningCurve
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import LearningCurve
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.scan import point_seed

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from phasegrok.cards import Card, MemorisationGap
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import MemorisationGap
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.statistics import mean_and_error

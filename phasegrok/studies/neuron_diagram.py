@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from phasegrok.cards import Card, NeuronDiagram
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import NeuronDiagram
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.progress import Progress

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from phasegrok.accounts.verdict import LAG_MAX, P_MIN
-from phasegrok.cards import Card, Nucleation
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import Nucleation
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

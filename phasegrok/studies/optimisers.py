@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from phasegrok.cards import Card, Optimisers
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import Optimisers
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.statistics import bootstrap

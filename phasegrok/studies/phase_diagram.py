@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.studies.common import known_kind, need_family

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from phasegrok.cards import Card, Relaxation, temperature_grid
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import Relaxation
+from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

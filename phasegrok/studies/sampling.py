@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from phasegrok.cards import Card, FiniteSize, PhaseDiagram, temperature_grid
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import FiniteSize, PhaseDiagram
+from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

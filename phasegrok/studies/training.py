@@ -4,7 +4,7 @@ import math
 
 from pydantic import ValidationError
 
-from phasegrok.cards import Card
+from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.studies.common import need_family
 

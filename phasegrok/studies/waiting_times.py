@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from phasegrok.cards import Card, Event, WaitingTimes
+from phasegrok.cards.card import Card
+from phasegrok.cards.sections import Event, WaitingTimes
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group

@@ -30,16 +30,7 @@ from phasegrok.systems.network_kernels import (
     padded,
     tn,
 )
-from phasegrok.systems.simd import (
-    BYTES,
-    add,
-    fma,
-    load,
-    positive_part,
-    splat,
-    store,
-    sum_of_lanes,
-)
+from phasegrok.systems.simd import BYTES, add, fma, load, positive_part, splat, store, sum_of_lanes
 from phasegrok.systems.transformer import ModularTransformer
 
 # ----------------------------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 Each question is one function of the kind and its parameters, and answers nothing where nothing is
 known.  Averages are exact at finite size.  Critical exponents: 1/nu is the exponent y_T of the
-thermal field, beta/nu = d - y_h, gamma/nu = 2 y_h - d.  Of the lines of phase diagrams, Ising (T, h),
-Potts (T, q) and Curie-Weiss (T, h) are exact; that of Blume-Capel (T, D) is from the exact
-correlation lengths of two strips (phenomenological renormalisation, Nightingale, Physica A 83 (1976)
-561), with the tricritical point.
+thermal field, beta/nu = d - y_h, gamma/nu = 2 y_h - d.  Of the lines of phase diagrams, Ising
+(T, h), Potts (T, q) and Curie-Weiss (T, h) are exact; that of Blume-Capel (T, D) is from the exact
+correlation lengths of two strips (phenomenological renormalisation, Nightingale, Physica A 83
+(1976) 561), with the tricritical point.
 """
 
 import functools

@@ -1,0 +1,277 @@
+"""A card: its text validated, the disorder drawn or read, and the system that it builds."""
+
+import copy
+import dataclasses
+import hashlib
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from phasegrok import systems
+from phasegrok.cards.files import read_rows, to_toml
+from phasegrok.cards.overrides import apply
+from phasegrok.cards.sections import CardModel, one_line
+from phasegrok.cards.values import MOST_MESSAGES, did_you_mean
+from phasegrok.errors import InputError
+
+_LONGEST_CARD = 500_000  # characters; those of models/ have a thousand or two
+
+
+@dataclasses.dataclass
+class Card:
+    """A validated card: what the file and ``--set`` say, and the disorder drawn or read."""
+
+    model: CardModel
+    parameters: Any  # of the schema of its kind; None where the user's code was not executed
+    arrays: dict[str, np.ndarray]
+    folder: Path
+    text: str  # the effective TOML
+    code_path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.model.name
+
+    @property
+    def family(self) -> str:
+        """Which protocols fit: "discrete", "continuous", "network", "overdamped", "constrained"."""
+        return self.model.family or systems.FAMILY.get(self.model.kind, "discrete")
+
+    @property
+    def size(self) -> int:
+        """The system's size, as it is named in file names (L, N or p)."""
+        return self.parameters.size(self.arrays)
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of the user's own code, empty where the card names none."""
+        return hashlib.sha256(self.code_path.read_bytes()).hexdigest() if self.code_path else ""
+
+    def build(self, arrays: dict[str, np.ndarray] | None = None):
+        """The system on which kernels run, with the card's disorder or that of another sample.
+
+        Raises
+        ------
+        InputError
+            If the parameters make no system, or one that does not fit into memory, or if the
+            user's own system disagrees with itself.
+        """
+        try:
+            system = self.parameters.build(self.arrays if arrays is None else arrays)
+            if self.code_path is not None:
+                from phasegrok.systems.checks import check_system
+
+                check_system(system, self.family)
+            return system
+        except ValueError as error:
+            raise InputError(f"{self.name}: {error}") from error
+        except MemoryError as error:
+            raise InputError(f"{self.name}: does not fit into memory: {error}") from error
+
+    def samples(self, number: int) -> list[dict[str, np.ndarray]]:
+        """Disorder of ``number`` samples: this card's own, and others drawn after its seed.
+
+        Sample k is drawn from a seed that is the k-th descendant of ``disorder_seed``.
+
+        Raises
+        ------
+        InputError
+            If more than one is asked for and the card's disorder is not drawn.
+        """
+        if number == 1:
+            return [self.arrays]
+        if self.model.data is not None:
+            raise InputError(f"{self.name}: its disorder is read from {self.model.data.file}, "
+                             "which is one sample and has no --samples")
+        if "disorder_seed" not in type(self.parameters).model_fields:
+            raise InputError(f"{self.name}: a system without disorder has no --samples")
+        drawn = [self.arrays]
+        for k in range(1, number):
+            sequence = np.random.SeedSequence(self.parameters.disorder_seed, spawn_key=(k,))
+            seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+            drawn.append(self.parameters.model_copy(update={"disorder_seed": seed}).disorder(None))
+        return drawn
+
+    def resized(self, size: int) -> "Card":
+        """The same card at another size (parameter L or N)."""
+        key = "L" if "L" in self.model.parameters else "N"
+        if key not in self.model.parameters:
+            raise InputError(f"{self.name}: a system without parameter L or N has no sizes")
+        return self.changed({f"parameters.{key}": size})
+
+    def changed(self, overrides: dict[str, Any], section: str = "") -> "Card":
+        """The card with other values, as ``--set`` makes it.
+
+        Disorder stays where neither parameters nor data are changed, and is drawn anew otherwise.
+
+        Parameters
+        ----------
+        overrides : dict
+            Dotted or bare key -> value, as ``{"L": 16, "sample.temperatures": "2.1:2.4:7"}``.
+        section : str
+            The section that a bare key means where several have it.
+
+        Raises
+        ------
+        InputError
+            One line for each mistake.
+        """
+        model = from_text(self.text, self.folder, overrides, arrays={}, section=section).model
+        same = all(getattr(model, key) == getattr(self.model, key)
+                   for key in ("kind", "code", "parameters", "data"))
+        return from_text(self.text, self.folder, overrides, arrays=self.arrays if same else None,
+                         section=section)
+
+
+def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
+              quick: bool = False, execute_code: bool = True,
+              arrays: dict[str, np.ndarray] | None = None, source: str = "card",
+              section: str = "", trust: bool = False, script: str = "") -> Card:
+    """Validate a card given as TOML text; see :func:`load`."""
+    if len(text) > _LONGEST_CARD:
+        raise InputError(f"{source}: {len(text)} characters; a card has {_LONGEST_CARD} at most")
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{source}: not valid TOML: {error}") from error
+    overrides = overrides or {}
+    raw |= {key: overrides[key] for key in ("kind", "code") if key in overrides}
+    trust = trust or "code" in overrides  # the command line names it
+    schema, code_path, messages = _schema_of(raw, folder, execute_code, source, trust)
+    small = raw.get("quick")
+    if isinstance(small, dict):  # its keys are checked even where they are not applied
+        messages += apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
+    known_for = _what_is_known_of(raw)
+    messages += apply(raw, overrides, schema, "--set", section, script)
+    if _what_is_known_of(raw) != known_for:
+        raw.pop("control", None)  # the known verdict is that of the card's own setting
+    model, parameters, more = _validate(raw, schema, source)
+    messages += more
+    if model is not None and parameters is not None and not messages:
+        messages += [f"{source}: {line}" for line in _beyond_range(model)]
+    if messages or model is None:
+        raise InputError(*messages[:MOST_MESSAGES], *(
+            [f"{source}: {len(messages) - MOST_MESSAGES} further mistakes"]
+            if len(messages) > MOST_MESSAGES else []))
+    if arrays is None and parameters is not None:
+        arrays = _disorder(model, parameters, folder, source)
+    return Card(model, parameters, arrays or {}, folder, to_toml(raw), code_path)
+
+
+def _what_is_known_of(raw) -> tuple:
+    """What the known verdict of a control depends on."""
+    waiting = raw.get("waiting_times")
+    temperatures = waiting.get("temperatures") if isinstance(waiting, dict) else None
+    return copy.deepcopy((raw.get("kind"), raw.get("parameters"), raw.get("event"), temperatures))
+
+
+def _schema_of(raw, folder, execute_code, source, trust):
+    """Schema of the parameters (None: unknown kind, or user's code not to be executed)."""
+    code = raw.get("code")
+    if code is not None:
+        return _user_schema(str(code), folder, execute_code, source, trust)
+    kind = raw.get("kind")
+    if not isinstance(kind, str):
+        return None, None, []  # missing or no text: the schema of the card says so
+    if kind not in systems.KINDS:
+        message = f"{source}: kind: there is no kind {kind!r}"
+        return None, None, [message + did_you_mean(str(kind), systems.KINDS)]
+    return systems.parameters_class(kind), None, []
+
+
+executed_files: set[Path] = set()  # every file of user's code that this process executed
+
+
+def _user_schema(code, folder, execute_code, source, trust):
+    file, _, name = code.partition(":")
+    path = (folder / file).resolve()
+    if not name or not path.is_file():
+        return None, None, [f'{source}: code: "{code}" is not FILE.py:CLASS of a file in {folder}']
+    if not execute_code:
+        return None, path, []
+    if not (trust or path in executed_files or path.is_relative_to(folder.resolve())):
+        return None, path, [f"{source}: code: {path} is outside the card's folder: read it, and "
+                            "give --trust to execute it"]
+    from phasegrok.compiled import use_sources
+
+    executed_files.add(path)
+    use_sources(*sorted(executed_files))
+    module_name = f"phasegrok_card_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # compiled kernels are stored under this name
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        return None, path, [f"{source}: code: {path.name} fails: {type(error).__name__}: {error}"]
+    if not hasattr(module, name):
+        return None, path, [f"{source}: code: {path.name} has no class {name}"]
+    schema = getattr(module, name)
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return None, path, [f"{source}: code: {name} of {path.name} is no pydantic model of the "
+                            "system's parameters"]
+    missing = [part for part in ("disorder", "size", "build") if not hasattr(schema, part)]
+    if missing:
+        return None, path, [f"{source}: code: {name} of {path.name} has no {', '.join(missing)}"]
+    return schema, path, []
+
+
+def _validate(raw, schema, source):
+    messages, model, parameters = [], None, None
+    try:
+        model = CardModel.model_validate(raw)
+    except ValidationError as error:
+        messages += _lines(source, (), error, CardModel)
+    given = raw.get("parameters")
+    if schema is not None and isinstance(given, dict):
+        try:
+            parameters = schema.model_validate(given)
+        except ValidationError as error:
+            messages += _lines(source, ("parameters",), error, schema)
+    return model, parameters, messages
+
+
+def _lines(source, prefix, error, schema) -> list[str]:
+    """One line for each of the first mistakes, and empty ones that only count the others."""
+    found = error.errors(include_url=False)
+    return [one_line(source, prefix, item, schema) if k < MOST_MESSAGES else ""
+            for k, item in enumerate(found)]
+
+
+def _beyond_range(model) -> list[str]:
+    """Thresholds and starts that the order parameter of the kind cannot have."""
+    if model.code is not None:
+        return []  # of the user's own system only its build says which values occur
+    low, high = systems.order_range(model.kind)
+    lines = []
+    if model.event is not None and not low < model.event.threshold <= high:
+        what = "is never reached" if model.event.threshold > high else "is reached from the start"
+        lines.append(f"event.threshold: {model.event.threshold:g} {what}, as the observable lies "
+                     f"between {low:g} and {high:g}")
+    for section in ("relaxation", "waiting_times"):
+        start = getattr(getattr(model, section), "start", None)
+        if start is not None and not low <= start <= high:
+            lines.append(f"{section}.start: {start:g} cannot be, as the order parameter lies "
+                         f"between {low:g} and {high:g}")
+    return lines
+
+
+def _disorder(model, parameters, folder, source) -> dict[str, np.ndarray]:
+    try:
+        rows = read_rows(folder / model.data.file) if model.data else None
+        arrays = parameters.disorder(rows)
+        if rows is not None and not arrays:
+            raise ValueError(f"data.file: {model.kind} with these parameters reads no file")
+        return arrays
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+# --- TOML out -------------------------------------------------------------------------------------
