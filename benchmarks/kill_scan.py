@@ -59,7 +59,8 @@ def measure(job: Job) -> None:
 def run(job: Job) -> None:
     """Magnetisation against the field."""
     from phasegrok.groups import Group
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
 
     fields = FIELDS[: job.parameters.points]
     points = [Point(f"h={h:g}", job.card.changed({"h": h})) for h in fields]
@@ -111,7 +112,7 @@ def workers_of(driver: subprocess.Popen) -> list:
             words = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if "phasegrok.workers" in words:
+        if "phasegrok.run.workers" in words:
             found.append(process)
     return found
 
@@ -171,7 +172,7 @@ def kill_round(what: str, kills: int, reference: Path, folder: Path, rng: random
 
 def compare(folder: Path, reference: Path) -> tuple[list[str], int]:
     """Names of the run files that differ from the reference's in any bit of data or state."""
-    from phasegrok import runfile
+    from phasegrok.run import runfile
 
     names = sorted(str(path.relative_to(reference)) for path in reference.rglob("*.h5"))
     if names != sorted(str(path.relative_to(folder)) for path in folder.rglob("*.h5")):
@@ -248,7 +249,8 @@ EVERY = {
 _STRUCK = """
 import atexit, os, sys, threading
 from pathlib import Path
-from phasegrok import cli, figures, progress
+from phasegrok import cli, figures
+from phasegrok.run import progress
 number, at, delay, log = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 update, blocks = progress.Progress.update, 0
 

@@ -19,7 +19,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Train at every value, then fit."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import decay_law
 
     points = [Point(*point) for point in decay_law.points(job.card, job.seed)]

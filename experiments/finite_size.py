@@ -19,7 +19,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample every size, then scale; landscapes of every size, then barriers."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies.finite_size import (
         finite_size_barrier_points,
         finite_size_landscape,

@@ -20,7 +20,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """All sizes and alphas, then the quenches."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import learning_curve
 
     runs = map_points(job, learning_curve.measure,

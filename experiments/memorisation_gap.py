@@ -20,7 +20,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """All data sets of all sizes."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import memorisation
 
     points = [Point(*point) for point in memorisation.points(job.card)]

@@ -20,7 +20,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Chains below the wall at every d, then clones, then what both say together."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import nucleation
 
     chains = map_points(job, nucleation.measure_chains,

@@ -19,7 +19,8 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Train with every optimiser, then compare."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import optimisers
 
     points = [Point(*point) for point in optimisers.points(job.card, job.seed)]

@@ -34,7 +34,8 @@ def measure(job: Job) -> None:
 
 def scan(job: Job, columns) -> None:
     """All sizes of some values of the parameter, the smallest first, and what they say."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.thermodynamics.phase_diagram import analyse, too_high
 
     for size in job.card.model.phase_diagram.sizes:
@@ -48,7 +49,8 @@ def scan(job: Job, columns) -> None:
 
 def neurons(job: Job) -> None:
     """Langevin chains at the points of a continuous card, and the lines of theory."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import neuron_diagram
 
     points = [Point(*point) for point in neuron_diagram.points(job.card)]
@@ -58,7 +60,8 @@ def neurons(job: Job) -> None:
 
 def perceptron(job: Job) -> None:
     """Landscapes of many samples of the Ising perceptron at several alpha = P/N."""
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.point import Point
+    from phasegrok.run.scan import map_points
     from phasegrok.studies import learning_curve
 
     points = [Point(*point) for point in learning_curve.points(job.card)]

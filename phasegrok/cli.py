@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from phasegrok import environment, trust
-from phasegrok.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from phasegrok.run.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from phasegrok.text import printable
 
 _HELP = """\
@@ -65,7 +65,7 @@ def _dispatch(arguments: list[str]) -> None:
                 "theory": _theory,
                 "inspect": _inspect, "plot": _plot}
     from phasegrok.errors import InputError
-    from phasegrok.runfile import RunFileError
+    from phasegrok.run.runfile import RunFileError
 
     try:
         if known.command not in commands:
@@ -146,8 +146,8 @@ def _resume(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_RESUME_HELP, end="")
         return
-    from phasegrok import runfile
     from phasegrok.errors import InputError
+    from phasegrok.run import runfile
 
     if arguments[0].startswith("-"):
         raise InputError(f"resume: give the FILE before {arguments[0]}")
@@ -203,7 +203,7 @@ def _status(arguments: list[str]) -> None:
     parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
                         help="show it again every so often (5 s), until all is done or Ctrl-C")
     given = parser.parse_args(arguments)
-    from phasegrok import status
+    from phasegrok.run import status
 
     while True:
         rows = status.rows_of(given.folder)
@@ -260,14 +260,16 @@ def _file_argument(arguments: list[str], command: str, description: str) -> Path
 
 def _inspect(arguments: list[str]) -> None:
     path = _file_argument(arguments, "inspect", "Say what a run file holds.")
-    from phasegrok import figures, runfile
+    from phasegrok import figures
+    from phasegrok.run import runfile
 
     print(printable(figures.describe(runfile.read(path), path)))
 
 
 def _plot(arguments: list[str]) -> None:
     path = _file_argument(arguments, "plot", "Draw the figure of a run file.")
-    from phasegrok import figures, runfile
+    from phasegrok import figures
+    from phasegrok.run import runfile
 
     for figure in figures.save(runfile.read(path), path):
         print(printable(str(figure)))

@@ -1,8 +1,8 @@
 """What every script in experiments/ shares: its parameters, its command line, its end.
 
 A script is a docstring, a dataclass of parameters, ``run(job)`` and a call of :func:`main`.  The
-work is that of a :class:`phasegrok.job.Job`; a script with many points hands them to
-:func:`phasegrok.scan.map_points`.
+work is that of a :class:`phasegrok.run.job.Job`; a script with many points hands them to
+:func:`phasegrok.run.scan.map_points`.
 """
 
 import contextlib
@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from phasegrok import environment, options, stopping, trust
-from phasegrok.job import Job, Script, arrays_group, option
-from phasegrok.stopping import (
+from phasegrok import environment, trust
+from phasegrok.run import options, stopping
+from phasegrok.run.job import Job, arrays_group
+from phasegrok.run.script import Script, option
+from phasegrok.run.stopping import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -71,7 +73,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
         ``check(cards, parameters, quick)`` refuses cards before any work; with it, one run goes
         over all cards, in a folder (several files), instead of a file for each card.
     scan : bool
-        ``run`` calls :func:`phasegrok.scan.map_points`: a folder for each card, with a file for
+        ``run`` calls :func:`phasegrok.run.scan.map_points`: a folder for each card, with a file for
         each point and scan.h5, and the options that say where points run.
     """
     environment.prepare()
@@ -81,7 +83,7 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
                             folder=scan or check is not None, scan=scan)
     arguments = parser.parse_args()
     from phasegrok.errors import InputError
-    from phasegrok.runfile import RunFileError, WriteError
+    from phasegrok.run.runfile import RunFileError, WriteError
 
     try:
         stopping.catch_signals()
@@ -173,7 +175,7 @@ def _command_line(path: Path) -> str:
 
 def _resume_command(file: Path, script: Path) -> str:
     """The words that continue a run: they name the script, and say so, if it is the user's own."""
-    from phasegrok import runfile
+    from phasegrok.run import runfile
 
     command = "phasegrok resume" if trust.ships(script, "experiments") else (
         f"python {shlex.quote(sys.argv[0])} --resume")
@@ -200,15 +202,15 @@ def stored(path: Path, run, name: str, kind: type) -> Any:
 
 
 def _not_as_written(path: Path, name: str) -> Exception:
-    from phasegrok.runfile import RunFileError
+    from phasegrok.run.runfile import RunFileError
 
     return RunFileError(f"{path}: its attribute {name} is not as phasegrok writes it, so it cannot "
                         "be continued")
 
 
 def _read_resumed(arguments):
-    from phasegrok import runfile
     from phasegrok.errors import InputError
+    from phasegrok.run import runfile
 
     arguments.resume, resumed = runfile.whole_of(arguments.resume)
     if (arguments.set or arguments.cards or arguments.out or arguments.quick
@@ -363,7 +365,7 @@ def _ending(job: Job, has_parts: bool) -> Iterator[None]:
 def _show(job: Job) -> None:
     """Table and figure of a finished run, which neither of them can undo."""
     from phasegrok import figures
-    from phasegrok.runfile import RunFileError
+    from phasegrok.run.runfile import RunFileError
 
     data = job.read()
     try:

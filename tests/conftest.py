@@ -33,7 +33,8 @@ def call(monkeypatch, capsys, tmp_path):
     In this process, in an empty folder, where runs without --out go too.  A script is also given
     by its path.
     """
-    from phasegrok import cli, job, stopping
+    from phasegrok import cli
+    from phasegrok.run import job, stopping
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(job, "data_folder", lambda: tmp_path / "runs")
@@ -110,7 +111,7 @@ def _all_differences(a, b):
 @pytest.fixture
 def differences():
     """Names of what differs between two run files in any bit, outside their provenance."""
-    from phasegrok import runfile
+    from phasegrok.run import runfile
 
     def compare(path_a, path_b) -> list[str]:
         return list(_all_differences(runfile.read(path_a, with_state=True),

@@ -15,14 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from phasegrok import cards, compiled, figures, runfile, systems
+from phasegrok import cards, compiled, figures, systems
 from phasegrok.cards import files, sections
 from phasegrok.cards.card import from_text
 from phasegrok.cards.files import to_toml
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures.common import title
-from phasegrok.job import arrays_group
+from phasegrok.run import runfile
+from phasegrok.run.job import arrays_group
 from phasegrok.systems import discrete
 from phasegrok.systems.checks import check_system
 from phasegrok.systems.ising import lattice_bonds

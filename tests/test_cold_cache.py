@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import runfile
+from phasegrok.run import runfile
 
 SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "training.py"
 

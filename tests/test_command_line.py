@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import xarray
 
-from phasegrok import cards, compiled, job, options, runfile, stopping
+from phasegrok import cards, compiled
+from phasegrok.run import job, options, runfile, stopping
+from phasegrok.run.lock import Lock
 from phasegrok.studies.training import training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -658,7 +660,7 @@ def test_resume_advises_nothing_that_it_refuses(call, no_figures, tmp_path, monk
     assert refused.code == 2 and "leave --sweeps out" in refused.errors[0]
     assert call("phasegrok", "resume", "a.h5").code == 0
     forged("a.h5", Path("b.h5"), script_sha256="of another version")
-    lock = runfile.Lock(tmp_path / "a.h5")
+    lock = Lock(tmp_path / "a.h5")
     lock.acquire()
     refusals = [call("phasegrok", "resume", file).errors for file in ("a.h5", "b.h5")]
     lock.release()

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.accounts.components import Measurements, judge
+from phasegrok.run import runfile
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.waiting_times import clones, waiting_groups
 

@@ -14,7 +14,7 @@ def _no_home():
 
 def test_every_kernel_stands_in_a_file_that_keys_the_cache():
     for module in pkgutil.walk_packages(phasegrok.__path__, "phasegrok."):
-        if module.name != "phasegrok.workers":  # needs the extra [cluster]
+        if module.name != "phasegrok.run.workers":  # needs the extra [cluster]
             importlib.import_module(module.name)
     package = Path(phasegrok.__file__).parent
     keyed = tuple(str(package / name) for name in compiled.SOURCES)

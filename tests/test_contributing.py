@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import runfile
+from phasegrok.run import runfile
 
 PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
 N, J = 20, 1.0

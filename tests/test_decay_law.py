@@ -8,7 +8,7 @@ from phasegrok.errors import InputError
 from phasegrok.figures import decay_law as figure
 from phasegrok.groups import Group
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
-from phasegrok.runfile import RunFile, read
+from phasegrok.run.runfile import RunFile, read
 from phasegrok.statistics import mean_and_error
 from phasegrok.studies import decay_law
 

@@ -11,9 +11,10 @@ import torch
 from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
+from phasegrok.run import runfile
 from phasegrok.studies.training import training
 from phasegrok.systems import decoder_compiled as compiled
 from phasegrok.systems import decoder_torch, networks

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, figures, runfile
+from phasegrok import cards, figures
 from phasegrok.errors import InputError
 from phasegrok.estimates import NOT_ESTIMATED, estimated
 from phasegrok.groups import Group
-from phasegrok.job import Job, Script
+from phasegrok.run import runfile
+from phasegrok.run.job import Job
+from phasegrok.run.script import Script
 from phasegrok.studies import learning_curve, nucleation
 from phasegrok.studies.density_of_states import potential_groups, wang_landau
 from phasegrok.studies.finite_size import finite_size_scaling

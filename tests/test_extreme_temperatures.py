@@ -170,7 +170,7 @@ def test_noise_that_steps_over_the_event():
 
 @pytest.mark.slow
 def test_a_chain_at_the_ends_of_temperature(call, no_figures, tmp_path):
-    from phasegrok import runfile
+    from phasegrok.run import runfile
 
     words = ("sample", "glauber-chain", "--quick", "--set", "N=12", "--set", "replicas=8", "--set",
              "sweeps=400", "--set", "equilibration=50", "--temperatures", "0.002,1e-50,1e50",

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.studies import common as protocols
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.finite_size import (

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.studies import learning_curve
 from phasegrok.theory import gibbs_perceptron
 from phasegrok.theory.perceptron import joint_counts, overlaps, thermodynamics

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from phasegrok import runfile
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.studies import memorisation
 
 SMALL = {"epsilon": 0.0, "d": 8, "N": 8, "sigma_a2": 1.0, "memorisation_gap.patterns": [40, 640],

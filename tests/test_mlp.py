@@ -10,9 +10,10 @@ import torch
 from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.dynamics import trainer
 from phasegrok.rng import streams
+from phasegrok.run import runfile
 from phasegrok.studies.training import training
 from phasegrok.systems import mlp_compiled, mlp_torch, networks, parameters_class, tanh_mlp
 from phasegrok.systems.network_kernels import single_threaded_blas

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, figures, runfile, systems
+from phasegrok import cards, figures, systems
 from phasegrok.errors import InputError
 from phasegrok.figures import common
+from phasegrok.run import runfile
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.studies import neuron_diagram
 from phasegrok.theory import adaptive_kernel as ak
 from phasegrok.thermodynamics.unit_potential import _agreement, found_wells

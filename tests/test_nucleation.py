@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from phasegrok import runfile
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
@@ -14,6 +13,7 @@ from phasegrok.groups import Group
 from phasegrok.protocols.chains import Langevin
 from phasegrok.protocols.escape import Escape
 from phasegrok.relaxation.waiting_times import waiting_times
+from phasegrok.run import runfile
 from phasegrok.studies import nucleation
 from phasegrok.systems.testsystems import Gaussian
 from phasegrok.theory import adaptive_kernel as ak

@@ -5,7 +5,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from phasegrok import runfile
 from phasegrok.cards.library import load
 from phasegrok.dynamics import trainer
 from phasegrok.dynamics.training import NetworkClones, Training
@@ -13,6 +12,7 @@ from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
 from phasegrok.rng import streams
+from phasegrok.run import runfile
 from phasegrok.studies import optimisers
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.studies.phase_diagram import (
     PhaseDiagramColumn,
     phase_diagram_columns,

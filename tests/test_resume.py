@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, compiled, job, progress, runfile, stopping
+from phasegrok import cards, compiled
+from phasegrok.run import job, progress, runfile, stopping
+from phasegrok.run.lock import Lock
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
@@ -255,9 +257,9 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from phasegrok import runfile
+from phasegrok.run import lock, runfile
 path = Path(sys.argv[1])
-runfile.Lock(path).acquire()
+lock.Lock(path).acquire()
 k = runfile.read(path).attributes["k"] if path.exists() else 0
 while True:
     k += 1
@@ -285,7 +287,7 @@ def test_kills_of_a_process_that_only_writes(tmp_path, kills):
         assert k >= (int(last[-1]) if last else 1)
         assert run["series"]["x"].tolist() == [k] * (20_000 + k)
         assert run.state["k"].tolist() == [k] * 20_000
-    lock = runfile.Lock(path)
+    lock = Lock(path)
     lock.acquire()
     lock.release()
     assert os.listdir(tmp_path) == ["a.h5"]
@@ -626,7 +628,7 @@ def test_a_run_behind_links_is_one_run(call, no_figures, stop_at, differences):
         assert call(*again).code == 3
         again = ("phasegrok", "resume", path)
     stop_at(0)
-    held = runfile.Lock(Path("there/a.h5"))
+    held = Lock(Path("there/a.h5"))
     held.acquire()
     assert "another process" in call(*again[:2], "link.h5").errors[0]
     held.release()

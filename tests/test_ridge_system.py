@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile
+from phasegrok import cards
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.langevin import INTEGRATORS
 from phasegrok.protocols.chains import Langevin
+from phasegrok.run import runfile
 from phasegrok.statistics import mean_with_error
 from phasegrok.studies.chains import langevin, langevin_groups
 from phasegrok.systems import continuous

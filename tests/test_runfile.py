@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from phasegrok import runfile, seal
 from phasegrok.groups import Group, Variable
-from phasegrok.runfile import Lock, RunFile, RunFileError, WriteError
+from phasegrok.run import runfile, seal
+from phasegrok.run.lock import Lock
+from phasegrok.run.runfile import RunFile, RunFileError, WriteError
 
 # a folder of a test may be shared by the examples of one property: each example overwrites its file
 PROPERTY = settings(max_examples=60, deadline=None, derandomize=True,
@@ -536,13 +537,13 @@ def test_missing_folder_and_foreign_files(tmp_path):
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from phasegrok import runfile
+from phasegrok.run import lock, runfile
 import h5py, numpy
 if os.getuid() == 0:
     os.setgid(65534); os.setuid(65534)
 for call in (lambda: runfile.read(Path(sys.argv[1])),
              lambda: runfile.write(Path(sys.argv[2]), runfile.RunFile({}, {})),
-             lambda: runfile.Lock(Path(sys.argv[2])).acquire()):
+             lambda: lock.Lock(Path(sys.argv[2])).acquire()):
     try:
         call()
         print("no error")
@@ -571,7 +572,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from phasegrok import runfile
+from phasegrok.run import runfile
 path = Path(sys.argv[1])
 big = runfile.RunFile({"title": "big"}, {}, {"theta": np.zeros(100_000)})
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
@@ -645,7 +646,7 @@ def test_parts_of_dead_processes_are_swept(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from phasegrok.runfile import Lock
+from phasegrok.run.lock import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
@@ -678,7 +679,7 @@ def test_the_lock_refuses_a_second_process_and_survives_none(tmp_path):
 RACE = """
 import sys, time
 from pathlib import Path
-from phasegrok.runfile import Lock, RunFileError
+from phasegrok.run.lock import Lock, RunFileError
 mark = Path(sys.argv[1] + ".mark")
 taken = 0
 end = time.monotonic() + 1.0
@@ -710,7 +711,7 @@ def test_a_live_run_can_be_read(tmp_path):
     path = tmp_path / "a.h5"
     child = subprocess.Popen([sys.executable, "-c", (
         "import sys, time; from pathlib import Path; import numpy as np\n"
-        "from phasegrok import runfile\n"
+        "from phasegrok.run import runfile\n"
         "end = time.monotonic() + 1.5\nk = 0\n"
         "while time.monotonic() < end:\n"
         "    k += 1\n"

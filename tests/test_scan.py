@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import cards, runfile, scan, stopping
+from phasegrok import cards
 from phasegrok.groups import Group
-from phasegrok.job import Job, Script
+from phasegrok.run import runfile, stopping
+from phasegrok.run.job import Job
+from phasegrok.run.lock import Lock
+from phasegrok.run.point import Scan, Watch
+from phasegrok.run.script import Script
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,15 +34,15 @@ class Parameters:
 
 def measure(job: Job) -> None:
     """One size."""
-    from phasegrok.protocols import sampling
+    from phasegrok.studies.sampling import sampling
     protocol = sampling(job.card)
     job.finish(protocol.result(job.drive(protocol)))
 
 
 def run(job: Job) -> None:
     """All sizes, in two stages."""
-    from phasegrok.runfile import Group
-    from phasegrok.scan import Point, map_points
+    from phasegrok.run.runfile import Group
+    from phasegrok.run.scan import Point, map_points
     sizes = [6, 8, 10]
     runs = [run for stage in (sizes[:2], sizes[2:]) for run in
             map_points(job, measure, [Point(f"N={n}", job.card.resized(n)) for n in stage])]
@@ -101,7 +105,7 @@ def test_one_task_of_an_array_alone_does_all_stages(call, no_figures, script, tm
 @pytest.fixture
 def held(tmp_path):
     """The lock of point N=8, as another process holds it that runs it."""
-    lock = runfile.Lock(tmp_path / "found" / "N=8.h5")
+    lock = Lock(tmp_path / "found" / "N=8.h5")
     lock.acquire()
     yield lock
     lock.release()
@@ -111,13 +115,13 @@ def held(tmp_path):
 def while_waiting(monkeypatch):
     """``while_waiting(action)``: it happens once a task waits for points of others."""
     def arrange(action, *arguments):
-        update = scan.Watch.update
+        update = Watch.update
 
         def acting(self):
             update(self)
             action(*arguments)
 
-        monkeypatch.setattr(scan.Watch, "update", acting)
+        monkeypatch.setattr(Watch, "update", acting)
 
     return arrange
 
@@ -332,7 +336,7 @@ def test_workers_of_this_machine_are_closed_to_others(script, tmp_path, monkeypa
     distributed = pytest.importorskip("distributed")
     pytest.importorskip("cryptography")
     psutil = pytest.importorskip("psutil")
-    from phasegrok import workers
+    from phasegrok.run import workers
 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -341,7 +345,7 @@ def test_workers_of_this_machine_are_closed_to_others(script, tmp_path, monkeypa
               cards.load("glauber-chain"), dataclasses.make_dataclass("Parameters", [])(), 1,
               tmp_path / "scan.h5")
     before = listening(psutil.Process())
-    with workers._engine("local", scan.Scan(job, print, []), 2, 2) as engine:
+    with workers._engine("local", Scan(job, print, []), 2, 2) as engine:
         engine.client.wait_for_workers(2, timeout=120)
         children = psutil.Process().children(recursive=True)
         ports = [listening(process) for process in children]
@@ -375,7 +379,7 @@ def test_a_job_of_slurm_runs_one_point_at_a_time(tmp_path):
     pytest.importorskip("dask_jobqueue")
     import dask
 
-    from phasegrok import workers
+    from phasegrok.run import workers
 
     settings = {"jobqueue.slurm.cores": 8, "jobqueue.slurm.memory": "4GB",
                 "jobqueue.slurm.walltime": "01:00:00", "jobqueue.slurm.processes": 4,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phasegrok import progress, runfile, status
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run import progress, runfile, status
+from phasegrok.run.runfile import RunFile
 
 
 def write(name: str, **attributes) -> Path:

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from phasegrok import runfile
 from phasegrok.compiled import kernel
 from phasegrok.protocols.chains import Langevin
+from phasegrok.run import runfile
 from phasegrok.statistics import mean_with_error
 from phasegrok.systems import continuous
 from phasegrok.systems.tanh_mlp import Parameters, default_width, outputs

@@ -69,7 +69,7 @@ def test_a_mistake_is_said_in_every_encoding(tmp_path):
 
 @pytest.mark.slow  # a run in a folder with a name that the locale does not have
 def test_a_run_and_its_resume_where_the_locale_lacks_letters(tmp_path):
-    from phasegrok import runfile
+    from phasegrok.run import runfile
 
     folder = tmp_path / "Größe"
     folder.mkdir()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from phasegrok import compiled, runfile
+from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.dynamics import torch_trainer, trainer
 from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError
+from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
 from phasegrok.systems import decoder, decoder_torch, mlp, regression, transformer_torch
 from phasegrok.systems.transformer import Parameters
@@ -300,8 +301,9 @@ def test_a_device_that_is_not_there_is_refused_in_a_sentence(call, monkeypatch):
 
 
 def test_pytorch_is_imported_where_it_is_asked_for():
-    code = ("import sys, phasegrok.protocols; from phasegrok.cards import load; "
-            "phasegrok.protocols.training(load('transformer-subtraction-31')).memory(); "
+    code = ("import sys; from phasegrok.studies.training import training; "
+            "from phasegrok.cards import load; "
+            "training(load('transformer-subtraction-31')).memory(); "
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
 

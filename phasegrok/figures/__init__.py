@@ -28,7 +28,7 @@ from phasegrok.figures import (
     waiting,
 )
 from phasegrok.figures.common import STYLE, instance, parameters_text
-from phasegrok.runfile import RunFile, RunFileError, figure_of
+from phasegrok.run.runfile import RunFile, RunFileError, figure_of
 
 _LINES = {
     "chains": neurons.chain_lines,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.statistics import format_error
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito

@@ -4,7 +4,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, both, empty, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _LABELS = {"decays": "lr wd (by the decay)", "rates": "lr wd (by the learning rate)",

@@ -6,7 +6,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, band, both, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _EXPONENTS = {"critical_temperature": "T_c", "inverse_nu": "1/nu", "beta_nu": "beta/nu",

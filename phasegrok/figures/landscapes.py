@@ -7,7 +7,7 @@ from scipy.stats import t as student
 
 from phasegrok.figures.common import COLOURS, GREY, band, empty, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 

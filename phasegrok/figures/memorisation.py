@@ -3,7 +3,7 @@
 import numpy as np
 
 from phasegrok.figures.common import COLOURS, band, pair, title
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, empty, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _MARKERS = (("o", COLOURS[0]), ("s", COLOURS[4]), ("^", COLOURS[1]), ("X", GREY))

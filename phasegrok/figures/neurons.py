@@ -4,7 +4,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _MARKERS = {"first-order": ("s", COLOURS[1]), "continuous": ("o", COLOURS[0]),

@@ -6,7 +6,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, band, pair, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _AVERAGES = {"energy": "energy", "heat_capacity": "heat capacity",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from phasegrok import runfile
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair
 from phasegrok.figures.landscapes import height_of_interest
 from phasegrok.figures.networks import accuracy_curves
 from phasegrok.figures.replicas import overlap_curves
 from phasegrok.figures.waiting import paths, survival, time_label
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run import runfile
+from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _LABEL_COLOURS = {"FIRST-ORDER": "#d55e00", "DRIFT": "#0072b2", "SADDLE": "#009e73",

@@ -6,7 +6,7 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, both, title
 from phasegrok.groups import Group
-from phasegrok.runfile import RunFile
+from phasegrok.run.runfile import RunFile
 
 
 def waiting_lines(group: Group) -> str:

@@ -11,7 +11,7 @@ from phasegrok.cards.card import Card
 from phasegrok.cards.sections import LearningCurve
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.scan import point_seed
+from phasegrok.run.point import point_seed
 from phasegrok.statistics import mean_and_error
 from phasegrok.studies.common import known_kind
 from phasegrok.studies.density_of_states import wang_landau

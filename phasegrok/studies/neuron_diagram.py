@@ -10,7 +10,7 @@ from phasegrok.cards.card import Card
 from phasegrok.cards.sections import NeuronDiagram
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.progress import Progress
+from phasegrok.run.progress import Progress
 from phasegrok.studies.chains import cubic_model, langevin, langevin_groups
 from phasegrok.studies.common import known_kind
 from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED

@@ -6,9 +6,7 @@ import math
 import re
 from pathlib import Path
 
-from phasegrok.job import option
-
-_ENGINES = ("serial", "local", "slurm")
+from phasegrok.run.script import check_engine, option
 
 
 def parser(doc: str, parameters_class, path: Path, default_cards, folder: bool, scan: bool):
@@ -115,19 +113,6 @@ def check_scan(arguments) -> None:
         One sentence.
     """
     check_engine(arguments.engine, arguments.workers)
-
-
-def check_engine(engine: str, workers: int) -> None:
-    """Refuse what is no engine, or has no workers; raises InputError, one sentence."""
-    from phasegrok.errors import InputError
-
-    if engine not in _ENGINES and "://" not in engine and not re.fullmatch(r"[^\s:]+:\d+", engine):
-        raise InputError(f"--engine {engine}: give serial, local, slurm, or the address of a "
-                         "running scheduler, as tcp://10.0.0.1:8786")
-    if workers < 0:
-        raise InputError("--workers: give a number >= 1")
-    if workers and engine not in ("local", "slurm"):
-        raise InputError("--workers: only with --engine local or slurm")
 
 
 def wall_seconds(text: str) -> float:

@@ -12,18 +12,18 @@ import hashlib
 import json
 import math
 import os
-import platform
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from phasegrok import stopping
-from phasegrok.progress import Progress
-from phasegrok.stopping import Interrupted
+from phasegrok.run import stopping
+from phasegrok.run.machine import announce_compilation, check_memory, data_folder
+from phasegrok.run.progress import Progress
+from phasegrok.run.provenance import provenance, this_process
+from phasegrok.run.script import Script, option
+from phasegrok.run.stopping import Interrupted
 from phasegrok.text import as_typed
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
@@ -31,54 +31,6 @@ _WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
 _OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
 _PART_OF = "part_of"
 _CHANGED = "resumed_after_change"
-
-
-@dataclasses.dataclass
-class Script:
-    """A script in experiments/ as it was called.
-
-    Attributes
-    ----------
-    name, title, path, text, command_line : str or Path
-        What it is called, its first paragraph, its file and source, and the words of the call.
-    force, quick, resuming : bool
-        The options of these names; whether a run file is continued.
-    checkpoint_seconds : float
-        Time between checkpoints.
-    deadline : float
-        Seconds since the epoch when ``--wall`` ends; infinite without.
-    began : float
-        Seconds since the epoch when the command began: a point of a scan that failed since, in
-        another process, is not tried again.
-    engine, workers, share
-        How :func:`phasegrok.scan.map_points` runs its points: ``--engine``, ``--workers`` (0: as
-        many as there are cores), and (i, n) of ``--point i/n``.
-    """
-
-    name: str
-    title: str
-    path: Path
-    text: str
-    command_line: str
-    force: bool
-    checkpoint_seconds: float
-    quick: bool
-    resuming: bool
-    deadline: float = math.inf
-    began: float = math.inf
-    engine: str = "serial"
-    workers: int = 0
-    share: tuple[int, int] | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the script's source."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def option(f) -> str:
-    """The option of a field of the parameters, without its dashes."""
-    return f.name.replace("_", "-")
 
 
 class Job:
@@ -144,7 +96,7 @@ class Job:
 
     @path.setter
     def path(self, path: Path) -> None:
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         self._path = runfile.resolved(path)
 
@@ -182,14 +134,15 @@ class Job:
         RunFileError
             If another process runs it, or the file is not a run file.
         """
-        from phasegrok import runfile
         from phasegrok.errors import InputError
+        from phasegrok.run import runfile
+        from phasegrok.run.lock import Lock
 
         if self.path.suffix.lower() in runfile.PICTURES:
             raise InputError(f"{self.path} is the name of a figure, which would replace the run: "
                              "give an --out that ends with .h5")
         if lock:
-            self._lock = runfile.Lock(self.path)
+            self._lock = Lock(self.path)
             self._lock.acquire()
         try:
             self._read_previous(force, resume)
@@ -229,8 +182,8 @@ class Job:
 
     def _found(self, force: bool, resume: bool):
         """What is at the path: a run, or None where the path is free or may be replaced."""
-        from phasegrok import runfile
         from phasegrok.errors import InputError
+        from phasegrok.run import runfile
 
         if not self.path.exists():
             return None
@@ -302,7 +255,7 @@ class Job:
 
     def _keep(self) -> None:
         """Write a finished measurement of which there are no results: resume analyses it again."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         state, self._state = self._state, None
         if state is None or self.done:
@@ -314,7 +267,7 @@ class Job:
 
     def read(self):
         """The run file as it is now."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         return runfile.read(self.path)
 
@@ -344,7 +297,7 @@ class Job:
         InputError
             If the state would not fit into memory, or cannot be begun or continued.
         """
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         check_memory(protocol)
         announce_compilation()
@@ -406,7 +359,7 @@ class Job:
         return max(self.script.checkpoint_seconds, _OVERHEAD * self._write_cost)
 
     def _checkpoint(self, protocol, state) -> None:
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         try:
             self._write_state("running", protocol, state)
@@ -416,8 +369,8 @@ class Job:
 
     def _write_state(self, status: str, protocol, state) -> None:
         """A checkpoint, with the results so far; if they cannot be had yet, without."""
-        from phasegrok import runfile
         from phasegrok.estimates import estimated
+        from phasegrok.run import runfile
 
         failed: dict[str, Any] = {}
         groups = estimated(failed, "results so far", lambda: protocol.result(state))
@@ -440,7 +393,7 @@ class Job:
 
     def alive(self) -> None:
         """Write the file of a scan again, so that others see that its driver lives."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         with contextlib.suppress(runfile.WriteError):  # a full disk: the next time, perhaps
             self.write("running", self._groups)
@@ -463,7 +416,7 @@ class Job:
 
     def mark(self, status: str, **attributes) -> None:
         """Change the status of what the file holds, and of a new file make the first, empty one."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         self._keep()
         if not self.path.exists():
@@ -471,13 +424,13 @@ class Job:
             return
         found = runfile.read(self.path, with_state=True)
         found.attributes.pop("error", None)
-        found.attributes |= {"status": status, **_process(), "checkpoint_s": self.interval()}
+        found.attributes |= {"status": status, **this_process(), "checkpoint_s": self.interval()}
         found.attributes |= attributes
         runfile.write(self.path, found)
 
     def write(self, status: str, groups: dict[str, Any], state=None, **attributes) -> None:
         """Write the run file as it stands; not over the finished scan of another task."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         self._groups = groups
         everything = {**self._system_groups, **groups}
@@ -497,12 +450,13 @@ class Job:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """Between looking at a shared file and writing it, no other task writes it."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
+        from phasegrok.run.lock import Lock
 
         if not self._is_shared():
             yield
             return
-        lock = runfile.Lock(self.path.with_suffix(".turn"))
+        lock = Lock(self.path.with_suffix(".turn"))
         while True:
             try:
                 lock.acquire()
@@ -516,7 +470,7 @@ class Job:
 
     def _others_have_finished(self) -> bool:
         """Whether a task of the same array has written the result of the scan meanwhile."""
-        from phasegrok import runfile
+        from phasegrok.run import runfile
 
         if not self._is_shared():
             return False
@@ -544,7 +498,7 @@ class Job:
             "references": card.model.reference if card is not None else "",
             **self._sources(),
             **provenance(),
-            **_process(),
+            **this_process(),
             "checkpoint_s": self.interval(),
             "done_share": self._share if math.isfinite(self._share) else 0.0,
             **self.extra,
@@ -562,60 +516,6 @@ class Job:
         return attributes
 
 
-def _process() -> dict[str, Any]:
-    """Who writes, and when: by which a status table knows what is alive."""
-    return {"hostname": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
-
-
-def check_memory(protocol) -> None:
-    """Refuse a protocol whose state does not fit into the memory that is free."""
-    from phasegrok.errors import InputError
-
-    needed, free = protocol.memory(), _free_memory()
-    if needed > 0.9 * free:
-        raise InputError(f"this run needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
-                         "are free: fewer replicas, walkers or clones, or a smaller system")
-
-
-def _free_memory() -> int:
-    """Bytes that this process may still take: of the machine, and of its control group."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        line = next(x for x in Path("/proc/meminfo").read_text().splitlines() if "Available" in x)
-        free = int(line.split()[1]) * 1024
-    group = Path("/sys/fs/cgroup")  # a container's or a batch job's limit; "max": none
-    with contextlib.suppress(OSError, ValueError):
-        limit = int((group / "memory.max").read_text())
-        free = min(free, limit - int((group / "memory.current").read_text()))
-    return max(free, 0)
-
-
-_announced = False
-
-
-def announce_compilation() -> None:
-    """Say once, when a kernel is not in the cache and is compiled, why nothing moves meanwhile."""
-    global _announced
-    if _announced:
-        return
-    _announced = True
-    from numba.core import event
-
-    class FirstCompilation(event.Listener):
-        said = False
-
-        def on_start(self, event):
-            if not self.said:
-                self.said = True
-                print("compiling kernels (once; they are cached for later runs) ...",
-                      file=sys.stderr, flush=True)
-
-        def on_end(self, event):
-            pass
-
-    event.register("numba:compile", FirstCompilation())
-
-
 def arrays_group(arrays):
     from phasegrok.groups import Group
 
@@ -626,53 +526,3 @@ def arrays_group(arrays):
             group.add(dim, range(array.shape[axis]), dim)
         group.add(name, array, dims, "1", f"{name} of this run")
     return group
-
-
-def data_folder() -> Path:
-    """Where runs go unless told otherwise: data/runs of the repository, or of this folder."""
-    repository = Path(__file__).resolve().parent.parent
-    inside = (repository / "setup.cfg").is_file() and os.access(repository, os.W_OK)
-    return (repository if inside else Path.cwd()) / "data" / "runs"
-
-
-_provenance: dict[str, Any] = {}
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, machine and commit of this process."""
-    if not _provenance:
-        import importlib.metadata as metadata
-
-        names = ("phasegrok", "numpy", "scipy", "numba", "h5py", "torch")
-        versions = {"python": platform.python_version()}
-        for name in names:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                versions[name] = metadata.version(name)
-        _provenance.update({
-            "versions": json.dumps(versions),
-            "cpu": _cpu(),
-            "device": "cpu",
-            "git_commit": _git_commit(),
-        })
-    return _provenance
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(x for x in lines if x.startswith("model name")).split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _git_commit() -> str:
-    folder = Path(__file__).resolve().parent.parent
-    if not (folder / ".git").exists():
-        return "not in a git checkout"
-
-    def git(*arguments):
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True,
-                              text=True, timeout=10, check=True).stdout.strip()
-
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-    return "unknown"

@@ -34,10 +34,11 @@ from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from distributed.comm import CommClosedError
 from distributed.security import Security
 
-from phasegrok import cards, compiled, stopping
+from phasegrok import cards, compiled
 from phasegrok.errors import InputError
-from phasegrok.job import Job, Script
-from phasegrok.scan import (
+from phasegrok.run import stopping
+from phasegrok.run.job import Job
+from phasegrok.run.point import (
     BUSY,
     DONE,
     FAILED,
@@ -49,7 +50,8 @@ from phasegrok.scan import (
     point_seed,
     source_of,
 )
-from phasegrok.stopping import Interrupted, Unfinished
+from phasegrok.run.script import Script
+from phasegrok.run.stopping import Interrupted, Unfinished
 from phasegrok.text import printable
 
 _POLL_SECONDS = 0.2
@@ -62,7 +64,7 @@ _CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall ti
 _LOOPBACK = "127.0.0.1"
 _NO_PAGES: dict[str, Any] = {"distributed.scheduler.http.routes": [],
                              "distributed.worker.http.routes": []}
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parents[2]
 _DASK = _NO_PAGES | {
     # a task killed a few times took innocent ones that only waited in the same worker with it
     "distributed.scheduler.allowed-failures": 1_000_000,
@@ -146,7 +148,7 @@ def serve(address: str, driver: int) -> None:
 
 
 def run_point(task: dict[str, Any]) -> tuple[str, str]:
-    """Run one point in a worker; see :func:`phasegrok.scan.attempt`."""
+    """Run one point in a worker; see :func:`phasegrok.run.point.attempt`."""
     try:
         return _run_point(task)
     except SystemExit as end:  # of a card or a script without `if __name__`; dask would end with it
@@ -319,7 +321,8 @@ class Crew:
     def __init__(self, address: str, n: int, script: Path, security: Security):
         # -P: modules of the folder in which the command was called are none of ours
         self._words = [sys.executable, "-P", "-c",
-                       f"from phasegrok.workers import serve; serve({address!r}, {os.getpid()})"]
+                       "from phasegrok.run.workers import serve; "
+                       f"serve({address!r}, {os.getpid()})"]
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", ""), str(script.parent)]
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._environment = os.environ | single | {

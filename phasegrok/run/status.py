@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from phasegrok.progress import duration
-from phasegrok.runfile import RunFileError, is_alive, read_attributes
+from phasegrok.run.lock import is_alive
+from phasegrok.run.progress import duration
+from phasegrok.run.runfile import RunFileError, read_attributes
 
 _STALE_INTERVALS = 3.0  # without a checkpoint, before a run counts as dead
 _STALE_SECONDS = 60.0  # at least: kernels may be compiling

@@ -4,14 +4,12 @@ A checkpoint writes a temporary file beside the target, syncs it, and replaces t
 step, so that a published file is never open for writing: a kill leaves the old file or the new one.
 The HDF5 image is made in memory and written as plain bytes, so that a full disk is an ordinary
 error of one call.  Every data set carries a Fletcher-32 checksum, the file a digest of all its
-contents and a seal over all its bytes (:mod:`phasegrok.seal`), so that a damaged file is noticed
-before HDF5 parses it.  Groups and their arrays carry netCDF4-compatible dimension scales, so
-``xarray.open_dataset`` and ``xarray.open_datatree`` read a run file with no engine named.
+contents and a seal over all its bytes (:mod:`phasegrok.run.seal`), so that a damaged file is
+noticed before HDF5 parses it.  Groups and their arrays carry netCDF4-compatible dimension scales,
+so ``xarray.open_dataset`` and ``xarray.open_datatree`` read a run file with no engine named.
 """
 
 import dataclasses
-import errno
-import fcntl
 import io
 import json
 import math
@@ -25,8 +23,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from phasegrok import seal
 from phasegrok.groups import Group, Variable
+from phasegrok.run import seal
 
 CONVENTIONS = "phasegrok-1"
 PICTURES = (".png", ".pdf", ".svg")
@@ -115,11 +113,11 @@ def write(path: Path, run: RunFile) -> None:
         os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
-        _remove_quietly(part)
+        remove_quietly(part)
         kept = "the last checkpoint there is whole" if _exists(path) else "nothing was written"
-        raise WriteError(f"cannot write {path}: {_reason(error)}; {kept}") from error
+        raise WriteError(f"cannot write {path}: {reason_of(error)}; {kept}") from error
     except BaseException:
-        _remove_quietly(part)
+        remove_quietly(part)
         raise
 
 
@@ -136,7 +134,7 @@ def _image(run: RunFile) -> bytes:
         return file.id.get_file_image()
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -221,7 +219,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _remove_quietly(path: Path) -> None:
+def remove_quietly(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
@@ -405,7 +403,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> RunFileError:
         return RunFileError(f"there is no file {path}")
     if isinstance(error, PermissionError):
         return RunFileError(f"{path} may not be read: check its permissions")
-    reason = _reason(error) if isinstance(error, OSError) else str(error)  # a NUL in the name
+    reason = reason_of(error) if isinstance(error, OSError) else str(error)  # a NUL in the name
     return RunFileError(f"{path} cannot be read: {reason}")
 
 
@@ -531,85 +529,3 @@ def whole_of(path: Path) -> tuple[Path, RunFile]:
 
 
 # --- one writer a run -----------------------------------------------------------------------------
-
-
-class Lock:
-    """Holds a run's name: a second process that wants the same file is refused.
-
-    The lock is released by the operating system when the process dies, however it dies.
-    """
-
-    def __init__(self, path: Path):
-        self._target = resolved(path)
-        self._path = self._target.with_name(f".{self._target.name}.lock")
-        self._handle: int | None = None
-
-    def acquire(self) -> None:
-        """Take the lock and sweep away the part files of dead processes of this host.
-
-        Raises
-        ------
-        BusyError
-            If another process is running this run.
-        RunFileError
-            If the folder cannot be written, or its file system has no locks.
-        """
-        while self._handle is None:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            except OSError as error:
-                raise RunFileError(
-                    f"cannot write in {self._path.parent}: {_reason(error)}") from error
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(handle)
-                raise self._refusal(error) from error
-            # the former owner may have removed the file that we opened: then it locks nothing
-            if _is_at(handle, self._path):
-                self._handle = handle
-            else:
-                os.close(handle)
-        self._sweep()
-
-    def _refusal(self, error: OSError) -> RunFileError:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return BusyError(f"{self._target} is being written by another process: wait for it or "
-                             "stop it")
-        return RunFileError(f"the file system of {self._path.parent} has no locks: "
-                            f"{_reason(error)}")
-
-    def release(self) -> None:
-        """Give the name back."""
-        if self._handle is not None:
-            _remove_quietly(self._path)
-            os.close(self._handle)
-            self._handle = None
-
-    def _sweep(self) -> None:
-        prefix = f".{self._target.name}.{socket.gethostname()}-"
-        for part in self._path.parent.iterdir():
-            if not (part.name.startswith(prefix) and part.name.endswith(".part")):
-                continue
-            pid = part.name[len(prefix) : -len(".part")]
-            if pid.isdecimal() and not is_alive(int(pid)):
-                _remove_quietly(part)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of this number on this host."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
