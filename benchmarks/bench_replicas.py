@@ -21,7 +21,7 @@ from transformer_peer import Peer
 
 from phasegrok import compiled
 from phasegrok.dynamics import trainer
-from phasegrok.dynamics.training import Training
+from phasegrok.protocols.training import Training
 from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.transformer import Parameters
 

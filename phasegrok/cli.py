@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from phasegrok import environment, trust
+from phasegrok.errors import InputError
 from phasegrok.run.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from phasegrok.text import printable
 
@@ -64,7 +65,6 @@ def _dispatch(arguments: list[str]) -> None:
     commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
                 "theory": _theory,
                 "inspect": _inspect, "plot": _plot}
-    from phasegrok.errors import InputError
     from phasegrok.run.runfile import RunFileError
 
     try:
@@ -83,7 +83,6 @@ def _dispatch(arguments: list[str]) -> None:
 def _there_is_no(what: str, name: str, known) -> Exception:
     """The error that says what there is, and what is near to the name."""
     from phasegrok.cards.values import did_you_mean
-    from phasegrok.errors import InputError
 
     near = did_you_mean(name, known)
     return InputError(f"there is no {what} {name}{near or ';'} there are {', '.join(known)}")
@@ -94,7 +93,6 @@ def _models(arguments: list[str]) -> None:
     argparse.ArgumentParser(prog="phasegrok models",
                             description="List the model cards.").parse_args(arguments)
     from phasegrok import cards
-    from phasegrok.errors import InputError
     from phasegrok.text import table
 
     rows = []
@@ -146,7 +144,6 @@ def _resume(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_RESUME_HELP, end="")
         return
-    from phasegrok.errors import InputError
     from phasegrok.run import runfile
 
     if arguments[0].startswith("-"):
@@ -166,7 +163,6 @@ def _script_of(path: Path, found, trusted: bool) -> Path:
     InputError
         If there is none, or it is another that nobody named on the command line.
     """
-    from phasegrok.errors import InputError
     from phasegrok.experiment import stored
 
     named = Path(stored(path, found, "script", str))
@@ -228,7 +224,6 @@ def _theory(arguments: list[str]) -> None:
     import json
 
     from phasegrok.cards.overrides import parse_assignments
-    from phasegrok.errors import InputError
     from phasegrok.text import table
     from phasegrok.theory import numbers
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from phasegrok import environment, trust
+from phasegrok.errors import InputError
 from phasegrok.run import options, stopping
 from phasegrok.run.job import Job, arrays_group
 from phasegrok.run.script import Script, option
@@ -82,7 +83,6 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
     parser = options.parser(doc, parameters_class, path, default_cards,
                             folder=scan or check is not None, scan=scan)
     arguments = parser.parse_args()
-    from phasegrok.errors import InputError
     from phasegrok.run.runfile import RunFileError, WriteError
 
     try:
@@ -116,8 +116,6 @@ def main(doc: str, parameters_class, run, default_cards: list[str], script: str,
 
 
 def _run_all(arguments, parameters_class, run, default_cards, path, check) -> None:
-    from phasegrok.errors import InputError
-
     if arguments.checkpoint <= 0.0:
         raise InputError("--checkpoint: give a positive number of seconds")
     if arguments.scan:
@@ -209,7 +207,6 @@ def _not_as_written(path: Path, name: str) -> Exception:
 
 
 def _read_resumed(arguments):
-    from phasegrok.errors import InputError
     from phasegrok.run import runfile
 
     arguments.resume, resumed = runfile.whole_of(arguments.resume)
@@ -221,8 +218,6 @@ def _read_resumed(arguments):
 
 
 def _parameters(arguments, parameters_class, resumed):
-    from phasegrok.errors import InputError
-
     earlier = stored(arguments.resume, resumed, "parameters", dict) if resumed else {}
     values = {}
     for f in dataclasses.fields(parameters_class):
@@ -247,7 +242,6 @@ def _parameters(arguments, parameters_class, resumed):
 
 def _cards(arguments, default_cards, resumed, section) -> list:
     from phasegrok import cards
-    from phasegrok.errors import InputError
 
     if resumed is not None:
         return [_stored_card(text, folder, resumed, group, arguments) for text, folder, group in
@@ -286,7 +280,6 @@ def _stored(path, resumed):
 
 def _refuse_code(card, trusted: bool, advice: str) -> None:
     """Refuse a card, read without executing it, whose code nobody named on the command line."""
-    from phasegrok.errors import InputError
 
     if card.code_path is not None and not trusted:
         raise InputError(f"{card.name} has code of its own, {card.code_path}: read it, and give "

@@ -125,3 +125,10 @@ def fill_symmetric(rng, out):
 def fill_uniform(rng, out):
     for i in range(out.shape[0]):
         out[i] = uniform(rng)
+
+
+def point_seed(seed: int, name: str) -> int:
+    """Seed of the point ``name``: a descendant of the scan's, below 2^63."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    sequence = np.random.SeedSequence(seed, spawn_key=(key >> 32, key & 0xFFFFFFFF))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -12,10 +12,10 @@ from phasegrok import cards, compiled
 from phasegrok.dynamics import torch_trainer
 from phasegrok.protocols.escape import Escape
 from phasegrok.protocols.version_space import VersionSpace
-from phasegrok.studies import learning_curve
 from phasegrok.studies.chains import langevin
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.finite_size import finite_size_settings
+from phasegrok.studies.learning_curve import landscapes
 from phasegrok.studies.phase_diagram import phase_diagram_series
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling, series_protocol
@@ -137,7 +137,7 @@ PROTOCOLS = {
         "parameters.d": 5, "parameters.N": 4, "langevin.step": 20.0}),
     "escape": escaping,
     "version space": perceptrons,
-    "landscapes": lambda: learning_curve.Landscapes(
+    "landscapes": lambda: landscapes(
         cards.load("ising-perceptron", {"parameters.N": 5}), 3, 200, 2),
     "training": trained,
     "training, minibatches": lambda: trained(**{"training.batch": 5}),

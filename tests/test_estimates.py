@@ -13,12 +13,13 @@ from phasegrok.groups import Group
 from phasegrok.run import runfile
 from phasegrok.run.job import Job
 from phasegrok.run.script import Script
-from phasegrok.studies import learning_curve, nucleation
+from phasegrok.studies import nucleation
 from phasegrok.studies.density_of_states import potential_groups, wang_landau
 from phasegrok.studies.finite_size import finite_size_scaling
 from phasegrok.studies.sampling import sampling, sampling_groups
 from phasegrok.studies.waiting_times import add_waiting_statistics
 from phasegrok.thermodynamics import averages, reweighting, tables
+from phasegrok.thermodynamics.zero_temperature import annealed
 
 
 @dataclasses.dataclass
@@ -177,7 +178,7 @@ def test_finite_size_scaling_of_sizes_that_do_not_overlap():
 def test_annealed_averages_where_no_student_is_right():
     """ln 0 is minus infinity: no error of the range of logarithms."""
     R = np.array([-1.0, 0.0, 1.0])
-    (entropy, _), (error, _) = learning_curve._annealed(np.full((3, 2, 3), -np.inf), R)
+    (entropy, _), (error, _) = annealed(np.full((3, 2, 3), -np.inf), R)
     assert entropy == -np.inf and np.isnan(error)
 
 

@@ -10,8 +10,10 @@ from phasegrok import cards
 from phasegrok.errors import InputError
 from phasegrok.run import runfile
 from phasegrok.studies import learning_curve
+from phasegrok.studies.learning_curve import landscapes
 from phasegrok.theory import gibbs_perceptron
 from phasegrok.theory.perceptron import joint_counts, overlaps, thermodynamics
+from phasegrok.thermodynamics.zero_temperature import annealed, at_overlap, gibbs
 
 N = 11
 BESIDE = {"size", "alpha", "alpha_drawn", "start", "coexisting", "complete", "agreement",
@@ -34,7 +36,7 @@ def test_averages_over_enumerated_students():
     counts = enumerated(14, 12)
     R = overlaps(N)
     found = {name: row[0] for name, row in
-             learning_curve.gibbs(ascending(counts), R[::-1]).items()}
+             gibbs(ascending(counts), R[::-1]).items()}
     right = counts[:, 0]
     total = right.sum(axis=1)
     assert found["entropy"] == pytest.approx(np.log(total) / N)
@@ -46,7 +48,7 @@ def test_averages_over_enumerated_students():
         weight = np.exp(-np.arange(15) / T) @ g
         assert weight[R > 0.85].sum() == pytest.approx(weight[R < 0.85].sum(), rel=1e-6)
         assert thermodynamics(g, T).ln_Z == pytest.approx(math.log(weight.sum()))
-    (entropy, entropy_err), (error, error_err) = learning_curve._annealed(ascending(counts),
+    (entropy, entropy_err), (error, error_err) = annealed(ascending(counts),
                                                                           R[::-1])
     mean = right.mean(axis=0)
     assert entropy == pytest.approx(math.log(mean.sum()) / N)
@@ -63,7 +65,7 @@ def test_entropies_at_fixed_overlap():
     """
     counts = enumerated(8, 400)
     right = counts[:, 0, ::-1].astype(float)
-    found = learning_curve.at_overlap(ascending(counts)[:, 0])
+    found = at_overlap(ascending(counts)[:, 0])
     assert np.array_equal(found["having"], (right > 0).mean(axis=0))
     known = np.isfinite(found["typical"])
     assert known[-1] and not known[0] and found["typical"][-1] == found["typical_err"][-1] == 0.0
@@ -82,7 +84,7 @@ def test_entropies_at_fixed_overlap():
 
 def test_landscapes_are_those_of_enumeration():
     card = cards.load("ising-perceptron", {"parameters.N": N, "parameters.P": 9})
-    protocol = learning_curve.Landscapes(card, 3, 100_000, 2)
+    protocol = landscapes(card, 3, 100_000, 2)
     state = protocol.init(5)
     protocol.advance(state, 1)
     again = protocol.restore(dataclasses.asdict(state))

@@ -9,10 +9,11 @@ import torch
 from phasegrok.cards.library import load
 from phasegrok.dynamics import langevin_steps, trainer
 from phasegrok.dynamics.free_diffusion import free_norm
-from phasegrok.dynamics.training import NetworkClones, Training, check
+from phasegrok.dynamics.training import check
 from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
+from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from phasegrok.cards.library import load
 from phasegrok.dynamics import trainer
-from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
+from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
 from phasegrok.studies import optimisers

@@ -10,8 +10,8 @@ import torch
 from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.dynamics import torch_trainer, trainer
-from phasegrok.dynamics.training import NetworkClones, Training
 from phasegrok.errors import InputError
+from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
 from phasegrok.systems import decoder, decoder_torch, mlp, regression, transformer_torch

@@ -1,9 +1,7 @@
 """One run and its file: identity, checkpoints by the clock, resume, answers to signals.
 
-A *protocol* is an object with ``init(seed) -> state``, ``advance(state, n)``, ``total()``,
-``done(state)``, ``status(state)`` and ``result(state) -> groups``; its state is a plain dataclass
-of arrays, and writing it is the checkpoint.  :meth:`Job.drive` moves a protocol to its end in calls
-of less than a second, with checkpoints by the clock, and answers signals in between.
+:meth:`Job.drive` moves a protocol (:mod:`phasegrok.protocols.protocol`) to its end in calls of less
+than a second, with checkpoints by the clock, and answers signals in between.
 """
 
 import contextlib
@@ -16,8 +14,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from phasegrok.errors import InputError
 from phasegrok.run import stopping
 from phasegrok.run.machine import announce_compilation, check_memory, data_folder
 from phasegrok.run.progress import Progress
@@ -25,6 +24,9 @@ from phasegrok.run.provenance import provenance, this_process
 from phasegrok.run.script import Script, option
 from phasegrok.run.stopping import Interrupted
 from phasegrok.text import as_typed
+
+if TYPE_CHECKING:  # --help is instant, and asks for neither
+    from phasegrok.protocols.protocol import Protocol, S
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
 _WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
@@ -134,7 +136,6 @@ class Job:
         RunFileError
             If another process runs it, or the file is not a run file.
         """
-        from phasegrok.errors import InputError
         from phasegrok.run import runfile
         from phasegrok.run.lock import Lock
 
@@ -153,8 +154,6 @@ class Job:
             self._system_groups = {"system": arrays_group(self.card.arrays)}
 
     def _read_previous(self, force: bool, resume: bool) -> None:
-        from phasegrok.errors import InputError
-
         previous = self._found(force, resume)
         if previous is None:
             return
@@ -182,7 +181,6 @@ class Job:
 
     def _found(self, force: bool, resume: bool):
         """What is at the path: a run, or None where the path is free or may be replaced."""
-        from phasegrok.errors import InputError
         from phasegrok.run import runfile
 
         if not self.path.exists():
@@ -205,7 +203,6 @@ class Job:
         InputError
             On resume, if it is smaller.
         """
-        from phasegrok.errors import InputError
 
         reached = int(previous.attributes.get("total", 0))
         earlier = json.loads(previous.attributes.get("parameters", "{}"))
@@ -221,8 +218,6 @@ class Job:
         return False
 
     def _check_sources(self, previous, force: bool) -> None:
-        from phasegrok.errors import InputError
-
         earlier = previous.attributes.get(_CHANGED)
         changes = [earlier] if earlier else []
         for key, now in self._sources().items():
@@ -287,7 +282,7 @@ class Job:
 
     # --- driving ---
 
-    def drive(self, protocol, label: str = "") -> Any:
+    def drive(self, protocol: "Protocol[S]", label: str = "") -> "S":
         """Run ``protocol`` from its checkpoint, or from the start, to its end; returns its state.
 
         Raises
@@ -331,9 +326,8 @@ class Job:
         return (bool(stopping.received) or self.withdrawn()
                 or self.wall_is_over(block_seconds))
 
-    def _begin(self, protocol):
+    def _begin(self, protocol: "Protocol[S]") -> "S":
         """The state of the checkpoint, or a new one."""
-        from phasegrok.errors import InputError
 
         self._total = protocol.total()
         if self._previous is None or not self._previous.state:
@@ -358,7 +352,7 @@ class Job:
         """Seconds between checkpoints."""
         return max(self.script.checkpoint_seconds, _OVERHEAD * self._write_cost)
 
-    def _checkpoint(self, protocol, state) -> None:
+    def _checkpoint(self, protocol: "Protocol[S]", state: "S") -> None:
         from phasegrok.run import runfile
 
         try:
@@ -367,7 +361,7 @@ class Job:
             print(f"\nwarning: {error}", file=sys.stderr, flush=True)
             self._last_write = time.monotonic()
 
-    def _write_state(self, status: str, protocol, state) -> None:
+    def _write_state(self, status: str, protocol: "Protocol[S]", state: "S") -> None:
         """A checkpoint, with the results so far; if they cannot be had yet, without."""
         from phasegrok.estimates import estimated
         from phasegrok.run import runfile

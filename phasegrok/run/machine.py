@@ -4,11 +4,16 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phasegrok.errors import InputError
+
+if TYPE_CHECKING:
+    from phasegrok.protocols.protocol import Protocol
 
 
-def check_memory(protocol) -> None:
+def check_memory(protocol: "Protocol[Any]") -> None:
     """Refuse a protocol whose state does not fit into the memory that is free."""
-    from phasegrok.errors import InputError
 
     needed, free = protocol.memory(), _free_memory()
     if needed > 0.9 * free:

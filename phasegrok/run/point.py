@@ -1,7 +1,6 @@
 """The points of a scan, and one of them run: in this process or in a worker."""
 
 import dataclasses
-import hashlib
 import sys
 import time
 import traceback
@@ -9,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
+from phasegrok.rng import point_seed
 from phasegrok.run import stopping
 from phasegrok.run.job import Job
 from phasegrok.run.progress import Progress
@@ -40,13 +38,6 @@ class Point:
 
     name: str
     card: Card
-
-
-def point_seed(seed: int, name: str) -> int:
-    """Seed of the point ``name``: a descendant of the scan's, below 2^63."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    sequence = np.random.SeedSequence(seed, spawn_key=(key >> 32, key & 0xFFFFFFFF))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def attempt(run: Job, measure: Callable[[Job], None]) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import math
 import re
 from pathlib import Path
 
+from phasegrok.errors import InputError
+
 
 @dataclasses.dataclass
 class Script:
@@ -59,7 +61,6 @@ ENGINES = ("serial", "local", "slurm")
 
 def check_engine(engine: str, workers: int) -> None:
     """Refuse what is no engine, or has no workers; raises InputError, one sentence."""
-    from phasegrok.errors import InputError
 
     if engine not in ENGINES and "://" not in engine and not re.fullmatch(r"[^\s:]+:\d+", engine):
         raise InputError(f"--engine {engine}: give serial, local, slurm, or the address of a "

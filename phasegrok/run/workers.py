@@ -36,6 +36,7 @@ from distributed.security import Security
 
 from phasegrok import cards, compiled
 from phasegrok.errors import InputError
+from phasegrok.rng import point_seed
 from phasegrok.run import stopping
 from phasegrok.run.job import Job
 from phasegrok.run.point import (
@@ -47,7 +48,6 @@ from phasegrok.run.point import (
     Scan,
     Watch,
     attempt,
-    point_seed,
     source_of,
 )
 from phasegrok.run.script import Script

@@ -5,22 +5,20 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from phasegrok.cards.card import Card
 from phasegrok.cards.sections import LearningCurve
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.run.point import point_seed
+from phasegrok.protocols.landscapes import Landscapes
 from phasegrok.statistics import mean_and_error
 from phasegrok.studies.common import known_kind
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.relaxation import relaxation
+from phasegrok.thermodynamics.zero_temperature import annealed, at_overlap
 
-_BETWEEN = 0.85  # overlap between the poor state and the good one
-_COLDEST, _HOTTEST = 0.02, 20.0  # between these a coexistence is looked for
 _STARTS = {"random": None, "teacher": 1.0}
-_BOOTSTRAPS = 400
 
 
 def settings(card: Card) -> LearningCurve:
@@ -73,11 +71,18 @@ def quenches(card: Card) -> list[tuple[str, Card]]:
     return result
 
 
+def landscapes(card: Card, samples: int, sweeps: int, walkers: int) -> Landscapes:
+    """Wang-Landau sampling of E and R on every sample of the teacher and the patterns."""
+    return Landscapes(tuple(
+        wang_landau(dataclasses.replace(card, arrays=arrays), sweeps, walkers, joint=True)
+        for arrays in card.samples(samples)))
+
+
 def measure(job) -> None:
     """All samples of one size and alpha."""
     s = job.card.model.learning_curve
     if is_ising(job.card):
-        protocol: Any = Landscapes(job.card, s.samples, s.sweeps, s.walkers)
+        protocol: Any = landscapes(job.card, s.samples, s.sweeps, s.walkers)
     else:
         from phasegrok.protocols.version_space import VersionSpace
 
@@ -92,152 +97,7 @@ def measure_quench(job) -> None:
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
 
 
-# --- landscapes -----------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class LandscapesState:
-    """What is known of each sample."""
-
-    log_g: np.ndarray  # (S, P + 1, N + 1), of (E, R ascending)
-    complete: np.ndarray  # (S,)
-    seed: int
-    samples: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Landscapes:
-    """Protocol: ln g(E, R) of samples of the Ising perceptron, one after the other.
-
-    Parameters
-    ----------
-    card : Card
-        Of one size and alpha.
-    samples, sweeps, walkers : int
-        Samples, and sweeps and number of walkers for each.
-    """
-
-    card: Card
-    samples: int
-    sweeps: int
-    walkers: int
-    unit: str = dataclasses.field(default="samples", init=False)
-
-    def total(self) -> int:
-        """Samples."""
-        return self.samples
-
-    def done(self, state: LandscapesState) -> int:
-        """Samples that are finished."""
-        return state.samples
-
-    def memory(self) -> int:
-        """Bytes of the state, and as much again for its checkpoint."""
-        p = self.card.parameters
-        return 16 * self.samples * (p.N + 1) * (p.P + 1)
-
-    def init(self, seed: int) -> LandscapesState:
-        """Nothing known."""
-        p = self.card.parameters
-        return LandscapesState(np.full((self.samples, p.P + 1, p.N + 1), -np.inf),
-                               np.zeros(self.samples, bool), seed, 0)
-
-    def restore(self, saved: dict[str, Any]) -> LandscapesState:
-        """The state of a checkpoint."""
-        return LandscapesState(**saved)
-
-    def advance(self, state: LandscapesState, n: int) -> None:
-        """Sample the landscape of ``n`` more samples."""
-        drawn = self.card.samples(self.samples)
-        for k in range(state.samples, min(self.samples, state.samples + n)):
-            sampler = wang_landau(dataclasses.replace(self.card, arrays=drawn[k]), self.sweeps,
-                                  self.walkers, joint=True)
-            inner = sampler.init(point_seed(state.seed, f"sample {k}"))
-            while sampler.done(inner) < sampler.total():
-                sampler.advance(inner, sampler.total())
-            density = sampler.result(inner)["density_of_states"]
-            log_g = np.nan_to_num(density["log_g"], nan=-np.inf)
-            energy = np.rint(density["energy"]).astype(int)
-            state.log_g[k][energy] = log_g
-            state.complete[k] = bool(density.attributes["complete"])
-            state.samples = k + 1
-
-    def status(self, state: LandscapesState) -> str:
-        """How many landscapes are complete."""
-        return f"{int(state.complete.sum())} of {state.samples} landscapes complete"
-
-    def result(self, state: LandscapesState) -> dict[str, Group]:
-        """Group ``landscapes``: ln g, Gibbs averages at T = 0, coexistence, of each sample."""
-        n, N = state.samples, self.card.parameters.N
-        if n < 2:
-            return {}
-        group = Group()
-        R = 1.0 - 2.0 * np.arange(N, -1, -1) / N
-        log_g = state.log_g[:n]
-        group.add("sample", np.arange(n), "sample", "1", "teacher and patterns")
-        group.add("energy", np.arange(log_g.shape[1]), "energy", "1", "misclassified patterns")
-        group.add("order_parameter", R, "order_parameter", "1", "R")
-        group.add("log_g", log_g, ("sample", "energy", "order_parameter"), "nat",
-                  "ln of the number of students, -inf where none was seen")
-        group.add("complete", state.complete[:n], "sample", "1", "whether ln g is to be believed")
-        for name, (values, unit, text) in gibbs(log_g, R).items():
-            known = state.complete[:n] if name == "coexistence" else True
-            group.add(name, np.where(known, values, np.nan), "sample", unit, text)
-        return {"landscapes": group}
-
-
-def gibbs(log_g_seo: np.ndarray, R: np.ndarray) -> dict[str, tuple[np.ndarray, str, str]]:
-    """Gibbs averages at T = 0 and the temperature of coexistence, of every sample.
-
-    Coexistence is where students with R > 0.85 and the others weigh the same; NaN where there is no
-    such T between 0.02 and 20.
-
-    Parameters
-    ----------
-    log_g_seo : ndarray, shape (S, P + 1, N + 1)
-        ln g(E, R).
-    R : ndarray, shape (N + 1,)
-        Overlaps.
-    """
-    right = log_g_seo[:, 0]
-    log_n = special.logsumexp(right, axis=1)
-    p = np.exp(right - log_n[:, None])
-    E = np.arange(log_g_seo.shape[1])[:, None]
-    good = R > _BETWEEN
-
-    def excess(log_T: float, log_g: np.ndarray) -> float:
-        weight = log_g - E * math.exp(-log_T)
-        return float(special.logsumexp(weight[:, good]) - special.logsumexp(weight[:, ~good]))
-
-    low, high = math.log(_COLDEST), math.log(_HOTTEST)
-    T = [math.exp(optimize.brentq(excess, low, high, args=(log_g,), xtol=1e-9))
-         if excess(low, log_g) > 0.0 > excess(high, log_g) else math.nan for log_g in log_g_seo]
-    return {
-        "entropy": (log_n / (len(R) - 1), "nat per weight", "of students without error"),
-        "overlap": (p @ R, "1", "<R> at T = 0"),
-        "error": (p @ np.arccos(np.clip(R, -1.0, 1.0)) / math.pi, "1",
-                  "generalisation error at T = 0, arccos(R)/pi"),
-        "coexistence": (np.array(T), "energy", "T at which R > 0.85 weighs as much as the rest"),
-    }
-
-
 # --- the file -------------------------------------------------------------------------------------
-
-
-def _annealed(log_g_seo: np.ndarray, R: np.ndarray) -> list[tuple[float, float]]:
-    """Entropy and error of the mean of g over samples, at T = 0, with bootstrap errors."""
-    N = len(R) - 1
-    angle = np.arccos(np.clip(R, -1.0, 1.0)) / math.pi
-    right = np.exp(log_g_seo[:, 0])
-
-    def both(g):
-        return np.array([np.log(g.sum()) / N, (g @ angle) / g.sum()])
-
-    rng = np.random.default_rng(1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # no sample has a student without error
-        again = [both(right[rng.integers(0, len(right), len(right))].mean(axis=0))
-                 for _ in range(_BOOTSTRAPS)]
-        return list(zip(both(right.mean(axis=0)), np.std(again, axis=0)))
 
 
 def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:
@@ -276,7 +136,7 @@ def groups(card: Card, runs: list, quenched: list) -> dict[str, Group]:
 
 def _ising_row(run) -> dict[str, tuple]:
     g = run["landscapes"]
-    annealed = _annealed(g["log_g"], g["order_parameter"])
+    mean_of_g = annealed(g["log_g"], g["order_parameter"])
     T = g["coexistence"]
     found, complete = np.isfinite(T), g["complete"] > 0
     return {
@@ -284,8 +144,8 @@ def _ising_row(run) -> dict[str, tuple]:
         "overlap": (mean_and_error(g["overlap"]), "1", "<R> at T = 0, typical"),
         "entropy": (mean_and_error(g["entropy"]), "nat per weight",
                     "of students without error, typical"),
-        "annealed_error": (annealed[1], "1", "generalisation error at T = 0, annealed"),
-        "annealed_entropy": (annealed[0], "nat per weight", "at T = 0, annealed"),
+        "annealed_error": (mean_of_g[1], "1", "generalisation error at T = 0, annealed"),
+        "annealed_entropy": (mean_of_g[0], "nat per weight", "at T = 0, annealed"),
         "coexistence": (mean_and_error(T[found]), "energy",
                         "T at which R > 0.85 weighs as much as the rest, mean of the samples that "
                         "have one"),
@@ -293,35 +153,6 @@ def _ising_row(run) -> dict[str, tuple]:
                        "fraction of the complete landscapes that have one"),
         "complete": ((float(np.mean(g["complete"])),), "1", "fraction of complete landscapes"),
     }
-
-
-def at_overlap(log_g_so: np.ndarray) -> dict[str, np.ndarray]:
-    """Entropy at fixed overlap and T = 0 over samples, typical and annealed, with bootstrap errors.
-
-    Typical is the median of ln g(0, R)/N, in which a sample without such a student counts as minus
-    infinity; a mean does not exist, and that of the samples that have one is too high.  NaN where
-    some bootstrap has no finite value.
-
-    Parameters
-    ----------
-    log_g_so : ndarray, shape (S, N + 1)
-        ln g(0, R) of S samples.
-    """
-    n, N = len(log_g_so), log_g_so.shape[1] - 1
-    picks = np.random.default_rng(1).integers(0, n, (_BOOTSTRAPS, n))
-    result = {"having": np.isfinite(log_g_so).mean(axis=0)}
-
-    def annealed(log_g):
-        return special.logsumexp(log_g, axis=0) - math.log(n)
-
-    for name, function in (("typical", lambda x: np.median(x, axis=0)), ("annealed", annealed)):
-        value = function(log_g_so) / N
-        again_bo = np.array([function(log_g_so[pick]) for pick in picks]) / N
-        known = np.isfinite(again_bo).all(axis=0)
-        error = np.where(known, again_bo, 0.0).std(axis=0)
-        result[name] = np.where(known, value, math.nan)
-        result[f"{name}_err"] = np.where(known, error, math.nan)
-    return result
 
 
 def _entropies_at_overlap(runs: list, s: LearningCurve) -> Group:

@@ -51,7 +51,7 @@ def trainable(card: Card, settings):
 def training(card: Card, replicas: int | None = None, steps: int | None = None):
     """Training protocol of a network card; settings that are None are the card's."""
     need_family(card, "network", "training")
-    from phasegrok.dynamics.training import GENERALISED, Training
+    from phasegrok.protocols.training import GENERALISED, Training
 
     t = card.model.training
     hold = card.model.event.hold if card.model.event else 0.0

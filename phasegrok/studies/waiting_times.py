@@ -81,7 +81,7 @@ def _known_start(card: Card, waiting: WaitingTimes) -> float | None:
 
 
 def _network_clones(card: Card, temperature: float, number: int):
-    from phasegrok.dynamics.training import NetworkClones
+    from phasegrok.protocols.training import NetworkClones
 
     waiting, event = event_of(card)
     settings = training_settings(card, temperature=temperature, event_threshold=event.threshold,

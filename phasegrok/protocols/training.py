@@ -1,0 +1,453 @@
+"""Networks in training: independent initialisations, or clones of one checkpoint.
+
+Replicas run one a core, or with the engine torch stacked on one device.  A replica whose loss or
+weights are not finite stops where it is, is recorded, and does not stop the others.
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from phasegrok.compiled import n_threads, over_threads
+from phasegrok.dynamics import trainer
+from phasegrok.dynamics.free_diffusion import free_norm
+from phasegrok.dynamics.optimisers import VELOCITIES
+from phasegrok.dynamics.training import State, compile_apart
+from phasegrok.groups import Group
+from phasegrok.rng import streams
+from phasegrok.systems.network_kernels import single_threaded_blas
+from phasegrok.systems.tasks import Network
+
+MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
+_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+_BY_MATRIX = ("norms", "moved")
+
+
+def _rows(grid: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the steps are on the grid, and their places there."""
+    kept = np.isin(step, grid)
+    return kept, np.searchsorted(grid, step[kept])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ensemble:
+    """What training and clones share: advancing replicas and recording their curves."""
+
+    system: Network
+    settings: trainer.Settings
+    replicas: int
+    steps: int
+    unit: str = dataclasses.field(default="steps", init=False)
+
+    @functools.cached_property
+    def _torch(self):
+        from phasegrok.dynamics.torch_trainer import Trainer  # PyTorch only where it is asked for
+
+        return Trainer(self.system, self.settings, self.replicas)
+
+    def memory(self) -> int:
+        """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
+
+        With the engine torch on a CPU, those of the replicas that are stacked at once as well.
+        """
+        itemsize = self.system.dtype.itemsize
+        n = self.system.n_parameters
+        curves = 8 * len(self._grid()) * (4 + 2 * len(self.system.layout))
+        kept = 8 if self.settings.filter != "none" else 0
+        if self.settings.filter == "ma":
+            kept += self.settings.filter_window * itemsize
+        stacked = self._torch.memory() if self.settings.engine == "torch" else 0
+        return stacked + self.replicas * (n * (4 * itemsize + kept)
+                                          + 8 * len(self.system.labels_train) + curves)
+
+    def _grid(self) -> np.ndarray:
+        """Steps at which the curves are kept: all evaluations."""
+        return np.arange(0, self.steps + 1, self.settings.eval_every)
+
+    def _begin(self, first: trainer.State, rng: np.ndarray) -> State:
+        """Replicas that all start from ``first`` with their own generators."""
+        r, grid = self.replicas, self._grid()
+
+        def copies(array):
+            return np.repeat(array[None], r, axis=0)
+
+        curves = {name: np.full((r, len(grid)), np.nan) for name in _CURVES}
+        curves |= {name: np.full((r, len(grid), len(self.system.layout)), np.nan)
+                   for name in _BY_MATRIX}
+        return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
+                     counters=copies(first.counters), order=copies(first.order),
+                     mu=copies(first.mu), window=copies(first.window), norm=copies(first.norm),
+                     bias=copies(first.bias), grid=grid, clock=np.full((r, 4), np.nan),
+                     start_step=first.step, **curves)
+
+    def restore(self, saved: dict) -> State:
+        """The state of a checkpoint, with the grid of a run that may have been extended."""
+        grid = self._grid()
+        old, new = np.isin(saved["grid"], grid), np.isin(grid, saved["grid"])
+        for name in (*_CURVES, *_BY_MATRIX):
+            kept = saved[name]
+            saved[name] = np.full((len(kept), len(grid), *kept.shape[2:]), np.nan)
+            saved[name][:, new] = kept[:, old]
+        saved["grid"] = grid
+        return State(**saved)
+
+    def total(self) -> int:
+        """Steps of a replica."""
+        return self.steps
+
+    def _active(self, state: State) -> np.ndarray:
+        steps = state.counters[:, trainer._STEP] - state.start_step
+        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        return np.flatnonzero(running & (steps < self.steps))
+
+    def done(self, state: State) -> int:
+        """Steps made by the slowest replica that still runs; ``total`` when all have ended."""
+        active = self._active(state)
+        if len(active) == 0:
+            return self.steps
+        return int(state.counters[active, trainer._STEP].min()) - state.start_step
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every replica that runs by up to ``n`` steps."""
+        if self.settings.engine == "torch":
+            left = self.steps - self.done(state)
+            self._torch.advance(state, min(n, left), functools.partial(self._keep_step, state))
+            return
+        compile_apart(self.system)
+        active = self._active(state)
+        groups = np.array_split(active, min(len(active), n_threads()))
+
+        def run(g):
+            room = trainer.scratch(self.system)
+            for k in groups[g]:
+                self._advance_one(state, int(k), n, room)
+
+        with single_threaded_blas():
+            over_threads(run, len(groups))
+
+    def _end(self, state: State) -> dict[str, np.ndarray]:
+        """Curves and norms at the present step, a row a replica; NaN where it is not finite.
+
+        The step need not be one of the evaluations.  The state stays as it is: a run that is
+        extended goes on as if it had not been looked at.
+        """
+        found = {name: np.full(self.replicas, np.nan) for name in _CURVES}
+        found["norms"] = np.full((self.replicas, len(self.system.layout)), np.nan)
+        if self.settings.engine == "torch":
+            def keep(replicas, step, **values):
+                for name, x in values.items():
+                    found[name][replicas] = x
+
+            self._torch.evaluate(state, keep)
+            return found
+        compile_apart(self.system)
+        groups = np.array_split(np.arange(self.replicas), min(self.replicas, n_threads()))
+
+        def run(g):
+            room = trainer.scratch(self.system)
+            for k in groups[g]:
+                curves = trainer.evaluate(self.system, self.settings, state.replica(k), room)
+                for name, x in found.items():
+                    x[k] = getattr(curves, name)[0]
+
+        with single_threaded_blas():
+            over_threads(run, len(groups))
+        return found
+
+    def _advance_one(self, state: State, k: int, n: int, room) -> None:
+        replica = state.replica(k)
+        left = self.steps - (replica.step - state.start_step)
+        self._keep(state, k, trainer.advance(self.system, self.settings, replica, min(n, left),
+                                             room))
+
+    def _keep(self, state: State, k: int, curves: trainer.Curves) -> None:
+        """Read the clock of the k-th replica, and keep what is on the grid."""
+        for step, *accuracy in zip(curves.step, curves.train_accuracy, curves.test_accuracy):
+            self._watch(state.clock[k : k + 1], step, *accuracy)
+        kept, row = _rows(state.grid, curves.step - state.start_step)
+        for name in (*_CURVES, "norms"):
+            getattr(state, name)[k, row] = getattr(curves, name)[kept]
+        kept, row = _rows(state.grid, curves.moved_step - state.start_step)
+        state.moved[k, row] = curves.moved[kept]
+
+    def _keep_step(self, state: State, replicas: np.ndarray, step: int, **values) -> None:
+        """The same of one step of many replicas: curves by name, a row a replica."""
+        if "train_accuracy" in values:
+            clock = state.clock[replicas]
+            self._watch(clock, step, values["train_accuracy"], values["test_accuracy"])
+            state.clock[replicas] = clock
+        kept, row = _rows(state.grid, np.array([step - state.start_step]))
+        if kept[0]:
+            for name, x in values.items():
+                getattr(state, name)[replicas, row[0]] = x
+
+    def _watch(self, clock: np.ndarray, step, train, test) -> None:
+        """Read the clocks (R, 4) at an evaluation of R replicas; only training has them."""
+
+    def status(self, state: State) -> str:
+        """One phrase for the progress display."""
+        last = max(0, int(np.searchsorted(state.grid, self.done(state))) - 1)
+        train, test = state.train_accuracy[:, last], state.test_accuracy[:, last]
+        if not np.isfinite(train).any():
+            return f"{self.replicas} replicas"
+        return (f"accuracy: train {np.nanmean(train):.2f}, test {np.nanmean(test):.2f}, "
+                f"{len(self._active(state))} running")
+
+    def _broken(self, state: State) -> np.ndarray:
+        return np.where(state.counters[:, trainer._BROKEN] >= 0,
+                        state.counters[:, trainer._BROKEN].astype(float), np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(_Ensemble):
+    """Protocol: training curves of independent initialisations.
+
+    Curves are kept at evaluations on a grid that is even at first and logarithmic later; the times
+    to memorise and to generalise are read from every evaluation.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+    replicas : int
+        Independent initialisations; the split into train and test set is the same.
+    steps : int
+        Steps of each.
+    hold : float
+        Steps over which 95 % test accuracy must last to count as generalised.
+    seed : int, optional
+        Seed of the weights, in place of that of the run.
+    per_decade : int
+        Points of the curves in a decade of steps; 0: every evaluation.
+    """
+
+    hold: float = 50.0
+    seed: int | None = None
+    per_decade: int = 100
+
+    def _grid(self) -> np.ndarray:
+        every = super()._grid()
+        if self.per_decade == 0 or len(every) == 1:
+            return every
+        decade = np.floor(self.per_decade * np.log10(np.maximum(1, every)) + 1e-9)
+        first = np.flatnonzero(np.diff(decade, prepend=-1.0))  # the first of each interval
+        return every[np.union1d(first, [0, len(every) - 1])]
+
+    def _watch(self, clock: np.ndarray, step, train, test) -> None:
+        memorised, half, since, full = clock.T  # views
+
+        def first(times, reached):
+            times[np.isnan(times) & reached] = step
+
+        first(memorised, train >= MEMORISED)
+        first(half, test >= HALF)
+        above = test >= GENERALISED
+        since[np.broadcast_to(~above, since.shape)] = np.nan
+        first(since, above)
+        held = np.isnan(full) & (step - since >= self.hold)
+        full[held] = since[held]
+
+    def init(self, seed: int) -> State:
+        """Draw the weights of every replica."""
+        if self.settings.engine == "compiled":
+            compile_apart(self.system)
+        rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
+        firsts = [trainer.init(self.system, self.settings, row)
+                  for row in rng]
+        state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
+        for k, first in enumerate(firsts):
+            state.theta[k], state.norm[k] = first.theta, first.norm
+        return state
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``training``: curves, norms, times to memorise and to generalise."""
+        names = list(self.system.layout)
+        group = Group()
+        group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
+        group.add("step", state.grid, "step", "steps", "training step")
+        group.add("matrix", np.array(names), "matrix", "1", "weight matrix")
+        unit, loss = self.system.loss_name
+        texts = {"train_loss": (unit, f"{loss} of the train set"),
+                 "test_loss": (unit, f"{loss} of the test set"),
+                 "train_accuracy": ("1", f"{self.system.order_name} on the train set"),
+                 "test_accuracy": ("1", f"{self.system.order_name} on the test set")}
+        for name, (unit, text) in texts.items():
+            group.add(name, getattr(state, name), ("replica", "step"), unit, text)
+        group.add("weight_norm", state.norms, ("replica", "step", "matrix"), "1",
+                  "Euclidean norm of each weight matrix")
+        group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
+                  "Euclidean norm of the update that follows of each weight matrix")
+        end = self._end(state)
+        group.add("final_step", state.counters[:, trainer._STEP], "replica", "steps",
+                  "last step of the replica")
+        for name, (unit, text) in texts.items():
+            group.add(f"final_{name}", end[name], "replica", unit, f"{text}, at its last step")
+        group.add("final_weight_norm", end["norms"], ("replica", "matrix"), "1",
+                  "Euclidean norm of each weight matrix, at the last step")
+        self._add_diffusion(group, state)
+        self._add_times(group, state, end)
+        group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
+        group.attributes["steps"] = self.steps
+        if self.settings.optimiser == "ghmc":
+            steps = np.maximum(1, state.counters[:, trainer._STEP])
+            group.add("acceptance", state.counters[:, trainer._ACCEPTED] / steps, "replica", "1",
+                      "share of the proposals that were accepted")
+        if self.settings.optimiser in VELOCITIES:
+            group.add("kinetic_temperature", np.mean(state.m.astype(float) ** 2, axis=1), "replica",
+                      "1", "mean square velocity at the end; T where the step is small enough")
+        if self.settings.optimiser == "wand":
+            self._add_bias(group, state)
+        return {"training": group}
+
+    def _add_bias(self, group: Group, state: State) -> None:
+        s = self.settings
+        group.add("x", np.linspace(*s.x_range, s.x_bins + 1), "x", "nat", "ln of the train loss")
+        group.add("deposits", state.bias, ("replica", "x"), "1",
+                  "Wang-Landau bias W(x), in units of x")
+
+    def _add_diffusion(self, group: Group, state: State) -> None:
+        """Beside the norm, where there is noise, that of weights that feel the noise alone."""
+        free = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], state.grid)
+        if free is not None:
+            group.add("free_norm", free, ("replica", "step"), "1", "root of the mean square norm "
+                      "of all weights without the force of the loss: free diffusion, with decay")
+            last = state.counters[:, trainer._STEP]
+            steps, row = np.unique(last, return_inverse=True)
+            ends = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], steps)
+            assert ends is not None  # as ``free``
+            group.add("final_free_norm", ends[np.arange(self.replicas), row], "replica", "1",
+                      "free_norm at the last step of the replica")
+
+    def _add_times(self, group: Group, state: State, end: dict[str, np.ndarray]) -> None:
+        clock, last = state.clock.copy(), state.counters[:, trainer._STEP]
+        for k in range(self.replicas):  # the last step is an evaluation of this run, as any other
+            self._watch(clock[k : k + 1], last[k], end["train_accuracy"][k],
+                        end["test_accuracy"][k])
+        memorised, half, _, full = clock.T
+        group.add("memorisation_step", memorised, "replica", "steps",
+                  "first step with 99 % train accuracy; NaN: never")
+        group.add("generalisation_step_50", half, "replica", "steps",
+                  "first step with 50 % test accuracy; NaN: never")
+        group.add("generalisation_step_95", full, "replica", "steps",
+                  f"first step of 95 % test accuracy held over {self.hold:g} steps; NaN: never")
+        group.add("broken_step", self._broken(state), "replica", "steps",
+                  "step at which loss or weights ceased to be finite; NaN: never")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkClones(_Ensemble):
+    """Protocol: waiting times of clones of one checkpoint under weight noise.
+
+    The checkpoint is the first evaluation of a noise-free run at which the train accuracy reaches
+    ``plateau_accuracy``; clones go on from its weights and moments with noise of variance 2 lr T a
+    step.  ``temperature`` 0 and one clone is the noise-free run.
+
+    Parameters
+    ----------
+    system : Network
+    settings : trainer.Settings
+        With ``temperature``, ``event_threshold`` and ``event_hold``.
+    replicas : int
+        Number of clones.
+    steps : int
+        Censored after this many steps.
+    plateau_accuracy : float
+        Train accuracy that makes the checkpoint.
+    search_steps : int
+        Steps within which the checkpoint must be reached.
+    """
+
+    plateau_accuracy: float = 0.99
+    search_steps: int = 10_000
+
+    def init(self, seed: int) -> State:
+        """Find the checkpoint and copy it.
+
+        Raises
+        ------
+        ValueError
+            If the plateau is not reached within ``search_steps``, or the event comes before it.
+        """
+        quiet = self.settings.model_copy(update={"temperature": 0.0})
+        rng = streams(seed, ["training"], 1)[0]
+        compile_apart(self.system)
+        state = trainer.init(self.system, quiet, rng)
+        room = trainer.scratch(self.system)
+        with single_threaded_blas():
+            while True:
+                curves = trainer.advance(self.system, quiet, state,
+                                       quiet.eval_every, room)
+                if state.status != "running" or state.step > self.search_steps:
+                    raise ValueError(
+                        f"no plateau: by step {state.step} the run was {state.status!r} and the "
+                        f"train accuracy had not reached {self.plateau_accuracy:g}; raise "
+                        "training.steps or lower waiting_times.plateau_accuracy"
+                    )
+                if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
+                    break
+        state.counters[trainer._EVALUATED] = -1  # the clones record the checkpoint too
+        state.counters[trainer._HELD] = 0
+        key = ["clones", self.settings.temperature]
+        return self._begin(state, streams(seed, key, self.replicas))
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
+        crossing = state.counters[:, trainer._CROSSING]
+        crossed = crossing >= 0
+        last = state.counters[:, trainer._STEP]
+        broken = self._broken(state)
+        time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
+        start_phi = float(state.test_accuracy[0, 0])
+        mean, spread, transit, plateau = self._plateau(state, time)
+        group = Group()
+        group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
+        group.add("step", state.grid, "step", "steps",
+                  "steps since the checkpoint")
+        group.add("time", time, "clone", "steps", "waiting time (censored: the limit)")
+        group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
+        group.add("transit", np.where(crossed, transit, np.nan), "clone", "steps",
+                  "time from the last visit to the clone's mean order parameter to the event")
+        group.add("plateau_mean", mean, "clone", "1", "mean test accuracy before the event")
+        group.add("plateau_std", spread, "clone", "1",
+                  "standard deviation of the test accuracy before the event")
+        group.add("plateau_train_accuracy", plateau, "clone", "1",
+                  "mean train accuracy before the event")
+        group.add("final_order_parameter", self._end(state)["test_accuracy"], "clone", "1",
+                  "test accuracy at the last step")
+        group.add("broken_step", broken, "clone", "steps",
+                  "step at which loss or weights ceased to be finite; NaN: never")
+        group.add("test_accuracy", state.test_accuracy, ("clone", "step"), "1", "test accuracy")
+        group.add("train_accuracy", state.train_accuracy, ("clone", "step"), "1",
+                  "train accuracy")
+        group.attributes.update({
+            "temperature": self.settings.temperature,
+            "threshold": self.settings.event_threshold,
+            "hold": float((self.settings.event_hold - 1) * self.settings.eval_every),
+            "limit": float(self.steps),
+            "start_order_parameter": start_phi,
+            "checkpoint_step": state.start_step,
+            "ended": self.replicas - len(self._active(state)),
+            "broken_replicas": int(np.isfinite(broken).sum()),
+            "rule": "clones of one checkpoint; only the thermal noise differs" + (
+                ", and the order of minibatches" if state.order.size else ""),
+        })
+        return {"waiting_times": group}
+
+    def _plateau(self, state: State, time):
+        """Mean and spread of Phi before the event, transit time, train accuracy."""
+        n = self.replicas
+        mean, spread, transit, train = (np.full(n, math.nan) for _ in range(4))
+        step = state.grid
+        for k in range(n):
+            phi = state.test_accuracy[k]
+            before = np.isfinite(phi) & (step < max(time[k], 1.0))
+            if not np.isfinite(phi).any():
+                continue
+            mean[k], spread[k] = phi[before].mean(), phi[before].std()
+            train[k] = state.train_accuracy[k, before].mean()
+            mean_so_far = np.cumsum(np.nan_to_num(phi)) / np.arange(1, len(phi) + 1)
+            home = step[before & (phi <= mean_so_far)]
+            transit[k] = time[k] - (home[-1] if len(home) else 0.0)
+        return mean, spread, transit, train
