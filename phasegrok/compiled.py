@@ -19,6 +19,10 @@ import numba
 SOURCES = ("compiled.py", "rng.py", "theory", "systems", "dynamics")
 """Files and folders of the package with kernels, and with the types that they are compiled for."""
 
+NOT_FROM_PYTHON: dict = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of what only kernels call: the code that would take a system's arrays from Python costs
+more compile time than most of these functions."""
+
 _PACKAGE = Path(__file__).resolve().parent
 _KEEP_DAYS = 30.0
 _kernels: list = []  # every dispatcher of the package, so that a late change of folder reaches it

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 from numba.extending import overload
 
-from phasegrok.compiled import kernel
+from phasegrok.compiled import NOT_FROM_PYTHON, kernel
 from phasegrok.rng import next_word
 
-_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
 class DiscreteSystem(Protocol):

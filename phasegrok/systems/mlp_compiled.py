@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
+from phasegrok.compiled import NOT_FROM_PYTHON
 from phasegrok.systems.mlp import MLP
 from phasegrok.systems.network_kernels import (
     NEVER,
@@ -51,7 +52,7 @@ _POLYNOMIAL, _RELU, _TANH = range(3)
 _CROSS_ENTROPY, _MSE = range(2)
 _ACTIVATIONS = {"polynomial": _POLYNOMIAL, "relu": _RELU, "tanh": _TANH}
 _LOSSES = {"cross-entropy": _CROSS_ENTROPY, "mse": _MSE}
-_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
 class Layer(NamedTuple):
@@ -237,7 +238,7 @@ def _enter_pairs_backward(data, first, n, d_z, work):
 
 
 @inner
-def _leave_pairs(work):
+def _leave_pairs(data, work):
     layer = work.layers[0]
     if layer[_B] >= 0:  # every pair has one row of the first table
         d_h = _matrix(work.d_weights, layer[_WEIGHTS], layer[_HEIGHT] // 2, layer[_PADDED])
@@ -261,7 +262,7 @@ def _enter_patterns_backward(data, first, n, d_z, work):
 
 
 @inner
-def _leave_patterns(work):
+def _leave_patterns(data, work):
     pass
 
 
@@ -324,33 +325,28 @@ def _verdict_patterns(data, loss, n_right):
 
 @overload(_enter, strict=False, jit_options=_OPTIONS)
 def _enter_of(data, first, n, work):
-    function = _enter_pairs if data.instance_class is Pairs else _enter_patterns
-    return lambda data, first, n, work: function(data, first, n, work)
+    return (_enter_pairs if data.instance_class is Pairs else _enter_patterns).py_func
 
 
 @overload(_enter_backward, strict=False, jit_options=_OPTIONS)
 def _enter_backward_of(data, first, n, d_z, work):
     pairs = data.instance_class is Pairs
-    function = _enter_pairs_backward if pairs else _enter_patterns_backward
-    return lambda data, first, n, d_z, work: function(data, first, n, d_z, work)
+    return (_enter_pairs_backward if pairs else _enter_patterns_backward).py_func
 
 
 @overload(_leave, strict=False, jit_options=_OPTIONS)
 def _leave_of(data, work):
-    function = _leave_pairs if data.instance_class is Pairs else _leave_patterns
-    return lambda data, work: function(work)
+    return (_leave_pairs if data.instance_class is Pairs else _leave_patterns).py_func
 
 
 @overload(_outcome, strict=False, jit_options=_OPTIONS)
 def _outcome_of(data, first, n, f, work, scale):
-    function = _outcome_pairs if data.instance_class is Pairs else _outcome_patterns
-    return lambda data, first, n, f, work, scale: function(data, first, n, f, work, scale)
+    return (_outcome_pairs if data.instance_class is Pairs else _outcome_patterns).py_func
 
 
 @overload(_verdict, strict=False, jit_options=_OPTIONS)
 def _verdict_of(data, loss, n_right):
-    function = _verdict_pairs if data.instance_class is Pairs else _verdict_patterns
-    return lambda data, loss, n_right: function(data, loss, n_right)
+    return (_verdict_pairs if data.instance_class is Pairs else _verdict_patterns).py_func
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phasegrok.compiled import kernel
+from phasegrok.compiled import NOT_FROM_PYTHON, kernel
 from phasegrok.systems.simd import (
     BYTES,
     add,
@@ -91,11 +91,9 @@ def single_threaded_blas():
         yield
 
 
-# Called from kernels only: the code that would take the arrays from Python is most of the compile.
-# Division by zero gives infinity or NaN as in the rest of NumPy; a test would stop vectorisation.
-inner = functools.partial(
-    kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy"
-)
+# Called from kernels only.  Division by zero gives infinity or NaN as in the rest of NumPy; a test
+# would stop vectorisation.
+inner = functools.partial(kernel, error_model="numpy", **NOT_FROM_PYTHON)
 
 
 @inner

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from phasegrok.compiled import kernel
+from phasegrok.compiled import NOT_FROM_PYTHON, kernel
 from phasegrok.systems import (
     committee_compiled,
     decoder_compiled,
@@ -27,7 +27,7 @@ from phasegrok.systems.transformer import ModularTransformer
 COMPILED: dict[type, Any] = {
     ModularTransformer: transformer_compiled, ModularDecoder: decoder_compiled, MLP: mlp_compiled}
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
-_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
 def kernels_of(system: Network) -> Any:
@@ -103,27 +103,28 @@ def take(order, first, n, train, batch):
 
 
 def _engine(work):
-    """Module of a workspace, while a kernel is compiled."""
+    """Module of a workspace, while a kernel is compiled.
+
+    The overloads below return its functions as they are: one that calls them would be compiled,
+    with all that it calls, once more.
+    """
     engines = (committee_compiled, *COMPILED.values())
     return next(engine for engine in engines if engine.Workspace is work.instance_class)
 
 
 @overload(energy_and_gradient, strict=False, jit_options=_OPTIONS)
 def _energy_and_gradient(w, g, data, work):
-    function = _engine(work).energy_and_gradient_inner
-    return lambda w, g, data, work: function(w, g, data, work)
+    return _engine(work).energy_and_gradient_inner.py_func
 
 
 @overload(losses, strict=False, jit_options=_OPTIONS)
 def _losses(w, data, work):
-    function = _engine(work).losses_inner
-    return lambda w, data, work: function(w, data, work)
+    return _engine(work).losses_inner.py_func
 
 
 @overload(losses_again, strict=False, jit_options=_OPTIONS)
 def _losses_again(w, data, work):
-    function = _engine(work).losses_from_tables
-    return lambda w, data, work: function(w, data, work)
+    return _engine(work).losses_from_tables.py_func
 
 
 @overload(take, strict=False, jit_options=_OPTIONS)
