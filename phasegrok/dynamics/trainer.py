@@ -354,13 +354,13 @@ def _norms(theta, ends, out):
 
 
 @inner
-def _record(theta, counters, constants, train, test, scratch, curves, row):
+def _record(theta, counters, constants, train, test, ends, curves, row):
     """Write one evaluation and watch for the event and for numbers that are not finite."""
     step = counters[_STEP]
     curves.step[row] = step
     curves.train_loss[row], curves.train_accuracy[row] = train
     curves.test_loss[row], curves.test_accuracy[row] = test
-    _norms(theta, scratch.ends, curves.norms[row])
+    _norms(theta, ends, curves.norms[row])
     counters[_EVALUATED] = step
     counters[_HELD] = counters[_HELD] + 1 if test[1] >= constants.threshold else 0
     if counters[_HELD] == constants.hold and counters[_CROSSING] < 0:
@@ -383,7 +383,7 @@ def _temperature(c, k):
 
 
 @inner
-def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng):
+def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, noise, rng):
     """Step k -> k + 1, noise included; returns how many weights are not finite."""
     c = constants
     if c.filter != NO_FILTER:
@@ -397,10 +397,10 @@ def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng)
         if k == 0:
             halve_kick(g)
         if T > 0.0:
-            fill_normal(rng, scratch.noise)
+            fill_normal(rng, noise)
         else:
-            scratch.noise[:] = 0.0
-        n_broken = baoab_step(theta, g, m, scratch.noise, lr, c.friction, T)
+            noise[:] = 0.0
+        n_broken = baoab_step(theta, g, m, noise, lr, c.friction, T)
     elif c.scheme == ADAMW or c.scheme == ADAM:
         n_broken = adamw_step(theta, g, m, v, k, lr, wd, c.beta_1, c.beta_2, c.epsilon)
     elif c.scheme == SGD:
@@ -408,42 +408,58 @@ def _update(theta, g, m, v, mu, window, norm, k, lr, T, constants, scratch, rng)
     else:
         raise ValueError("no kernel of this update: call it in trainer._update")
     if T > 0.0 and (c.scheme == ADAMW or c.scheme == ADAM or c.scheme == SGD):
-        _add_noise(theta, scratch.noise, rng, np.sqrt(2.0 * lr * T))
+        _add_noise(theta, noise, rng, np.sqrt(2.0 * lr * T))
     if c.fixed_norm:
         n_broken += rescale(theta, norm[0])
     return n_broken
 
 
 @inner
-def _ghmc(w, g, theta, m, energy, lr, T, constants, scratch, rng, counters):
-    """One generalised hybrid Monte Carlo step on all pairs; returns the energy it ends at.
+def _energy_with_velocity(energy, theta, m, wd):
+    return energy + 0.5 * wd * norm_of(theta) ** 2 + 0.5 * norm_of(m) ** 2
 
-    Afterwards ``scratch.gradient`` is the gradient at the weights it ends at.  A proposal with an
-    energy that is not finite is rejected.
+
+@inner
+def _propose(theta, grad, m, energy, lr, T, constants, noise, before, kept, rng):
+    """First half of a step of generalised hybrid Monte Carlo, up to the new weights.
+
+    Keeps in ``before`` and ``kept`` what a rejection restores, and returns the energy with that of
+    the velocities.
     """
-    c, grad = constants, scratch.gradient
-    fill_normal(rng, scratch.noise)
-    mix_velocity(m, scratch.noise, c.friction, T)
+    c = constants
+    fill_normal(rng, noise)
+    mix_velocity(m, noise, c.friction, T)
     real = theta.dtype.type
     half, step, wd = real(0.5 * lr), real(lr), real(c.wd)
-    before = energy[0] + 0.5 * c.wd * norm_of(theta) ** 2 + 0.5 * norm_of(m) ** 2
+    total = _energy_with_velocity(energy[0], theta, m, c.wd)
     for i in range(theta.shape[0]):
-        scratch.before[i] = theta[i]
-        scratch.kept[0, i] = grad[i]
-        scratch.kept[1, i] = m[i]
+        before[i] = theta[i]
+        kept[0, i] = grad[i]
+        kept[1, i] = m[i]
         m[i] -= half * (grad[i] + wd * theta[i])
         theta[i] += step * m[i]
-    proposed = energy_and_gradient(w, g, scratch.train, scratch.work)
+    return total
+
+
+@inner
+def _decide(theta, grad, m, energy, proposed, total, lr, T, constants, before, kept, rng, counters):
+    """Second half of the step, with the gradient and energy of the proposed weights.
+
+    Returns the energy it ends at; ``grad`` is then the gradient there.  A proposal with an energy
+    that is not finite is rejected.
+    """
+    c, real = constants, theta.dtype.type
+    half, wd = real(0.5 * lr), real(c.wd)
     for i in range(theta.shape[0]):
         m[i] -= half * (grad[i] + wd * theta[i])
-    after = proposed[0] + 0.5 * c.wd * norm_of(theta) ** 2 + 0.5 * norm_of(m) ** 2
-    if uniform(rng) < np.exp(min(0.0, (before - after) / T)):  # NaN is not accepted
+    after = _energy_with_velocity(proposed[0], theta, m, c.wd)
+    if uniform(rng) < np.exp(min(0.0, (total - after) / T)):  # NaN is not accepted
         counters[_ACCEPTED] += 1
         return proposed
     for i in range(theta.shape[0]):
-        theta[i] = scratch.before[i]
-        grad[i] = scratch.kept[0, i]
-        m[i] = -scratch.kept[1, i]
+        theta[i] = before[i]
+        grad[i] = kept[0, i]
+        m[i] = -kept[1, i]
     return energy
 
 
@@ -460,12 +476,12 @@ def _bias_force(g, bias, energy, k, c):
 
 
 @inner
-def _record_move(theta, scratch, curves, row, k):
+def _record_move(theta, before, ends, curves, row, k):
     """Norm of the update of each matrix in step k, from the weights kept before it."""
     for i in range(theta.shape[0]):
-        scratch.before[i] = theta[i] - scratch.before[i]
+        before[i] = theta[i] - before[i]
     curves.moved_step[row] = k
-    _norms(scratch.before, scratch.ends, curves.moved[row])
+    _norms(before, ends, curves.moved[row])
 
 
 @kernel
@@ -490,7 +506,8 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
     rows, moves : int
         Numbers of evaluations and of norms of updates that were written.
     """
-    end, rows, moves = counters[_STEP] + n_steps, 0, 0
+    end = counters[_STEP] + n_steps
+    rows, moves = np.int64(0), np.int64(0)  # a plain 0 would compile what they go to twice
     whole, energy = order.shape[0] == 0, (0.0, 0.0)
     monte_carlo, known = constants.scheme == GHMC, False
     while counters[_STATUS] == RUNNING:
@@ -507,7 +524,7 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
                 test = losses(w, scratch.test, scratch.work)
             else:  # what depends on the weights alone is still that of this step
                 test = losses_again(w, scratch.test, scratch.work)
-            _record(theta, counters, constants, energy, test, scratch, curves, rows)
+            _record(theta, counters, constants, energy, test, scratch.ends, curves, rows)
             rows += 1
         if not whole and k < end and counters[_STATUS] == RUNNING:
             batch = _minibatch(k, constants.batch, order, rng, scratch.train, scratch.batch)
@@ -521,7 +538,11 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
         T = _temperature(constants, k)
         watched = k % constants.eval_every == 0  # the update is measured
         if monte_carlo:
-            energy = _ghmc(w, g, theta, m, energy, lr, T, constants, scratch, rng, counters)
+            total = _propose(theta, scratch.gradient, m, energy, lr, T, constants, scratch.noise,
+                             scratch.before, scratch.kept, rng)
+            proposed = energy_and_gradient(w, g, scratch.train, scratch.work)
+            energy = _decide(theta, scratch.gradient, m, energy, proposed, total, lr, T, constants,
+                             scratch.before, scratch.kept, rng, counters)
             known, n_broken = True, 0
         else:
             if constants.scheme == WAND:
@@ -530,9 +551,9 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
                 for i in range(theta.shape[0]):
                     scratch.before[i] = theta[i]
             n_broken = _update(theta, scratch.gradient, m, v, mu, window, norm, k, lr, T,
-                               constants, scratch, rng)
+                               constants, scratch.noise, rng)
         if watched:
-            _record_move(theta, scratch, curves, moves, k)
+            _record_move(theta, scratch.before, scratch.ends, curves, moves, k)
             moves += 1
         counters[_STEP] = k + 1
         if n_broken:
