@@ -278,7 +278,8 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
             missing += where[k] < 0
         if (missing and not producing) or n_windows == 0:  # the explorer walks alone
             stage = EXPLORING if n_windows == 0 else PLACING
-            _, e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0,
+            # with a plain 0, a type of its own, the whole sweep would be compiled twice
+            _, e = _sweep(system, joint, stage, samc, log_n_states, np.int64(0), everywhere, 1.0,
                           sigma[last], cache[last], values[last], rng, log_g, thinning,
                           visits_k[0], sums, offsets, columns, attempts_c, log_f, counters, words,
                           sites, variates)
@@ -304,7 +305,7 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
 @kernel(allocates=False)
 def start(system, joint, sigma, cache, values, rng, log_g, counters):
     """Draw a configuration; its cell is the first that was seen."""
-    draw_and_prepare(system, True, sigma, cache, values, rng)
+    draw_and_prepare(system, np.bool_(True), sigma, cache, values, rng)
     p = 0 if joint is None else order_cell(system, values[1])
     log_g[energy_cell(system, values[0]), p] = 0.0
     counters[SEEN] = 1

@@ -207,7 +207,7 @@ def _update_sublattice(words, parity, lattice, signs, state, rates, table, room,
     wide_vectors()
     n = words.shape[0] // 2
     mine, other = words[parity * n : (parity + 1) * n], words[(1 - parity) * n : (2 - parity) * n]
-    place, end = 0, 0
+    place, end = np.int64(0), 0  # a plain 0 would be a type of its own for what is called
     while place < n:
         if place == end:
             end = min(n, place + BLOCK)
@@ -306,11 +306,11 @@ def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
     n = words.shape[0] // 2
     even, odd = words[:n], words[n:]
     tally[:] = _NONE
-    place, filled = 0, 0
+    place, filled = np.int64(0), 0
     while place < n:
         m = min(_to_end_of_run(lattice, place), BLOCK - filled)
         own = odd[place : place + m]
-        _count(own, even, 1, lattice, signs, place, room[filled:], room)
+        _count(own, even, np.int64(1), lattice, signs, place, room[filled:], room)
         _copy(own, room[_OWN * BLOCK + filled :])
         _copy(even[place : place + m], room[_OTHER * BLOCK + filled :])
         place += m
@@ -368,7 +368,7 @@ def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
     wide_vectors()
     n, axes = words.shape[0], lattice.beside.shape[1] // 2 + 1
     tally[:] = _NONE
-    place, filled = 0, 0
+    place, filled = np.int64(0), 0
     while place < n:
         m = min(_to_end_of_run(lattice, place), BLOCK - filled)
         own = words[place : place + m]
