@@ -6,15 +6,19 @@ the cache is therefore keyed by a hash of every source file that a kernel can st
 specialised on (`SOURCES`), and of the user's own file, if a card names one.
 """
 
+import fcntl
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 SOURCES = ("compiled.py", "rng.py", "theory", "systems", "dynamics")
 """Files and folders of the package with kernels, and with the types that they are compiled for."""
@@ -129,7 +133,35 @@ def kernel(function=None, *, allocates=True, **options):
     dispatcher = numba.njit(**settings)(function)
     if settings["cache"]:
         _kernels.append(dispatcher)
+        dispatcher.compile = functools.partial(_compile_once, dispatcher, dispatcher.compile)
     return dispatcher
+
+
+def _compile_once(dispatcher, compile_or_load, signature):
+    """Compile in one process; others that want the same kernel wait, then load it.
+
+    Kernels that a kernel calls are locked after it, so no two processes wait for each other; nor do
+    two threads, of which one at a time is in here.
+    """
+    with global_compiler_lock:
+        if signature in dispatcher.overloads:
+            return compile_or_load(signature)
+        function = dispatcher.py_func
+        with _locked(f"{function.__module__}.{function.__qualname__}{signature}"):
+            return compile_or_load(signature)
+
+
+@contextmanager
+def _locked(name):
+    """Hold the lock of this name among all processes of this cache, where files can be locked."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            folder = Path(numba.config.CACHE_DIR) / "locks"  # type: ignore[attr-defined]
+            folder.mkdir(parents=True, exist_ok=True)
+            file = open(folder / hashlib.sha256(name.encode()).hexdigest()[:32], "w")
+            held.enter_context(file)  # closing it gives the lock back, and so does a kill
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def use_threads(n: int) -> None:

@@ -1,11 +1,21 @@
 """Where compiled kernels are cached, and what the cache is keyed by."""
 
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import phasegrok
 from phasegrok import compiled
+
+COMPILE = """
+import numpy as np
+from phasegrok.dynamics.multi_spin_random import fill_words
+fill_words(np.ones(4, np.uint64), np.zeros(8, np.uint64))
+print(len(fill_words.stats.cache_hits), len(fill_words.stats.cache_misses))
+"""
 
 
 def _no_home():
@@ -57,3 +67,17 @@ def test_without_a_home_the_cache_is_a_private_temporary_folder(monkeypatch, tmp
     root.chmod(0o777)  # somebody else could put code there
     other = compiled._cache_root()
     assert other != root and other.stat().st_mode & 0o777 == 0o700
+
+
+def test_of_two_processes_one_compiles_and_the_other_waits_and_loads(tmp_path):
+    both = [subprocess.Popen([sys.executable, "-c", COMPILE], stdout=subprocess.PIPE, text=True,
+                             env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}) for _ in range(2)]
+    hits_and_misses = sorted(process.communicate(timeout=200)[0].split() for process in both)
+    assert hits_and_misses == [["0", "1"], ["1", "0"]]
+
+
+def test_a_cache_that_cannot_be_locked_is_used_all_the_same(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(compiled.numba.config, "CACHE_DIR", str(tmp_path / "file"))
+    with compiled._locked("any"):
+        pass
