@@ -42,7 +42,7 @@ def _cache_root() -> Path:
     for base in _user_caches():
         if _can_hold_files(base / "phasegrok"):
             return base / "phasegrok"
-    return _temporary_root()
+    return temporary_root()
 
 
 def _user_caches() -> list[Path]:
@@ -63,7 +63,7 @@ def _can_hold_files(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _temporary_root() -> Path:
+def temporary_root() -> Path:
     """Cached kernels are run when they are loaded, so nobody else may write here."""
     folder = Path(tempfile.gettempdir()) / f"phasegrok-{os.getuid()}"
     try:

@@ -17,6 +17,6 @@ def _have_a_home() -> None:
     Other packages keep settings and caches there, and some make a folder named ~ otherwise.
     """
     if not os.path.isabs(os.path.expanduser("~")):
-        from phasegrok.compiled import _temporary_root  # imported only here: it takes a moment
+        from phasegrok.compiled import temporary_root  # imported only here: it takes a moment
 
-        os.environ["HOME"] = str(_temporary_root())
+        os.environ["HOME"] = str(temporary_root())

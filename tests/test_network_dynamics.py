@@ -90,7 +90,7 @@ def chain(system, **given):
         loss.append(curves.train_loss[-1])
         slope = room.gradient + settings.weight_decay * state.theta
         virial.append(state.theta @ slope / system.n_parameters)
-    accepted = state.counters[trainer._ACCEPTED] / state.step
+    accepted = state.counters[trainer.ACCEPTED] / state.step
     return mean_with_error(np.array(virial[800:])), mean_with_error(np.array(loss[800:])), accepted
 
 
@@ -129,8 +129,8 @@ def test_bias_gives_the_force_of_its_slope():
 def test_schedules_of_the_noise(anneal, expected):
     settings = trainer.Settings(temperature=0.4, final_temperature=0.1, anneal=anneal,
                                 anneal_steps=100)
-    constants = trainer._constants(settings)
-    found = [trainer._temperature.py_func(constants, k) for k in (0, 50, 100, 1000)]
+    constants = trainer.constants_of(settings)
+    found = [trainer.temperature_at.py_func(constants, k) for k in (0, 50, 100, 1000)]
     assert found == pytest.approx(expected)
 
 
@@ -446,7 +446,7 @@ def test_a_replica_may_stop_at_its_event():
     protocol.advance(state, 3000)
     full = protocol.result(state)["training"]["generalisation_step_95"][0]
     assert 1000.0 < full < 3000.0
-    assert protocol.done(state) == 3000 and state.counters[0, trainer._STEP] == full + 50
+    assert protocol.done(state) == 3000 and state.counters[0, trainer.STEP] == full + 50
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -171,7 +171,7 @@ class Trainer:
         Evaluations and norms of updates go to ``keep(replicas, step, name=rows, ...)``; replicas
         end as in ``trainer.advance``.
         """
-        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        running = state.counters[:, trainer.STATUS] == trainer.RUNNING
         parts = [part for part in self._parts(state) if running[part].any()]
         self._over_stacks(parts, lambda stack, part: stack.advance(state, part, n, keep))
 
@@ -233,7 +233,7 @@ class Stack:
     def __init__(self, system: Network, settings: trainer.Settings, size: int):
         self.system, self.settings, self.size = system, settings, size
         self.device = torch.device(settings.device)
-        self.constants = trainer._constants(settings)
+        self.constants = trainer.constants_of(settings)
         self._module = module_of(system)
         self._batch = _batch(system, settings)
         self._whole = self._batch == len(system.labels_train)
@@ -329,7 +329,7 @@ class Stack:
         self._stop_unless(torch.isfinite(self.theta).all(dim=1), self.k)
 
     def _temperature(self) -> torch.Tensor:
-        """``trainer._temperature`` of this step."""
+        """``trainer.temperature_at`` of this step."""
         c = self.constants
         s = (self.k.double() / c.anneal_steps).clamp(max=1.0)
         if c.anneal == trainer.ANNEAL.index("linear"):
@@ -443,7 +443,7 @@ class Stack:
             due = now % self.constants.eval_every == 0
             if due:
                 self._evaluate(state, part, now, keep)
-            running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+            running = state.counters[part, trainer.STATUS] == trainer.RUNNING
             if now == k + n or not running.any():
                 break
             before = self.theta.clone() if due else None
@@ -467,7 +467,7 @@ class Stack:
         self.broken.fill_(-1)
         self._tell_who_runs(state, part)
         self._load_order(state, part)
-        steps = np.unique(counters[counters[:, trainer._STATUS] == trainer.RUNNING, trainer._STEP])
+        steps = np.unique(counters[counters[:, trainer.STATUS] == trainer.RUNNING, trainer.STEP])
         if len(steps) != 1:
             raise ValueError(f"replicas that run together are at different steps: {steps}")
         self.k.fill_(int(steps[0]))
@@ -485,7 +485,7 @@ class Stack:
             self.order[:rows].copy_(torch.from_numpy(state.order[part]))
 
     def _tell_who_runs(self, state: "State", part: slice) -> None:
-        running = state.counters[part, trainer._STATUS] == trainer.RUNNING
+        running = state.counters[part, trainer.STATUS] == trainer.RUNNING
         self.alive.fill_(False)
         self.alive[: len(running)].copy_(torch.from_numpy(running))
 
@@ -493,18 +493,18 @@ class Stack:
         for tensor, array in self._pairs(state, part):
             array[...] = tensor.cpu().numpy()
         accepted = self.accepted[: part.stop - part.start].cpu().numpy()
-        state.counters[part, trainer._ACCEPTED] += accepted
+        state.counters[part, trainer.ACCEPTED] += accepted
 
     def _learn(self, state: "State", part: slice, k: int) -> np.ndarray:
         """Write the step k of those that run, and who broke before; returns which rows run."""
         counters = state.counters[part]
         broken = self.broken[: len(counters)].cpu().numpy()
-        running = counters[:, trainer._STATUS] == trainer.RUNNING
-        counters[running, trainer._STEP] = k
+        running = counters[:, trainer.STATUS] == trainer.RUNNING
+        counters[running, trainer.STEP] = k
         new = running & (broken >= 0)
-        for place in (trainer._STEP, trainer._BROKEN):
+        for place in (trainer.STEP, trainer.BROKEN):
             counters[new, place] = broken[new]
-        counters[new, trainer._STATUS] = trainer.NOT_FINITE
+        counters[new, trainer.STATUS] = trainer.NOT_FINITE
         return running & ~new
 
     def _choose(self, state: "State", part: slice, k: int) -> int:
@@ -535,7 +535,7 @@ class Stack:
 
     def evaluate(self, state: "State", part: slice, keep: Keep) -> None:
         """Evaluate the present weights of those that are finite, and hand them to ``keep``."""
-        fine = state.counters[part, trainer._STATUS] != trainer.NOT_FINITE
+        fine = state.counters[part, trainer.STATUS] != trainer.NOT_FINITE
         self.theta[: len(fine)].copy_(torch.from_numpy(state.theta[part]))
         self._hand_over(part.start, np.flatnonzero(fine), None, keep)
 
@@ -562,20 +562,20 @@ class Stack:
     def _evaluate(self, state: "State", part: slice, k: int, keep: Keep) -> None:
         """Write one evaluation and watch for the event, as ``trainer._record`` does."""
         counters, c = state.counters[part], self.constants
-        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer._EVALUATED] != k))
+        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer.EVALUATED] != k))
         if len(rows) == 0:
             return
         train, test = self._hand_over(part.start, rows, k, keep)
-        counters[rows, trainer._EVALUATED] = k
-        held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer._HELD] + 1, 0)
-        counters[rows, trainer._HELD] = held
-        event = rows[(held == c.hold) & (counters[rows, trainer._CROSSING] < 0)]
-        counters[event, trainer._CROSSING] = k - (c.hold - 1) * c.eval_every
+        counters[rows, trainer.EVALUATED] = k
+        held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer.HELD] + 1, 0)
+        counters[rows, trainer.HELD] = held
+        event = rows[(held == c.hold) & (counters[rows, trainer.CROSSING] < 0)]
+        counters[event, trainer.CROSSING] = k - (c.hold - 1) * c.eval_every
         if c.stop:
-            counters[event, trainer._STATUS] = trainer.EVENT
+            counters[event, trainer.STATUS] = trainer.EVENT
         broken = rows[~np.isfinite(train[0][rows])]
-        counters[broken, trainer._STATUS] = trainer.NOT_FINITE
-        counters[broken, trainer._BROKEN] = k
+        counters[broken, trainer.STATUS] = trainer.NOT_FINITE
+        counters[broken, trainer.BROKEN] = k
         self._tell_who_runs(state, part)
 
 

@@ -84,8 +84,8 @@ from phasegrok.systems.tasks import Network
 _NIL = 1e-30
 
 RUNNING, EVENT, NOT_FINITE = 0, 1, 2
-STATUS = ("running", "event", "not finite")
-_STEP, _EVALUATED, _HELD, _CROSSING, _STATUS, _BROKEN, _ACCEPTED = range(7)  # of State.counters
+STATUS_NAMES = ("running", "event", "not finite")
+STEP, EVALUATED, HELD, CROSSING, STATUS, BROKEN, ACCEPTED = range(7)  # of State.counters
 ANNEAL = ("none", "linear", "exponential")
 _CONSTANT, _LINEAR, _EXPONENTIAL = range(3)
 
@@ -204,23 +204,23 @@ class State:
     @property
     def step(self) -> int:
         """Number of steps done."""
-        return int(self.counters[_STEP])
+        return int(self.counters[STEP])
 
     @property
     def status(self) -> str:
         """One of "running", "event", "not finite"."""
-        return STATUS[self.counters[_STATUS]]
+        return STATUS_NAMES[self.counters[STATUS]]
 
     @property
     def crossing_step(self) -> int | None:
         """Step of the first of the evaluations whose accuracy then held; None before the event."""
-        step = int(self.counters[_CROSSING])
+        step = int(self.counters[CROSSING])
         return None if step < 0 else step
 
     @property
     def broken_step(self) -> int | None:
         """Step whose loss or weights are not finite; None while all is well."""
-        step = int(self.counters[_BROKEN])
+        step = int(self.counters[BROKEN])
         return None if step < 0 else step
 
     def copy(self) -> "State":
@@ -356,21 +356,21 @@ def _norms(theta, ends, out):
 @inner
 def _record(theta, counters, constants, train, test, ends, curves, row):
     """Write one evaluation and watch for the event and for numbers that are not finite."""
-    step = counters[_STEP]
+    step = counters[STEP]
     curves.step[row] = step
     curves.train_loss[row], curves.train_accuracy[row] = train
     curves.test_loss[row], curves.test_accuracy[row] = test
     _norms(theta, ends, curves.norms[row])
-    counters[_EVALUATED] = step
-    counters[_HELD] = counters[_HELD] + 1 if test[1] >= constants.threshold else 0
-    if counters[_HELD] == constants.hold and counters[_CROSSING] < 0:
-        counters[_CROSSING] = step - (constants.hold - 1) * constants.eval_every
+    counters[EVALUATED] = step
+    counters[HELD] = counters[HELD] + 1 if test[1] >= constants.threshold else 0
+    if counters[HELD] == constants.hold and counters[CROSSING] < 0:
+        counters[CROSSING] = step - (constants.hold - 1) * constants.eval_every
         if constants.stop:
-            counters[_STATUS] = EVENT
+            counters[STATUS] = EVENT
 
 
 @inner
-def _temperature(c, k):
+def temperature_at(c, k):
     """T of step k."""
     s = min(1.0, k / c.anneal_steps)
     if c.anneal == _LINEAR:
@@ -378,7 +378,7 @@ def _temperature(c, k):
     if c.anneal == _EXPONENTIAL:
         return c.temperature * (c.final_temperature / c.temperature) ** s
     if c.anneal != _CONSTANT:
-        raise ValueError("no such schedule of the noise: write it in trainer._temperature")
+        raise ValueError("no such schedule of the noise: write it in trainer.temperature_at")
     return c.temperature
 
 
@@ -454,7 +454,7 @@ def _decide(theta, grad, m, energy, proposed, total, lr, T, constants, before, k
         m[i] -= half * (grad[i] + wd * theta[i])
     after = _energy_with_velocity(proposed[0], theta, m, c.wd)
     if uniform(rng) < np.exp(min(0.0, (total - after) / T)):  # NaN is not accepted
-        counters[_ACCEPTED] += 1
+        counters[ACCEPTED] += 1
         return proposed
     for i in range(theta.shape[0]):
         theta[i] = before[i]
@@ -506,13 +506,13 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
     rows, moves : int
         Numbers of evaluations and of norms of updates that were written.
     """
-    end = counters[_STEP] + n_steps
+    end = counters[STEP] + n_steps
     rows, moves = np.int64(0), np.int64(0)  # a plain 0 would compile what they go to twice
     whole, energy = order.shape[0] == 0, (0.0, 0.0)
     monte_carlo, known = constants.scheme == GHMC, False
-    while counters[_STATUS] == RUNNING:
-        k = counters[_STEP]
-        due = k % constants.eval_every == 0 and counters[_EVALUATED] != k
+    while counters[STATUS] == RUNNING:
+        k = counters[STEP]
+        due = k % constants.eval_every == 0 and counters[EVALUATED] != k
         if k == end and not due:
             break
         if whole and not known:
@@ -526,16 +526,16 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
                 test = losses_again(w, scratch.test, scratch.work)
             _record(theta, counters, constants, energy, test, scratch.ends, curves, rows)
             rows += 1
-        if not whole and k < end and counters[_STATUS] == RUNNING:
+        if not whole and k < end and counters[STATUS] == RUNNING:
             batch = _minibatch(k, constants.batch, order, rng, scratch.train, scratch.batch)
             energy = energy_and_gradient(w, g, batch, scratch.work)
         if not np.isfinite(energy[0]):
-            counters[_STATUS] = NOT_FINITE
-            counters[_BROKEN] = k
-        if k == end or counters[_STATUS] != RUNNING:
+            counters[STATUS] = NOT_FINITE
+            counters[BROKEN] = k
+        if k == end or counters[STATUS] != RUNNING:
             break
         lr = constants.lr * (min(1.0, (k + 1.0) / constants.warmup) if constants.warmup else 1.0)
-        T = _temperature(constants, k)
+        T = temperature_at(constants, k)
         watched = k % constants.eval_every == 0  # the update is measured
         if monte_carlo:
             total = _propose(theta, scratch.gradient, m, energy, lr, T, constants, scratch.noise,
@@ -555,10 +555,10 @@ def train(w, g, theta, m, v, rng, counters, order, mu, window, norm, bias, n_ste
         if watched:
             _record_move(theta, scratch.before, scratch.ends, curves, moves, k)
             moves += 1
-        counters[_STEP] = k + 1
+        counters[STEP] = k + 1
         if n_broken:
-            counters[_STATUS] = NOT_FINITE
-            counters[_BROKEN] = k + 1
+            counters[STATUS] = NOT_FINITE
+            counters[BROKEN] = k + 1
     return rows, moves
 
 
@@ -654,7 +654,8 @@ def advance(
     rows, moves = train(
         system.matrices(state.theta), system.matrices(room.gradient),
         state.theta, state.m, state.v, state.rng, state.counters, state.order,
-        state.mu, state.window, state.norm, state.bias, n_steps, _constants(settings), room, curves,
+        state.mu, state.window, state.norm, state.bias, n_steps, constants_of(settings), room,
+        curves,
     )  # fmt: skip
     return Curves(*(x[:rows] for x in curves[:6]), *(x[:moves] for x in curves[6:]))
 
@@ -669,15 +670,15 @@ def evaluate(system: Network, settings: Settings, state: State,
         One row; NaN where the run is not finite.
     """
     looked = replace(state, counters=state.counters.copy())  # no step: nothing else is written
-    looked.counters[[_EVALUATED, _STATUS]] = -1, RUNNING
+    looked.counters[[EVALUATED, STATUS]] = -1, RUNNING
     curves = advance(system, settings.model_copy(update={"eval_every": 1}), looked, 0, room)
-    if state.status == STATUS[NOT_FINITE]:
+    if state.status == STATUS_NAMES[NOT_FINITE]:
         for x in curves[1:6]:
             x[:] = np.nan
     return curves
 
 
-def _constants(settings: Settings) -> _Constants:
+def constants_of(settings: Settings) -> _Constants:
     s = settings
     threshold = np.inf if s.event_threshold is None else s.event_threshold
     strength = LAMBDA[s.filter] if s.filter_lambda is None else s.filter_lambda

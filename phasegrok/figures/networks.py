@@ -7,8 +7,8 @@ import numpy as np
 
 from phasegrok.figures.common import COLOURS, GREY, pair, title
 from phasegrok.groups import Group
+from phasegrok.relaxation.training_curves import at_end
 from phasegrok.run.runfile import RunFile
-from phasegrok.studies.optimisers import at_end
 from phasegrok.text import table
 
 _TIMES = ("memorisation_step", "generalisation_step_50", "generalisation_step_95")

@@ -98,8 +98,8 @@ class _Ensemble:
         return self.steps
 
     def _active(self, state: State) -> np.ndarray:
-        steps = state.counters[:, trainer._STEP] - state.start_step
-        running = state.counters[:, trainer._STATUS] == trainer.RUNNING
+        steps = state.counters[:, trainer.STEP] - state.start_step
+        running = state.counters[:, trainer.STATUS] == trainer.RUNNING
         return np.flatnonzero(running & (steps < self.steps))
 
     def done(self, state: State) -> int:
@@ -107,7 +107,7 @@ class _Ensemble:
         active = self._active(state)
         if len(active) == 0:
             return self.steps
-        return int(state.counters[active, trainer._STEP].min()) - state.start_step
+        return int(state.counters[active, trainer.STEP].min()) - state.start_step
 
     def advance(self, state: State, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
@@ -196,8 +196,8 @@ class _Ensemble:
                 f"{len(self._active(state))} running")
 
     def _broken(self, state: State) -> np.ndarray:
-        return np.where(state.counters[:, trainer._BROKEN] >= 0,
-                        state.counters[:, trainer._BROKEN].astype(float), np.nan)
+        return np.where(state.counters[:, trainer.BROKEN] >= 0,
+                        state.counters[:, trainer.BROKEN].astype(float), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,7 +280,7 @@ class Training(_Ensemble):
         group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
                   "Euclidean norm of the update that follows of each weight matrix")
         end = self._end(state)
-        group.add("final_step", state.counters[:, trainer._STEP], "replica", "steps",
+        group.add("final_step", state.counters[:, trainer.STEP], "replica", "steps",
                   "last step of the replica")
         for name, (unit, text) in texts.items():
             group.add(f"final_{name}", end[name], "replica", unit, f"{text}, at its last step")
@@ -291,8 +291,8 @@ class Training(_Ensemble):
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
         if self.settings.optimiser == "ghmc":
-            steps = np.maximum(1, state.counters[:, trainer._STEP])
-            group.add("acceptance", state.counters[:, trainer._ACCEPTED] / steps, "replica", "1",
+            steps = np.maximum(1, state.counters[:, trainer.STEP])
+            group.add("acceptance", state.counters[:, trainer.ACCEPTED] / steps, "replica", "1",
                       "share of the proposals that were accepted")
         if self.settings.optimiser in VELOCITIES:
             group.add("kinetic_temperature", np.mean(state.m.astype(float) ** 2, axis=1), "replica",
@@ -313,7 +313,7 @@ class Training(_Ensemble):
         if free is not None:
             group.add("free_norm", free, ("replica", "step"), "1", "root of the mean square norm "
                       "of all weights without the force of the loss: free diffusion, with decay")
-            last = state.counters[:, trainer._STEP]
+            last = state.counters[:, trainer.STEP]
             steps, row = np.unique(last, return_inverse=True)
             ends = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], steps)
             assert ends is not None  # as ``free``
@@ -321,7 +321,7 @@ class Training(_Ensemble):
                       "free_norm at the last step of the replica")
 
     def _add_times(self, group: Group, state: State, end: dict[str, np.ndarray]) -> None:
-        clock, last = state.clock.copy(), state.counters[:, trainer._STEP]
+        clock, last = state.clock.copy(), state.counters[:, trainer.STEP]
         for k in range(self.replicas):  # the last step is an evaluation of this run, as any other
             self._watch(clock[k : k + 1], last[k], end["train_accuracy"][k],
                         end["test_accuracy"][k])
@@ -387,16 +387,16 @@ class NetworkClones(_Ensemble):
                     )
                 if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
                     break
-        state.counters[trainer._EVALUATED] = -1  # the clones record the checkpoint too
-        state.counters[trainer._HELD] = 0
+        state.counters[trainer.EVALUATED] = -1  # the clones record the checkpoint too
+        state.counters[trainer.HELD] = 0
         key = ["clones", self.settings.temperature]
         return self._begin(state, streams(seed, key, self.replicas))
 
     def result(self, state: State) -> dict[str, Group]:
         """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
-        crossing = state.counters[:, trainer._CROSSING]
+        crossing = state.counters[:, trainer.CROSSING]
         crossed = crossing >= 0
-        last = state.counters[:, trainer._STEP]
+        last = state.counters[:, trainer.STEP]
         broken = self._broken(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
         start_phi = float(state.test_accuracy[0, 0])

@@ -9,8 +9,9 @@ from phasegrok.cards.sections import DecayLaw
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.relaxation.delay_laws import divergence, local_exponents, power_law
+from phasegrok.relaxation.training_curves import at_end
 from phasegrok.statistics import mean_and_error
-from phasegrok.studies.optimisers import TIMES, add_medians, at_end, train
+from phasegrok.studies.optimisers import TIMES, add_medians, train
 
 SCANS = ("decays", "rates", "fractions", "scales", "norms")
 _TEXT = {

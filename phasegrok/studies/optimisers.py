@@ -9,6 +9,7 @@ from phasegrok.cards.card import Card
 from phasegrok.cards.sections import Optimisers
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
+from phasegrok.relaxation.training_curves import at_end
 from phasegrok.statistics import bootstrap
 from phasegrok.studies.training import training
 
@@ -48,20 +49,6 @@ def train(job, seed: int | None) -> None:
     """A point of a scan: training curves from initial weights drawn by ``seed``."""
     protocol = dataclasses.replace(training(job.card), seed=seed)
     job.finish(protocol.result(job.drive(protocol, job.path.stem)))
-
-
-def at_end(group: Group, name: str) -> np.ndarray:
-    """A curve of the group ``training`` at the last step of every replica, (R,) or (R, matrices).
-
-    Older files did not evaluate that step: of them the last known value, NaN where there is none.
-    """
-    if f"final_{name}" in group.variables:
-        return group[f"final_{name}"]
-    ends = []
-    for curve in group[name]:
-        known = curve[np.isfinite(curve.reshape(len(curve), -1)).all(axis=1)]
-        ends.append(known[-1] if len(known) else np.full(curve.shape[1:], math.nan))
-    return np.array(ends)
 
 
 def _medians(time_br: np.ndarray) -> np.ndarray:

@@ -62,10 +62,11 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
                     steps or t.steps, hold, per_decade=t.per_decade)
 
 
-def _eval_every(card: Card) -> int:
+def eval_every(card: Card) -> int:
+    """Steps between two evaluations of a network."""
     return card.model.training.eval_every
 
 
 def evaluations(card: Card, hold: float) -> int:
     """Consecutive evaluations of a network that span ``hold`` steps or more."""
-    return 1 + math.ceil(hold / _eval_every(card))
+    return 1 + math.ceil(hold / eval_every(card))

@@ -10,7 +10,7 @@ from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.studies.common import checked_temperature, known_kind
-from phasegrok.studies.training import _eval_every, evaluations, trainable, training_settings
+from phasegrok.studies.training import eval_every, evaluations, trainable, training_settings
 
 _MOST_STEPS = 1e18  # counters are 64-bit integers
 
@@ -93,7 +93,7 @@ def _network_clones(card: Card, temperature: float, number: int):
 
 def interval_of(card: Card) -> float:
     """Spacing of recorded waiting times: evaluations of a network, 0 for the other families."""
-    return float(_eval_every(card)) if card.family == "network" else 0.0
+    return float(eval_every(card)) if card.family == "network" else 0.0
 
 
 def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:

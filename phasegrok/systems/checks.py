@@ -78,7 +78,7 @@ def _check_whole(system, module) -> None:
     if members:
         raise ValueError(f"{cls.__name__} has no {', '.join(members)}")
     names = [name for name, stub in discrete.STUBS.items()
-             if stub.__module__ == module.__name__ and name not in discrete._DEFAULT]
+             if stub.__module__ == module.__name__ and name not in discrete.DEFAULT]
     missing = [name for name in names if cls not in discrete.GENERIC[name]]
     if missing:
         here = vars(sys.modules.get(cls.__module__, discrete))

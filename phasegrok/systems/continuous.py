@@ -22,16 +22,16 @@ from typing import Protocol
 
 import numpy as np
 
-from phasegrok.systems.discrete import _OPTIONS, _call, _generic, behaviour
+from phasegrok.systems.discrete import KERNEL_OPTIONS, behaviour, call, generic
 
 __all__ = ["ContinuousSystem", "behaviour", "gradient", "observe", "units"]
 
-_WITH_BLAS = {key: value for key, value in _OPTIONS.items() if key != "_nrt"}
+_WITH_BLAS = {key: value for key, value in KERNEL_OPTIONS.items() if key != "_nrt"}
 
 
 def _blas(stub):
     """A generic function whose versions may call BLAS, which needs counted references."""
-    return _generic(stub, _WITH_BLAS)
+    return generic(stub, _WITH_BLAS)
 
 
 class ContinuousSystem(Protocol):
@@ -64,16 +64,16 @@ class ContinuousSystem(Protocol):
 @_blas
 def gradient(system, xi, work, out):
     """E/T at ``xi``, without the prior; fills ``out`` with its derivative."""
-    return _call("gradient", system, xi, work, out)
+    return call("gradient", system, xi, work, out)
 
 
 @_blas
 def observe(system, xi, work, series):
     """Fill ``series`` with the observables of ``series_names``."""
-    return _call("observe", system, xi, work, series)
+    return call("observe", system, xi, work, series)
 
 
 @_blas
 def units(system, xi, work, order):
     """Fill ``order`` (n_units, 2) with order parameter and a further number of every unit."""
-    return _call("units", system, xi, work, order)
+    return call("units", system, xi, work, order)

@@ -22,7 +22,10 @@ from numba.extending import overload
 from phasegrok.compiled import NOT_FROM_PYTHON, kernel
 from phasegrok.rng import next_word
 
-_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
+KERNEL_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"},
+                  **NOT_FROM_PYTHON}
+"""Of what stands for a behaviour in kernels."""
+
 
 
 class DiscreteSystem(Protocol):
@@ -71,18 +74,19 @@ class NoLevels(ValueError):
 
 GENERIC: dict[str, dict[type, Any]] = {}
 """Name of a behaviour -> system -> its version."""
-_DEFAULT: dict[str, Any] = {}
+DEFAULT: dict[str, Any] = {}
+"""Name of a behaviour that a system may leave out -> what stands for it."""
 STUBS: dict[str, Any] = {}
 """Name of a behaviour -> the function of all systems."""
 
 
-def _generic(stub, options=_OPTIONS):
+def generic(stub, options=KERNEL_OPTIONS):
     """Make ``stub`` a function that is looked up by the class of its first argument."""
     table = GENERIC.setdefault(stub.__name__, {})
     STUBS[stub.__name__] = stub
 
     def typing_function(system, *args):
-        return table.get(getattr(system, "instance_class", None), _DEFAULT.get(stub.__name__))
+        return table.get(getattr(system, "instance_class", None), DEFAULT.get(stub.__name__))
 
     overload(stub, strict=False, jit_options=options)(typing_function)
     return stub
@@ -111,79 +115,80 @@ def behaviour(system_class):
     return register
 
 
-def _call(name, system, *args):
-    return (GENERIC[name].get(type(system)) or _DEFAULT[name])(system, *args)
+def call(name, system, *args):
+    """Call a behaviour from Python."""
+    return (GENERIC[name].get(type(system)) or DEFAULT[name])(system, *args)
 
 
-@_generic
+@generic
 def draw(system, sigma, rng):
     """Fill ``sigma`` with a configuration drawn uniformly."""
-    return _call("draw", system, sigma, rng)
+    return call("draw", system, sigma, rng)
 
 
-@_generic
+@generic
 def prepare(system, sigma, cache):
     """Fill ``cache`` from ``sigma``; returns (E, Phi) computed from scratch."""
-    return _call("prepare", system, sigma, cache)
+    return call("prepare", system, sigma, cache)
 
 
-@_generic
+@generic
 def n_values(system):
     """Number of states of one site."""
-    return _call("n_values", system)
+    return call("n_values", system)
 
 
-@_generic
+@generic
 def value_of(system, k):
     """The k-th state of a site (-1, +1 for spins; 0..q-1 for colours)."""
-    return _call("value_of", system, k)
+    return call("value_of", system, k)
 
 
-@_generic
+@generic
 def energy_change(system, sigma, cache, site, value):
     """E after ``sigma[site]`` became ``value``, minus E."""
-    return _call("energy_change", system, sigma, cache, site, value)
+    return call("energy_change", system, sigma, cache, site, value)
 
 
-@_generic
+@generic
 def order_change(system, sigma, cache, site, value):
     """Phi after ``sigma[site]`` became ``value``, minus Phi."""
-    return _call("order_change", system, sigma, cache, site, value)
+    return call("order_change", system, sigma, cache, site, value)
 
 
-@_generic
+@generic
 def assign(system, sigma, cache, site, value):
     """Set ``sigma[site]`` to ``value`` and keep ``cache`` true."""
-    return _call("assign", system, sigma, cache, site, value)
+    return call("assign", system, sigma, cache, site, value)
 
 
-@_generic
+@generic
 def allowed(system, sigma, cache, site):
     """Whether the dynamics may change ``sigma[site]`` now; True where a system does not say.
 
     It must not depend on ``sigma[site]`` itself: then the reverse of a move is allowed wherever
     the move is, and the constrained dynamics keeps detailed balance.
     """
-    return _call("allowed", system, sigma, cache, site)
+    return call("allowed", system, sigma, cache, site)
 
 
 def _always(system, sigma, cache, site):
     return True
 
 
-_DEFAULT["allowed"] = _always
+DEFAULT["allowed"] = _always
 
 
-@_generic
+@generic
 def energy_cell(system, energy):
     """Index of ``energy`` in ``energy_levels()``."""
-    return _call("energy_cell", system, energy)
+    return call("energy_cell", system, energy)
 
 
-@_generic
+@generic
 def order_cell(system, phi):
     """Index of ``phi`` in ``order_levels()``."""
-    return _call("order_cell", system, phi)
+    return call("order_cell", system, phi)
 
 
 @kernel(allocates=False)

@@ -11,7 +11,7 @@ replicas run in threads: the products here are too small to gain from more.
 
 import functools
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def single_threaded_blas():
 
 # Called from kernels only.  Division by zero gives infinity or NaN as in the rest of NumPy; a test
 # would stop vectorisation.
-inner = functools.partial(kernel, error_model="numpy", **NOT_FROM_PYTHON)
+inner: Any = functools.partial(kernel, error_model="numpy", **NOT_FROM_PYTHON)
 
 
 @inner

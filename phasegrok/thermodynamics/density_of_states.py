@@ -85,7 +85,7 @@ def combine_walkers(
     u_wc = log_weight_wc[:, visited_c]
     if not _connected(H_wc, u_wc):
         raise ValueError("the walkers share too few cells: their relative weights are undetermined")
-    log_g, log_Z_w = _solve(H_wc, u_wc)
+    log_g, log_Z_w = solve_histograms(H_wc, u_wc)
     log_g_c = np.full(visited_c.size, np.nan)
     log_g_c[visited_c] = log_g - logsumexp(log_g) + log_total
     ladder_w = np.arange(len(H_wc)) if ladder_w is None else np.asarray(ladder_w)
@@ -95,7 +95,7 @@ def combine_walkers(
         H_others, u_others = H_wc[others], u_wc[others]
         if not H_others.any() or not _connected(H_others, u_others):
             continue
-        log_g, _ = _solve(H_others, u_others, log_Z_w[others])
+        log_g, _ = solve_histograms(H_others, u_others, log_Z_w[others])
         log_g_jackknife_wc[w, visited_c] = log_g - logsumexp(log_g[np.isfinite(log_g)]) + log_total
     return log_g_c, log_g_jackknife_wc
 
@@ -107,7 +107,7 @@ def _connected(H_wc: np.ndarray, u_wc: np.ndarray) -> bool:
     return connected_components(link_ww, directed=True, connection="strong")[0] == 1
 
 
-def _solve(
+def solve_histograms(
     H_wc: np.ndarray, u_wc: np.ndarray, log_Z_w: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solve the multi-histogram equations; ln g_c (NaN where unvisited) and ln Z_w.

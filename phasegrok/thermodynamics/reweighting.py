@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error
-from phasegrok.thermodynamics.density_of_states import _solve, canonical_with_errors
+from phasegrok.thermodynamics.density_of_states import canonical_with_errors, solve_histograms
 
 ENOUGH_SAMPLES = 50.0
 """Effective samples below which a temperature counts as not covered by the histograms."""
@@ -202,7 +202,7 @@ def _fit(energies_c, T_k, weighted_kc, log_Z_k=None):
     start_k = _integrated(energies_c - shift, T_k, weighted_kc)
     if log_Z_k is not None:
         start_k = log_Z_k + shift / T_k
-    log_g_c, log_Z_k = _solve(weighted_kc, u_kc, start_k)
+    log_g_c, log_Z_k = solve_histograms(weighted_kc, u_kc, start_k)
     f_k = -(log_Z_k - shift / T_k)
     return log_g_c + f_k[0], f_k - f_k[0]
 
