@@ -36,7 +36,8 @@ def scan(job: Job, columns) -> None:
     """All sizes of some values of the parameter, the smallest first, and what they say."""
     from phasegrok.run.point import Point
     from phasegrok.run.scan import map_points
-    from phasegrok.thermodynamics.phase_diagram import analyse, too_high
+    from phasegrok.thermodynamics.diagram import analyse
+    from phasegrok.thermodynamics.ladders import too_high
 
     for size in job.card.model.phase_diagram.sizes:
         going = [c for c in columns if not too_high(c.series, c.card.resized(size).build().n_sites)]

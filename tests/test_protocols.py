@@ -15,13 +15,13 @@ from phasegrok.errors import InputError
 from phasegrok.figures.landscapes import potential_lines
 from phasegrok.groups import Group
 from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
-from phasegrok.studies import common as protocols
+from phasegrok.studies.common import temperature_table
 from phasegrok.studies.density_of_states import (
     landscape_temperatures,
     potential_groups,
     wang_landau,
 )
-from phasegrok.studies.finite_size import _landscape_of
+from phasegrok.studies.finite_size import landscape_of
 from phasegrok.studies.training import training
 from phasegrok.studies.waiting_times import clones, waiting_groups
 from phasegrok.theory import curie_weiss as cw_theory
@@ -169,7 +169,7 @@ def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
     for complete in (True, False):
         run = {"density_of_states": dataclasses.replace(
             density, attributes=density.attributes | {"complete": complete})}
-        _, found, whole, _ = _landscape_of(run, card)
+        _, found, whole, _ = landscape_of(run, card)
         assert whole == complete == found.coexistence.found
         if complete:
             assert abs(found.height - exact.barrier.from_low) < 4.0 * found.error
@@ -374,7 +374,7 @@ def test_protocols_say_what_a_card_lacks():
     with pytest.raises(InputError, match="negative"):
         clones(cards.load("curie-weiss-p3"), -1.0)
     with pytest.raises(InputError, match="no temperatures"):
-        protocols.temperature_table(cards.load("control-drift"))
+        temperature_table(cards.load("control-drift"))
     with pytest.raises(InputError, match="the effective potential needs a discrete system"):
         wang_landau(cards.load("control-drift"), what="the effective potential")
     with pytest.raises(InputError, match=r"effective potential: .*take a smaller system"):
@@ -436,8 +436,8 @@ def test_no_wells_of_a_landscape_that_is_not_complete():
 
 def test_temperatures_of_the_command_line_replace_those_of_the_card():
     card = cards.load("curie-weiss-p3")
-    assert protocols.temperature_table(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
-    assert protocols.temperature_table(card, "1:2:3") == pytest.approx([1.0, 1.5, 2.0])
+    assert temperature_table(card) == pytest.approx(np.linspace(0.9, 1.9, 51))
+    assert temperature_table(card, "1:2:3") == pytest.approx([1.0, 1.5, 2.0])
     for text in ("1:2", "0:2:3", "a:b:c", "-1:1:3"):
         with pytest.raises(InputError, match="--temperatures"):
-            protocols.temperature_table(card, text)
+            temperature_table(card, text)

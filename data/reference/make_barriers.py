@@ -3,7 +3,7 @@
 Swendsen-Wang runs of 12 replicas at three temperatures of each size, begun ordered and at random,
 reweighted to where both wells are equally deep.  Writes one line a size: q, L, N, independent
 samples, barrier of P(Phi) and of P(E) with errors (nat), into barriers.csv.  The order of
-transitions is judged on them in tests/test_order.py.  About ten minutes of one core.
+transitions is judged on them in tests/thermodynamics/test_order.py.  About ten minutes of one core.
 """
 
 import csv
@@ -13,11 +13,13 @@ import numpy as np
 
 from phasegrok import cards
 from phasegrok.statistics import jackknife_error
-from phasegrok.studies.finite_size import _flip_energy
+from phasegrok.studies.finite_size import flip_energy
 from phasegrok.studies.phase_diagram import PhaseDiagramColumn, phase_diagram_series
 from phasegrok.theory import potts
-from phasegrok.thermodynamics import finite_size as fss
-from phasegrok.thermodynamics.phase_diagram import Reweighted, equal_height, peak
+from phasegrok.thermodynamics.barriers import energy_columns, size_barrier
+from phasegrok.thermodynamics.curves import Reweighted
+from phasegrok.thermodynamics.peaks import peak
+from phasegrok.thermodynamics.smooth_potential import equal_height
 
 SWEEPS = {**{(q, L): 10_000 for q in (2, 3, 4, 5) for L in (16, 32, 64)},
           **{(6, L): 20_000 for L in (16, 32, 64)},
@@ -47,18 +49,15 @@ def measure(q: int, L: int) -> list:
     protocol.advance(state, protocol.total())
     column = PhaseDiagramColumn(float(q), card)
     column.add(protocol.result(state))
-    series = column.series[0]
-    data = Reweighted(series)
+    data = Reweighted(column.series[0])
     chi = peak(data, "susceptibility")
-    rows = equal_height(data, chi).barrier_b if chi.found else np.full(13, np.nan)
-    K, R, n = series.energy_krt.shape
-    found = fss.combine(L, L * L, series.temperatures_k, np.full(K, R * n / data.independent),
-                        series.energy_krt, series.phi_krt, R).found
-    width = _flip_energy(card)
-    energy, joint = fss.energy_columns(found.energies_c, found.log_g_c, width)
-    left_out = np.stack([fss.energy_columns(found.energies_c, row, width)[1]
+    rows = equal_height(data, chi).barrier_r if chi.found else np.full(13, np.nan)
+    found = data.found
+    width = flip_energy(card)
+    energy, joint = energy_columns(found.energies_c, found.log_g_c, width)
+    left_out = np.stack([energy_columns(found.energies_c, row, width)[1]
                          for row in found.log_g_jackknife_bc])
-    barrier = fss.size_barrier(found.energies_c, energy, joint, left_out, data.range)
+    barrier = size_barrier(found.energies_c, energy, joint, left_out, data.range)
     return [q, L, L * L, round(data.independent), f"{rows[0]:.4f}",
             f"{float(jackknife_error(rows[1:])):.4f}", f"{barrier.height:.4f}",
             f"{barrier.error:.4f}"]

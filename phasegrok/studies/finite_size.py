@@ -71,9 +71,9 @@ def finite_size_landscape(job) -> None:
     job.finish(protocol.result(job.drive(protocol)))
 
 
-def _size_of_run(run, card: Card):
+def size_of_run(run, card: Card):
     """Multiple histograms of one finished point, and whether it had converged."""
-    from phasegrok.thermodynamics.finite_size import combine
+    from phasegrok.thermodynamics.curves import Reweighted, Series
 
     series, averages = run["series"], run["averages"]
     tau = np.fmax(averages["tau_energy"], averages["tau_order_parameter"])
@@ -85,8 +85,8 @@ def _size_of_run(run, card: Card):
     replicas, n = phi.shape[1:]
     stretches = int(n * series.attributes["every"] / (_INDEPENDENT * tau.max()))
     stretches = max(1, min(stretches, _MOST_BLOCKS // replicas))
-    return combine(card.size, series.attributes["n_sites"], series["temperature"], 2.0 * tau,
-                   series["energy"].astype(float), phi.astype(float), replicas * stretches)
+    return Reweighted(Series(series.attributes["n_sites"], series["temperature"], series["energy"],
+                             phi, symmetric=True, size=card.size), 2.0 * tau, replicas * stretches)
 
 
 def finite_size_windows(card: Card, pilots: list) -> dict[int, str]:
@@ -97,18 +97,20 @@ def finite_size_windows(card: Card, pilots: list) -> dict[int, str]:
     InputError
         If their Binder ratios do not cross in the temperatures of the card.
     """
-    from phasegrok.thermodynamics.finite_size import crossings, curves, natural_width
+    from phasegrok.thermodynamics.crossings import crossings
+    from phasegrok.thermodynamics.curves import curves
+    from phasegrok.thermodynamics.ladders import natural_width
 
     s = finite_size_settings(card)
     try:
-        data = [_size_of_run(run, card.resized(n)) for run, n in zip(pilots, _pilot_sizes(card))]
+        data = [size_of_run(run, card.resized(n)) for run, n in zip(pilots, _pilot_sizes(card))]
         T = crossings(data).values_pq[:, 0]
     except ValueError as error:
         raise InputError(f"{card.name}: finite_size.temperatures = {s.temperatures}: "
                          f"{error}") from error
     if not np.isfinite(T).any():
-        raise InputError(f"{card.name}: the Binder ratios of sizes {data[0].size} and "
-                         f"{data[1].size} do not cross at finite_size.temperatures = "
+        raise InputError(f"{card.name}: the Binder ratios of sizes {data[0].series.size} and "
+                         f"{data[1].series.size} do not cross at finite_size.temperatures = "
                          f"{s.temperatures}: another range, more sweeps, or no such transition")
     heat_capacity = float(curves(data[1], T[:1]).values["heat_capacity"][0, 0])
     windows = {}
@@ -126,7 +128,7 @@ def finite_size_pilots(card: Card) -> dict[str, Card]:
 
 
 def _pilot_sizes(card: Card) -> list[int]:
-    from phasegrok.thermodynamics.finite_size import pairs
+    from phasegrok.thermodynamics.crossings import pairs
 
     sizes = finite_size_settings(card).sizes
     if not pairs(sizes):
@@ -158,23 +160,27 @@ def finite_size_scaling(card: Card, runs: list):
 
 def _scaling(card: Card, runs: list):
     from phasegrok.theory.solved import critical_point
-    from phasegrok.thermodynamics import finite_size as fss
+    from phasegrok.thermodynamics import collapse as scaling
     from phasegrok.thermodynamics import finite_size_tables as tables
+    from phasegrok.thermodynamics.crossings import crossings, limits
+    from phasegrok.thermodynamics.curves import curves
+    from phasegrok.thermodynamics.peaks import peak
 
     s = finite_size_settings(card)
     sizes = s.sizes
-    data = [_size_of_run(run, card.resized(n)) for run, n in zip(runs, sizes)]
-    found = [fss.curves(d, d.grid()) for d in data]
-    crossed = fss.crossings(data)
-    limits = fss.limits(crossed, s.omega)
-    whole, *narrower = ([fss.points(fss.curves(d, d.inner(len(_WINDOW), share))) for d in data]
-                        for share in fss.SHARES)
-    collapsed = fss.collapse(whole, (limits["temperature"].value, limits["inverse_nu"].value),
-                             s.omega, tuple(narrower))
+    data = [size_of_run(run, card.resized(n)) for run, n in zip(runs, sizes)]
+    found = [curves(d, d.grid()) for d in data]
+    crossed = crossings(data)
+    limit = limits(crossed, s.omega)
+    whole, *narrower = ([scaling.points(curves(d, scaling.inner(d, len(_WINDOW), share)))
+                         for d in data] for share in scaling.SHARES)
+    collapsed = scaling.collapse(whole, (limit["temperature"].value, limit["inverse_nu"].value),
+                                 s.omega, tuple(narrower))
     exact = critical_point(known_kind(card), card.parameters)
     groups = {f"curves/{c.size}": tables.curves_group(c) for c in found}
     groups["crossings"] = tables.crossings_group(crossed)
-    groups["exponents"] = tables.exponents_group(limits, found, exact)
+    groups["exponents"] = tables.exponents_group(
+        limit, sizes, [peak(d, "susceptibility") for d in data], exact)
     groups["collapse"] = tables.collapse_group(collapsed, found)
     unfinished = [n for n, run in zip(sizes, runs) if not run["averages"].attributes["converged"]]
     groups["exponents"].attributes["converged"] = not unfinished
@@ -197,7 +203,7 @@ def _dimension(card: Card) -> float:
     return round(np.log(card.build().n_sites) / np.log(card.size))
 
 
-def _flip_energy(card: Card) -> float:
+def flip_energy(card: Card) -> float:
     """Energy of one flipped site in an ordered configuration; 0 where levels are not equidistant.
 
     That is the distance of the teeth of P(E) in an ordered phase.
@@ -223,10 +229,10 @@ def _flip_energy(card: Card) -> float:
     return max(0.0, *costs)
 
 
-def _landscape_of(run, card: Card):
+def landscape_of(run, card: Card):
     """Coordinate of the columns, the barrier of one size, and whether its landscape is complete."""
+    from phasegrok.thermodynamics.barriers import energy_columns, size_barrier
     from phasegrok.thermodynamics.effective_potential import Coexistence
-    from phasegrok.thermodynamics.finite_size import energy_columns, size_barrier
     from phasegrok.thermodynamics.tables import NOT_COMPLETE, merge_columns
 
     s = finite_size_settings(card)
@@ -239,7 +245,7 @@ def _landscape_of(run, card: Card):
         complete, reason = (density.attributes[n] for n in ("complete", "complete_reason"))
     else:
         energy, log_g, rows, complete, reason = _density_of_run(run, card)
-        width = _flip_energy(card)
+        width = flip_energy(card)
         phi, joint = energy_columns(energy, log_g, width)
         log_g, rows = joint, np.stack([energy_columns(energy, row, width)[1] for row in rows])
     grid = temperature_grid(s.temperatures)
@@ -253,7 +259,7 @@ def _landscape_of(run, card: Card):
 def _density_of_run(run, card: Card):
     """E, ln g (up to a constant), its leave-one-out rows, and whether and why it is complete."""
     if finite_size_settings(card).landscape == "canonical":
-        found, evidence = _size_of_run(run, card).found, run["averages"].attributes
+        found, evidence = size_of_run(run, card).found, run["averages"].attributes
         return (found.energies_c, found.log_g_c, found.log_g_jackknife_bc,
                 evidence["converged"], evidence["converged_reason"])
     density = run["density_of_states"]
@@ -282,7 +288,7 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     sizes, n_sites, found, complete = [], [], [], []
     for n, run in zip(finite_size_settings(card).barrier_sizes, runs):
         sized = card.resized(n)
-        landscape = estimated(failed, f"size {n}", functools.partial(_landscape_of, run, sized))
+        landscape = estimated(failed, f"size {n}", functools.partial(landscape_of, run, sized))
         if landscape is None:
             continue
         phi, barrier, whole, reason = landscape

@@ -39,11 +39,12 @@ class PhaseDiagramColumn:
     value: float
     card: Card
     series: list = dataclasses.field(default_factory=list)
-    found: Any = None  # phase_diagram.Column, when all sizes are measured
+    found: Any = None  # diagram.Column, when all sizes are measured
 
     def point(self, size: int) -> tuple[str, Card]:
         """Name and card of the point at one size; its rungs follow from the size before."""
-        from phasegrok.thermodynamics.phase_diagram import Reweighted, rungs
+        from phasegrok.thermodynamics.curves import Reweighted
+        from phasegrok.thermodynamics.ladders import rungs
 
         settings = _phase_diagram_settings(self.card)
         key = "L" if "L" in self.card.model.parameters else "N"
@@ -62,7 +63,7 @@ class PhaseDiagramColumn:
 
     def add(self, run) -> None:
         """Take the series of the next size from its run file."""
-        from phasegrok.thermodynamics.phase_diagram import Series
+        from phasegrok.thermodynamics.curves import Series
 
         group = run["series"]
         a = group.attributes
@@ -108,7 +109,7 @@ def phase_diagram_refinement(card: Card, columns: list[PhaseDiagramColumn]) -> l
 def phase_diagram_groups(card: Card, columns: list[PhaseDiagramColumn]) -> dict[str, Group]:
     """Groups ``phase_diagram`` and ``transitions``, and ``exact`` where lines are known."""
     from phasegrok.theory.solved import phase_lines
-    from phasegrok.thermodynamics.phase_diagram import diagram_groups
+    from phasegrok.thermodynamics.diagram_tables import diagram_groups
 
     settings = _phase_diagram_settings(card)
     name = settings.parameter or "none"

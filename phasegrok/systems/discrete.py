@@ -27,7 +27,6 @@ KERNEL_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"
 """Of what stands for a behaviour in kernels."""
 
 
-
 class DiscreteSystem(Protocol):
     """What protocols ask of a discrete system outside of kernels."""
 

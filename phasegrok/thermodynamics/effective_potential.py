@@ -282,7 +282,7 @@ def wells(phi: np.ndarray, V: np.ndarray, resolution: float = 0.0,
         well.persistence, jackknife_error(V_w[:, well.top] - V_w[:, well.index]))]
 
 
-def _persistent_minima(V: np.ndarray) -> list[tuple[int, float]]:
+def persistent_minima(V: np.ndarray) -> list[tuple[int, float]]:
     """(index, persistence) of the local minima of a finite array, the most persistent first."""
     return [(index, persistence) for index, persistence, _ in _minima_and_passes(V)]
 
@@ -476,7 +476,7 @@ def _symmetric(V_tv: np.ndarray, resolution: float) -> bool:
     """Whether the two wells are equally deep at every temperature that has two (three or more)."""
     differences = []
     for V_v in V_tv:
-        minima = [m for m in _persistent_minima(V_v) if m[1] > max(resolution, 1e-6)]
+        minima = [m for m in persistent_minima(V_v) if m[1] > max(resolution, 1e-6)]
         if len(minima) > 1:
             differences.append(abs(V_v[minima[0][0]] - V_v[minima[1][0]]))
     return len(differences) > 2 and max(differences) <= max(resolution, 1e-6)
@@ -630,7 +630,7 @@ def spinodals(
 
 def _excess(joint: _Joint, temperature: float, resolution: float) -> float:
     """Persistence of the second minimum minus the resolution: positive with two minima."""
-    minima = _persistent_minima(joint.potential(temperature))
+    minima = persistent_minima(joint.potential(temperature))
     # With no second minimum and resolution 0 the sign must still say "none".
     return (minima[1][1] if len(minima) > 1 else 0.0) - max(resolution, 1e-9)
 

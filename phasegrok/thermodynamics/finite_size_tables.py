@@ -5,17 +5,13 @@ import math
 import numpy as np
 
 from phasegrok.groups import Group
-from phasegrok.thermodynamics.finite_size import (
-    COLLAPSED,
-    QUOTIENTS,
-    Collapse,
-    Crossings,
-    Curves,
-    Limit,
-    SizeBarrier,
-    maximum,
-)
+from phasegrok.statistics import jackknife_error
+from phasegrok.thermodynamics.barriers import SizeBarrier
+from phasegrok.thermodynamics.collapse import COLLAPSED, Collapse
+from phasegrok.thermodynamics.crossings import QUOTIENTS, Crossings, Limit
+from phasegrok.thermodynamics.curves import Curves
 from phasegrok.thermodynamics.order import Order
+from phasegrok.thermodynamics.peaks import Peak
 
 _JACKKNIFE = "jackknife over blocks"
 _CURVES = {
@@ -65,7 +61,7 @@ def crossings_group(found: Crossings) -> Group:
     return group
 
 
-def exponents_group(limits: dict[str, Limit], found: list[Curves], exact) -> Group:
+def exponents_group(limits: dict[str, Limit], sizes: list[int], peaks: list[Peak], exact) -> Group:
     """Group ``exponents``: limits of large sizes from the crossings, and maxima of chi by size."""
     group = Group()
     for name, limit in limits.items():
@@ -75,12 +71,14 @@ def exponents_group(limits: dict[str, Limit], found: list[Curves], exact) -> Gro
              "generalised least squares")
         group.attributes[f"{stored}_p"] = limit.p
         group.attributes[f"{stored}_pairs"] = limit.n
-    group.add("size", [c.size for c in found], "size", "sites", "size")
-    tops = np.array([maximum(c, "susceptibility") for c in found])  # (sizes, 2, 2)
-    for k, (name, units, text) in enumerate((
-            ("temperature_of_maximum", "energy", "temperature of the maximum of chi"),
-            ("susceptibility_maximum", "1 per energy", "maximum of chi"))):
-        _add(group, name, tops[:, 0, k], tops[:, 1, k], "size", units, text, _JACKKNIFE)
+    group.add("size", sizes, "size", "sites", "size")
+    for name, units, text, rows in (
+            ("temperature_of_maximum", "energy", "temperature of the maximum of chi",
+             [p.temperature_r for p in peaks]),
+            ("susceptibility_maximum", "1 per energy", "maximum of chi",
+             [p.height_r for p in peaks])):
+        _add(group, name, [x_r[0] for x_r in rows], [jackknife_error(x_r[1:]) for x_r in rows],
+             "size", units, text, _JACKKNIFE)
     if exact is not None:
         for name, value in zip((*_PARAMETERS, "binder"), exact):
             if not math.isnan(value):

@@ -16,10 +16,16 @@ size, if there is none).
 
 - First-order: B - B' > ``SIGMAS`` s, B/B' at least (N/N')^`LEAST_BARRIER_GROWTH`, from no size to
   the next a fall by more than ``FALL`` s, and on a lattice B of `LEAST_BARRIER` nats or more.
-- Continuous: the sizes scale as at a critical point, by the evidence of the caller (a data collapse
-  with 1/nu below d, or peaks and crossings of Binder ratios), and no barrier grows by more than
-  ``SIGMAS`` s.  That there is no barrier is not enough: a crossover has none either.
-- Undecided: all else.
+- Crossover at the sizes run: the peak of the susceptibility grows as N^y with y + SIGMAS s below
+  ``LEAST_GROWTH`` between the two largest sizes.  At critical points y = gamma/(d nu) is 1/2 in
+  mean field and larger in two and three dimensions.
+- Continuous: the sizes scale as at a critical point, and no barrier grows by more than ``SIGMAS``
+  s.  That there is no barrier is not enough: a crossover has none either.  Sizes scale by a data
+  collapse with 1/nu below d, or by peaks and crossings: y - SIGMAS s above ``LEAST_GROWTH``,
+  y + SIGMAS s below 1, which is the growth where two phases coexist [3]_, y does not fall with size
+  by more than SIGMAS s and ``DRIFT``, and the Binder ratios of the two largest sizes cross inside
+  the peak.
+- Undecided: all else, as one size only, or sizes that are no evidence.
 
 The numbers were chosen, and changed until they fitted, on short runs of Potts spins of 6 and 10
 colours, on a growth as N^0.22, which corrections to scaling of 4 colours may give, and on the exact
@@ -33,6 +39,8 @@ References
 ----------
 .. [1] J. Lee, J. M. Kosterlitz, Phys. Rev. Lett. 65 (1990) 137.
 .. [2] C. Borgs, W. Janke, J. Phys. I France 2 (1992) 2011.
+.. [3] M. S. S. Challa, D. P. Landau, K. Binder, Phys. Rev. B 34 (1986) 1841: peaks grow as N, and
+   their distance from T_c falls as 1/N, at a first-order transition.
 """
 
 import math
@@ -41,12 +49,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from phasegrok.statistics import Line, format_error, weighted_line
+from phasegrok.thermodynamics.effective_potential import stands_out
 
 CLASSES = ("undecided", "crossover", "continuous", "first-order")
 SIGMAS = 3.0
 FALL = 2.0
 LEAST_BARRIER_GROWTH = 0.25
 LEAST_BARRIER = 1.5
+LEAST_GROWTH = 0.25
+DRIFT = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ def barrier_growth(n_sites_l: np.ndarray, height_l: np.ndarray, error_l: np.ndar
     N, B, s = N[known], B[known], s[known]
     if not B.size:
         return Growth(False, False, "barriers were not measured")
-    if B[-1] <= SIGMAS * s[-1]:
+    if not stands_out(B[-1], s[-1], SIGMAS):
         below = f" (below {SIGMAS * s[-1]:.2g} nat)" if s[-1] > 0.0 else ": one well"
         return Growth(False, False, f"no barrier at the largest size{below}")
     largest = f"barrier {format_error(B[-1], s[-1])} nat at the largest size"
@@ -170,3 +181,43 @@ def order_of_transition(n_sites_l: np.ndarray, area_l: np.ndarray, height_l: np.
                      f"{format_error(found.parameters[1], found.errors[1])}, against d = "
                      f"{dimension:g}")
     return Order(label_of(growth, scales), "; ".join(words), line)
+
+
+def order_of_peaks(n_sites_s: np.ndarray, height_s: np.ndarray, error_s: np.ndarray,
+                   growths: list[tuple[float, float]], crossings: list[tuple[float, float]],
+                   doubt: str, lattice: bool) -> tuple[str, str]:
+    """One of `CLASSES`, and why, from barriers, peaks of chi and crossings of Binder ratios.
+
+    Parameters
+    ----------
+    n_sites_s, height_s, error_s : array_like, shape (S,)
+        As in `barrier_growth`.
+    growths, crossings : list of (float, float), length S - 1
+        Exponent of the peak of chi, and temperature at which the Binder ratios cross, between each
+        size and the next, with errors; NaN: none.
+    doubt : str
+        Why the sizes are no evidence; empty where they are.
+    lattice : bool
+        As in `barrier_growth`.
+    """
+    if not growths:
+        return "undecided", "one size only"
+    y, s = growths[-1]
+    growth = barrier_growth(n_sites_s, height_s, error_s, lattice)
+    words = [f"peak of chi grows as N^{format_error(y, s)}", growth.reason]
+    if doubt:
+        return "undecided", f"{doubt}; " + ", ".join(words)
+    label = label_of(growth, False, y + SIGMAS * s < LEAST_GROWTH)
+    if label != "undecided":
+        return label, ", ".join(words)
+    x, x_err = crossings[-1]
+    crosses = math.isfinite(x) and math.isfinite(x_err)
+    words.append(f"Binder ratios cross at T = {format_error(x, x_err)}" if crosses
+                 else "Binder ratios do not cross inside the peak")
+    falls = False
+    if len(growths) > 1:
+        earlier, earlier_err = growths[-2]
+        falls = earlier - y > max(SIGMAS * math.hypot(s, earlier_err), DRIFT)
+        words.append(f"before as N^{format_error(earlier, earlier_err)}")
+    slow = LEAST_GROWTH + SIGMAS * s < y < 1.0 - SIGMAS * s
+    return label_of(growth, slow and crosses and not falls), ", ".join(words)

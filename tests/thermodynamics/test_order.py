@@ -9,10 +9,14 @@ import pytest
 
 from phasegrok.theory import curie_weiss
 from phasegrok.theory.potts import interface_tension
-from phasegrok.thermodynamics import phase_diagram
-from phasegrok.thermodynamics.order import barrier_growth, label_of, order_of_transition
+from phasegrok.thermodynamics.order import (
+    barrier_growth,
+    label_of,
+    order_of_peaks,
+    order_of_transition,
+)
 
-TABLE = Path(__file__).resolve().parent.parent / "data" / "reference" / "barriers.csv"
+TABLE = Path(__file__).resolve().parents[2] / "data" / "reference" / "barriers.csv"
 
 
 def sampled(q, coordinate):
@@ -91,14 +95,9 @@ def test_barriers_of_a_critical_point_are_not_first_order_however_small_the_erro
 def test_a_phase_diagram_and_finite_size_scaling_judge_alike(height, label):
     """N^0.22 was first-order by the one and undecided by the other."""
     N = np.array([256.0, 1024.0])
-    rows = np.linspace(-0.01, 0.01, 16)
-    barriers = [phase_diagram.EqualHeight(np.ones(17), B * np.append(1.0, 1.0 + rows))
-                for B in height]
-    peaks = [phase_diagram.Peak(np.ones(17), n**0.9 * np.append(1.0, 1.0 + rows), 0.9, 1.1)
-             for n in N]
-    evidence = phase_diagram._Evidence(N, peaks, barriers)
-    error = np.array([evidence.barrier(k)[1] for k in (0, 1)])
-    found, reason = phase_diagram._judge(evidence, [(math.nan, math.nan)], "", lattice=True)
+    error = 0.02 * np.array(height)
+    found, reason = order_of_peaks(N, height, error, [(0.9, 0.02)], [(math.nan, math.nan)], "",
+                                   lattice=True)
     other = order_of_transition(N, np.sqrt(N), np.array(height), error, None, 2)
     assert found == other.label == label, reason
 
@@ -114,3 +113,16 @@ def test_what_the_sizes_do_not_show_is_undecided():
     assert barrier_growth(N, unknown, unknown, lattice=True).reason == "barriers were not measured"
     # of unknown sizes the others are judged
     assert barrier_growth(N, np.array([1.4, np.nan, 2.6]), error, lattice=True).first_order
+
+
+@pytest.mark.parametrize("heights, label", [
+    ([1.0, 1.5, 2.0, 2.5], "first-order"),
+    ([1.0, 1.5, 1.1, 2.5], "undecided"),
+    ([0.5, 0.51, 0.5, 0.51], "undecided"),
+    ([0.0, 0.0, 0.0, 0.0], "undecided"),  # a crossover has no barrier either
+    ([1.0, 1.4, math.nan, math.nan], "undecided"),
+])
+def test_verdict_follows_its_rule(heights, label):
+    area, error = np.array([8.0, 12.0, 16.0, 20.0]), np.full(4, 0.04)
+    order = order_of_transition(area**2, area, np.array(heights), error, None, 2)
+    assert order.label == label and order.reason
