@@ -9,6 +9,7 @@ from exact_samples import ising_averages
 from scipy.optimize import brentq
 
 from phasegrok import cards
+from phasegrok.cards.values import temperature_grid
 from phasegrok.run import runfile
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.finite_size import (
@@ -101,7 +102,7 @@ def test_windows_are_about_the_crossing_and_narrow_with_size():
                             - ising_averages(6, T)["binder"], 2.0, 2.8)
     spans = []
     for text in windows.values():
-        T = cards.temperature_grid(text)
+        T = temperature_grid(text)
         assert T.mean() == pytest.approx(exact, rel=0.02)
         spans.append(np.ptp(T))
     assert spans == pytest.approx([spans[0], spans[0] * 4 / 6, spans[0] * 4 / 12], rel=1e-6)
