@@ -11,6 +11,9 @@ from phasegrok.groups import Group
 NOT_ESTIMATED = "not_estimated"
 """The group whose attributes say, by name, why something is missing."""
 
+NOT_EQUILIBRATED = "not equilibrated"
+"""Instead of a phase: of chains that are not in equilibrium no wells are sought."""
+
 _FAILURES = (ArithmeticError, LookupError, ValueError)  # of numbers; LinAlgError is a ValueError
 
 T = TypeVar("T")

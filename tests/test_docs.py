@@ -23,10 +23,22 @@ def script(name):
     return module
 
 
-@pytest.mark.parametrize("name", ["make_cards", "make_performance"])
+@pytest.mark.parametrize("name", ["make_architecture", "make_cards", "make_performance"])
 def test_made_pages_are_current(name):
     made = script(name)
     assert made.PAGE.read_text() == made.page(), f"run: python docs/{name}.py"
+
+
+def test_picture_of_the_rooms_is_current():
+    """The same rooms and arrows; numbers within a tenth, as the page says."""
+    made = script("make_architecture")
+    shown, arrows = made.drawn(), made.arrows()
+    assert {a: set(b) for a, b in shown["arrows"].items()} == {a: set(b) for a, b in arrows.items()}
+    pairs = [(shown["arrows"][a][b], number) for a in arrows for b, number in arrows[a].items()]
+    for room, numbers in made.sizes().items():
+        pairs += zip(shown["sizes"][room], numbers)
+    for drawn, now in pairs:
+        assert abs(drawn - now) <= max(1.0, 0.1 * now), "run: python docs/make_architecture.py"
 
 
 def test_every_key_of_a_card_has_words():

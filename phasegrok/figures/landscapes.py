@@ -184,8 +184,7 @@ def _potential_curves(axis, group: Group, chosen: list[float] | None = None) -> 
 
 def height_of_interest(V: np.ndarray) -> float:
     """Upper end of an axis that shows the wells and what is between them, not the far walls."""
-    from phasegrok.thermodynamics.effective_potential import barrier
-
-    found = barrier(np.arange(len(V), dtype=float), V, 0.2)
-    top = 0.0 if found is None else float(V[found.index])
-    return 1.3 * max(top, 8.0)
+    left, right = np.minimum.accumulate(V), np.minimum.accumulate(V[::-1])[::-1]
+    rise = V - np.maximum(left, right)  # of every place above the wells on its two sides
+    k = int(np.argmax(rise))
+    return 1.3 * max(float(V[k]) if rise[k] > 0.2 else 0.0, 8.0)

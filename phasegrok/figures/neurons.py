@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from phasegrok.estimates import NOT_EQUILIBRATED
 from phasegrok.figures.common import COLOURS, GREY, band, both, empty, pair, title
 from phasegrok.groups import Group
 from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
-from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 _TEXTS = {"mean-field": "mean field", "exact": "exact", "finite-step": "exact at this step",
           "frozen": "1-D, as published", "joint": r"2-D, ($\Phi$, s)",

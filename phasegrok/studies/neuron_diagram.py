@@ -9,11 +9,11 @@ import numpy as np
 from phasegrok.cards.card import Card
 from phasegrok.cards.sections import NeuronDiagram
 from phasegrok.errors import InputError
+from phasegrok.estimates import NOT_EQUILIBRATED
 from phasegrok.groups import Group
 from phasegrok.run.progress import Progress
 from phasegrok.studies.chains import cubic_model, langevin, langevin_groups
 from phasegrok.studies.common import known_kind
-from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED
 
 PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)
 _RANGE = 3.0  # lines are looked for up to this factor beyond the values that are simulated

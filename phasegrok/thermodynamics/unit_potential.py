@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from phasegrok.estimates import NOT_EQUILIBRATED
 from phasegrok.groups import Group
 from phasegrok.statistics import jackknife_error, mean_with_error, r_hat
 from phasegrok.thermodynamics.effective_potential import stands_out
@@ -15,7 +16,6 @@ _FEWEST = 20  # counts in a bin, over all chains, of which a potential is given
 _COARSE = 4  # bins that are joined where wells are looked for
 _SIGNIFICANT = 4.0  # errors of a barrier: the well is the deepest of hundreds of bins
 _PARTS = 4  # stretches of a chain whose scatter gives the error
-NOT_EQUILIBRATED = "not equilibrated"  # instead of a phase: no wells either
 _R_HAT = 1.1  # of every observable, of chains that count as equilibrated
 _NEAR = 0.05  # of 1, and no more than ``_SIGNIFICANT`` errors: a temperature that the step allows
 _UNITS = {"train_loss": "mean squared error", "test_loss": "mean squared error"}
