@@ -10,11 +10,7 @@ ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.
 
 # Each of these is to be mended; none is to be added.
 UPWARDS: set[tuple[str, str]] = set()
-CIRCLES = {
-    ("dynamics.torch_trainer", "dynamics.training"),
-    ("systems.ising", "systems.ising_in_fields"),
-    ("systems.two_layer", "systems.two_layer_patterns"),
-}
+CIRCLES = {("dynamics.torch_trainer", "dynamics.training")}
 PRIVATE = {("thermodynamics.phase_diagram", "thermodynamics.effective_potential")}
 
 

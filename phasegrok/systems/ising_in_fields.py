@@ -5,20 +5,19 @@ which only the kernels that are written for every discrete system take.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from phasegrok.systems import discrete
 from phasegrok.systems.discrete import behaviour, spins
-from phasegrok.systems.ising import Ising
 
 
 @spins
 class IsingInFields(NamedTuple):
     """Spins with their bonds, uniform field and energy levels, and the local fields h_i, (N,)."""
 
-    spins: Ising
+    spins: Any  # an Ising, whose file imports this one
     field: np.ndarray
 
     @property

@@ -1,4 +1,4 @@
-"""Two-layer erf network with a cubic teacher on n drawn patterns (see ``two_layer``)."""
+"""Two-layer erf network with a cubic teacher on n drawn patterns (see ``two_layer_population``)."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from phasegrok.compiled import kernel
 from phasegrok.systems.continuous import behaviour
 from phasegrok.systems.elementary import CHUNK, error_functions
-from phasegrok.systems.two_layer import (
+from phasegrok.systems.two_layer_population import (
     SERIES,
     aligned_start,
     input_weights,
