@@ -37,7 +37,7 @@ from phasegrok.systems.tasks import Network
 from phasegrok.systems.transformer import ModularTransformer
 
 if TYPE_CHECKING:
-    from phasegrok.dynamics.training import State
+    from phasegrok.dynamics.ensemble import State
 
 Keep = Callable[..., None]  # what is done with evaluations and norms of updates
 # by exact type: a subclass may be another function of its weights

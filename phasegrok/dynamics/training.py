@@ -1,10 +1,5 @@
-"""Ensembles of networks in training: independent initialisations, or clones of one checkpoint.
+"""Networks that the engines have, and their kernels compiled in a process of their own."""
 
-Replicas run one a core, or with the engine torch stacked on one device.  A replica whose loss or
-weights are not finite stops where it is, is recorded, and does not stop the others.
-"""
-
-import dataclasses
 import os
 import subprocess
 import sys
@@ -102,34 +97,3 @@ def compile_apart(system: Network) -> None:
                        env=os.environ | {"PYTHONPATH": path})
         marker.touch()
     _ready.add(name)
-
-
-@dataclasses.dataclass
-class State:
-    """Replicas: weights, moments, generators, counters, and the curves recorded so far."""
-
-    theta: np.ndarray  # (R, n)
-    m: np.ndarray  # (R, n)
-    v: np.ndarray  # (R, n)
-    rng: np.ndarray  # (R, 4) uint64
-    counters: np.ndarray  # (R, 7) int64, see trainer.State
-    order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
-    mu: np.ndarray  # (R, n), or (R, 0) without a filter of the gradient
-    window: np.ndarray  # (R, w, n), or (R, 0, 0) without a moving average
-    norm: np.ndarray  # (R, 1) of theta at the start
-    bias: np.ndarray  # (R, nodes) of wand, or (R, 0)
-    grid: np.ndarray  # (K,) int64 steps since the start at which the curves are kept
-    clock: np.ndarray  # (R, 4) steps, NaN: 99 % train, 50 % test, since when
-    # 95 % test, and 95 % held
-    train_loss: np.ndarray  # (R, K), NaN where not reached
-    test_loss: np.ndarray
-    train_accuracy: np.ndarray
-    test_accuracy: np.ndarray
-    norms: np.ndarray  # (R, K, matrices)
-    moved: np.ndarray  # (R, K, matrices) norm of the update that follows
-    start_step: int
-
-    def replica(self, k: int) -> trainer.State:
-        """The k-th replica as views: advancing it advances this state."""
-        return trainer.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
-                           self.order[k], self.mu[k], self.window[k], self.norm[k], self.bias[k])

@@ -12,9 +12,10 @@ import numpy as np
 
 from phasegrok.compiled import n_threads, over_threads
 from phasegrok.dynamics import trainer
+from phasegrok.dynamics.ensemble import State
 from phasegrok.dynamics.free_diffusion import free_norm
 from phasegrok.dynamics.optimisers import VELOCITIES
-from phasegrok.dynamics.training import State, compile_apart
+from phasegrok.dynamics.training import compile_apart
 from phasegrok.groups import Group
 from phasegrok.rng import streams
 from phasegrok.systems.network_kernels import single_threaded_blas
