@@ -321,8 +321,8 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
     if arguments.resume is None:
         job.path = (arguments.out or job.path) / "verdict.h5"
     job.open(arguments.force, resume=arguments.resume is not None)
-    job._system_groups = {f"system/{card.name}": arrays_group(card.arrays)
-                          for card in loaded if card.arrays}
+    job.add_systems({f"system/{card.name}": arrays_group(card.arrays)
+                     for card in loaded if card.arrays})
     with _ending(job, has_parts=True):
         if not job.done:
             run(job, loaded)
@@ -362,7 +362,7 @@ def _show(job: Job) -> None:
 
     data = job.read()
     try:
-        print(figures.summary(data, job.path))
+        print(figures.summary(data))
     except Exception as error:  # numbers that nobody thought of
         print(f"warning: {job.path} is whole, but its table cannot be printed: "
               f"{type(error).__name__}: {error}", file=sys.stderr)

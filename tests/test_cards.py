@@ -551,7 +551,7 @@ def test_output_and_figure_say_what_was_read(tmp_path, text, change, words):
     card = load(graph_card(tmp_path, "bonds.csv", text), change)
     run = runfile.RunFile({"card": card.text, "title": "mine"},
                           {"system": arrays_group(card.arrays)})
-    assert figures.summary(run, tmp_path) == words
+    assert figures.summary(run) == words
     figure = Figure()
     title(figure, run)
     assert figure.get_suptitle().endswith(words)

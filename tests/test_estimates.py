@@ -118,7 +118,7 @@ def test_what_is_not_estimated_is_said():
     assert estimated(groups, "the mean", lambda: 3.0) == 3.0 and groups == {}
     assert estimated(groups, "the mean", lambda: 1 // 0) is None
     run = runfile.RunFile({}, groups)
-    assert "not estimated: the mean: " in figures.summary(run, Path("x.h5"))
+    assert "not estimated: the mean: " in figures.summary(run)
     with pytest.raises(TypeError):  # a fault of the code is no fault of the numbers
         estimated(groups, "the mean", lambda: None + 1)
 

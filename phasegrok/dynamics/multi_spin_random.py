@@ -91,14 +91,14 @@ def rates(probability_r: np.ndarray) -> tuple[Rates, np.ndarray]:
 
 
 @intrinsic
-def wide_vectors(context):
+def wide_vectors(_context):
     """Let the compiler use the widest vectors of the processor in the kernel that calls this.
 
     By itself LLVM keeps to 256 bits where 512 would slow down floating-point code; words gain by
     a third.  Without such vectors in the processor it changes nothing.
     """
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, builder, _signature, _arguments):
         # llvmlite's own ``add`` knows enumerated attributes only; if its attributes cease to be a
         # set, kernels are slower and the same
         with contextlib.suppress(TypeError):

@@ -77,7 +77,7 @@ _FIGURES = {
 """The figure of a file is that of the first of these groups that it holds."""
 
 
-def summary(run: RunFile, path: Path) -> str:
+def summary(run: RunFile) -> str:
     """What the run found, as text for the terminal."""
     parts = [line] if (line := instance(run)) else []
     if verdicts.verdict_groups(run):
@@ -114,7 +114,7 @@ def describe(run: RunFile, path: Path) -> str:
         for key, v in group.variables.items():
             shape = " x ".join(f"{d} {n}" for d, n in zip(v.dims, np.shape(v.data))) or "scalar"
             lines.append(f"  {key:26s} {shape:34s} [{v.units}] {v.long_name}")
-    text = summary(run, path)
+    text = summary(run)
     return "\n".join(lines) + (f"\n\n{text}" if text else "")
 
 

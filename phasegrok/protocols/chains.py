@@ -198,7 +198,7 @@ class Langevin:
             attributes["accepted"] = float(checks[:, ACCEPTED].sum() / checks[:, MADE].sum())
         blocks = records // PER_BLOCK
         chains = chains_group(state.series[whole, :records], self.system.series_names,
-                              begun[whole], self.every, attributes)
+                              self.every, attributes)
         potential = potential_group(
             state.counts[whole, :blocks], state.sums[whole, :blocks], self.largest,
             begun[whole], self.system.unit_name, self.system.n_units, doubts(chains))

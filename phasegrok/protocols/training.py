@@ -137,7 +137,7 @@ class _Ensemble:
         found = {name: np.full(self.replicas, np.nan) for name in _CURVES}
         found["norms"] = np.full((self.replicas, len(self.system.layout)), np.nan)
         if self.settings.engine == "torch":
-            def keep(replicas, step, **values):
+            def keep(replicas, _step, **values):
                 for name, x in values.items():
                     found[name][replicas] = x
 

@@ -97,7 +97,7 @@ class VersionSpace:
         over_threads(run, len(groups))
         state.sweeps += n
 
-    def status(self, state: State) -> str:
+    def status(self, state: State) -> str:  # noqa: ARG002
         """How many samples."""
         return f"{len(self.systems)} samples"
 

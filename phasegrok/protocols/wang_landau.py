@@ -443,7 +443,7 @@ class WangLandau:
         agreement = estimate.agreement
         why = [estimate.problem] if estimate.problem else []
         if in_production:
-            why += self._doubts(state, seen, anyone)
+            why += self._doubts(state, anyone)
         if not np.all(seen == anyone):
             why.append("the walkers did not see the same cells")
         missing = [cell for cell in self.system.known_cells() if not self._was_seen(seen, cell)]
@@ -485,7 +485,7 @@ class WangLandau:
             + "; production with weights frozen",
         }
 
-    def _doubts(self, state: State, seen: np.ndarray, anyone: np.ndarray) -> list[str]:
+    def _doubts(self, state: State, anyone: np.ndarray) -> list[str]:
         """What production itself says against its result."""
         why = []
         if not np.all(state.learned.any(axis=0) == anyone):

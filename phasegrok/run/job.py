@@ -280,6 +280,10 @@ class Job:
         job.open(self.script.force, self.script.resuming)
         return job
 
+    def add_systems(self, groups: dict[str, Any]) -> None:
+        """Groups with the disorder of several cards, for a run over all of them."""
+        self._system_groups = groups
+
     # --- driving ---
 
     def drive(self, protocol: "Protocol[S]", label: str = "") -> "S":

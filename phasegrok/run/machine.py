@@ -48,13 +48,13 @@ def announce_compilation() -> None:
     class FirstCompilation(event.Listener):
         said = False
 
-        def on_start(self, event):
+        def on_start(self, _event):
             if not self.said:
                 self.said = True
                 print("compiling kernels (once; they are cached for later runs) ...",
                       file=sys.stderr, flush=True)
 
-        def on_end(self, event):
+        def on_end(self, _event):
             pass
 
     event.register("numba:compile", FirstCompilation())

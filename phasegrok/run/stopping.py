@@ -45,7 +45,7 @@ def catch_signals() -> None:
     checkpoint; a second one, a second or more later, at once.  ``nohup`` is respected."""
     first = [0.0]
 
-    def note(number, frame):
+    def note(number, _frame):
         if received and time.monotonic() - first[0] < _ONE_SIGNAL_SECONDS:
             return  # batch systems and shells send one signal several times
         if received:

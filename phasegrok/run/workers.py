@@ -98,7 +98,7 @@ def _leave() -> None:
 
 def _answer_signals() -> None:
     """SIGTERM means: a checkpoint of the running points, and the end.  Ctrl-C is the driver's."""
-    def note(number, frame):
+    def note(_number, _frame):
         threading.Thread(target=_leave, daemon=True).start()
 
     with contextlib.suppress(ValueError):  # a worker that is a thread of somebody's process
@@ -112,11 +112,11 @@ class Answers(WorkerPlugin):
     name = "phasegrok-answers"
     idempotent = True  # else a second scan on the same workers would end them
 
-    def setup(self, worker):
+    def setup(self, worker):  # noqa: ARG002
         """Called in every worker, also in one that starts later."""
         _answer_signals()
 
-    def teardown(self, worker):
+    def teardown(self, worker):  # noqa: ARG002
         """The running points write their checkpoints."""
         _closing.set()
 

@@ -83,7 +83,7 @@ def measure(job) -> None:
                   "neurons beyond the histogram")
     potential.add("second_sum", state.sums[:, first:blocks, :-1].sum(axis=(0, 1)),
                   "order_parameter", "1", "sum of s over them")
-    job.finish({"chains": chains_group(state.series[:, records], names, aligned, how.every, checks),
+    job.finish({"chains": chains_group(state.series[:, records], names, how.every, checks),
                 "effective_potential": potential,
                 "course": _course(state.series, names, aligned, how.every * how.step)})
 

@@ -292,7 +292,7 @@ def _ising_lines(p, h_v: np.ndarray) -> PhaseLines | None:
                       np.where(h_v == 0.0, T_c, np.nan), np.zeros(h_v.shape, dtype=bool))
 
 
-def _potts_lines(p, q_v: np.ndarray) -> PhaseLines:
+def _potts_lines(_p, q_v: np.ndarray) -> PhaseLines:
     q = np.linspace(q_v.min(), q_v.max(), 61)
     T = np.array([potts.transition_temperature(x) for x in q])
     lines = {"transition": Line(q, T, "$1/\\ln(1+\\sqrt{q})$")}

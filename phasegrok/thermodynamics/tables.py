@@ -191,7 +191,7 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
         _add_coexistence(group, Coexistence(False, NOT_COMPLETE))
         _add_spinodals(group, None)
         return group
-    _add_wells(group, *_barriers(group, energy, log_g, rows, resolution))
+    _add_wells(group, *_barriers(group, energy, rows, resolution))
     if n < 2:
         _add_coexistence(group, Coexistence(False, "one temperature only"))
         _add_spinodals(group, None)
@@ -202,7 +202,7 @@ def effective_potential(density: Group, temperatures: np.ndarray) -> Group:
     return group
 
 
-def _barriers(group: Group, energy, log_g, rows, resolution):
+def _barriers(group: Group, energy, rows, resolution):
     """At each temperature the barrier of the two deepest wells, its error, and how many wells."""
     phi, found, error, number = group["order_parameter"], [], [], []
     for V, T in zip(group["potential"], group["temperature"]):

@@ -28,8 +28,7 @@ _LONG = {
 }
 
 
-def chains_group(x_rts: np.ndarray, names, aligned_r: np.ndarray, every: int,
-                 attributes: dict) -> Group:
+def chains_group(x_rts: np.ndarray, names, every: int, attributes: dict) -> Group:
     """Means of the series of chains, with autocorrelation times and agreement of the starts.
 
     Parameters
@@ -38,8 +37,6 @@ def chains_group(x_rts: np.ndarray, names, aligned_r: np.ndarray, every: int,
         Records of R chains.
     names : sequence of str
         Of the S observables.
-    aligned_r : ndarray of bool, shape (R,)
-        Chains that were begun aligned.
     every : int
         Steps between records.
     attributes : dict
