@@ -2,7 +2,7 @@
 
     python docs/make_cards.py
 
-``tests/test_docs.py`` compares the page with :func:`page`.
+``tests/whole/test_docs.py`` compares the page with :func:`page`.
 """
 
 import types

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+from repository import EXPERIMENTS
 
 
 @dataclasses.dataclass

@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import EXPERIMENTS
 
 from phasegrok.run import runfile
 
-SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "training.py"
+SCRIPT = EXPERIMENTS / "training.py"
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import EXPERIMENTS, ROOT
 
 from phasegrok import environment, text
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CARD = """\
 name = "umlaut"
 title = "Dreieck mit ±J, Größe 3"
@@ -32,7 +32,7 @@ print(pair(1.5, 0.0002), "τ of Φ², 5 µs, κ → 1, \\udcff, 物")
 
 def in_locale(tmp_path, settings, *words) -> subprocess.CompletedProcess:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON"))}
-    env |= {"PYTHONPATH": str(REPOSITORY)} | settings
+    env |= {"PYTHONPATH": str(ROOT)} | settings
     return subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True)
 
 
@@ -61,7 +61,7 @@ def test_what_a_finished_run_prints_in_ascii(tmp_path):
 
 def test_a_mistake_is_said_in_every_encoding(tmp_path):
     (tmp_path / "ä.toml").write_text(CARD.replace("ising-graph", "gräph"), encoding="utf-8")
-    script = str(REPOSITORY / "experiments" / "density_of_states.py")
+    script = str(EXPERIMENTS / "density_of_states.py")
     for settings in (POSIX, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}):
         done = in_locale(tmp_path, settings, script, "ä.toml", "--set", "title=Größe")
         assert done.returncode == 2 and b"there is no kind" in done.stderr, done.stderr
@@ -121,7 +121,7 @@ def test_arguments_that_the_locale_cannot_decode():
 
 def test_no_open_or_text_of_the_package_is_left_to_the_locale():
     """Text files are opened by read_text and write_text of one module; others are binary."""
-    for path in (REPOSITORY / "phasegrok").rglob("*.py"):
+    for path in (ROOT / "phasegrok").rglob("*.py"):
         if path.name == "text.py":
             continue
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
@@ -163,7 +163,7 @@ def test_without_a_home_no_folder_of_that_name_is_made(tmp_path):
             "assert Path(matplotlib.get_configdir()).is_relative_to(Path.home())\n")
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME",
                                                             "XDG_CONFIG_HOME", "MPLCONFIGDIR")}
-    env |= {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path / "temporary")}
+    env |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
     (tmp_path / "here").mkdir()
     pytest.importorskip("dask")

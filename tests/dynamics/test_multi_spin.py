@@ -1,10 +1,10 @@
 """Multi-spin coding: variates, exact equilibrium, dynamics against the general kernel, layout."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import REFERENCE
 from scipy import stats
 
 from phasegrok.compiled import kernel
@@ -28,7 +28,6 @@ from phasegrok.systems.ising import (
     Lattice3DParameters,
 )
 
-REFERENCE = Path(__file__).resolve().parent.parent / "data" / "reference"
 DYNAMICS = ("metropolis", "heat-bath")
 ORDERS = ("random-site", "checkerboard")
 

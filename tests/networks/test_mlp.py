@@ -2,13 +2,13 @@
 
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
+from repository import ROOT
 
 from phasegrok import cards
 from phasegrok.dynamics import trainer
@@ -349,7 +349,7 @@ def test_cards_of_pairs_grok(name, delay):
 @pytest.mark.slow
 def test_the_training_examples_of_the_readme_grok(call):
     """As printed beside them; the former example was at half of its test set when it ended."""
-    page = (Path(cards.__file__).resolve().parents[1] / "README.md").read_text()
+    page = (ROOT / "README.md").read_text()
     found = re.findall(r"^phasegrok run (training .*?) +# .*test 95 % at (\d+)$", page, re.M)
     assert len(found) == 2
     for command, late in found:

@@ -4,15 +4,13 @@ import itertools
 import math
 import runpy
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import REFERENCE
 from scipy import integrate, special
 
 from phasegrok.theory import curie_weiss, first_passage, ising, perceptron, potts
-
-REFERENCE = Path(__file__).resolve().parent.parent / "data" / "reference"
 
 
 def table(name):

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import EXPERIMENTS
 
 from phasegrok import cards
 from phasegrok.groups import Group
@@ -19,8 +19,6 @@ from phasegrok.run.job import Job
 from phasegrok.run.lock import Lock
 from phasegrok.run.point import Scan, Watch
 from phasegrok.run.script import Script
-
-ROOT = Path(__file__).resolve().parent.parent
 
 SCRIPT = '''"""Energy of the chain at several sizes."""
 from dataclasses import dataclass
@@ -186,7 +184,7 @@ DIAGRAM = ("ising-2d", *(word for value in (
 def start(folder, name, *words):
     """A phase diagram in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "experiments" / "phase_diagram.py"), *DIAGRAM, "--out", name,
+        [sys.executable, str(EXPERIMENTS / "phase_diagram.py"), *DIAGRAM, "--out", name,
          "--checkpoint", "0.05", *words], cwd=folder, stderr=subprocess.PIPE, text=True,
         stdout=subprocess.DEVNULL)
 

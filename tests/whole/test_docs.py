@@ -4,13 +4,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import EXPERIMENTS, MODELS, ROOT
 
 from phasegrok.accounts import verdict
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 
@@ -78,8 +77,8 @@ def test_commands_of_the_pages_exist():
     assert len(listed) > 10
     known = {}
     for page, name, options in listed:
-        path = ROOT / "experiments" / f"{name}.py"
-        # the worked examples of CONTRIBUTING.md are run by tests/test_contributing.py
+        path = EXPERIMENTS / f"{name}.py"
+        # the worked examples of CONTRIBUTING.md are run by tests/whole/test_contributing.py
         assert path.is_file(), f"{page}: {name}"
         if name not in known:
             done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True,
@@ -98,7 +97,7 @@ def test_readme_has_the_two_lines():
 
 def test_controls_are_named():
     page = (DOCS / "accounts.md").read_text()
-    for card in sorted((ROOT / "models").glob("*.toml")):
+    for card in sorted(MODELS.glob("*.toml")):
         if re.search(r"^control =", card.read_text(), re.MULTILINE):
             assert f"`{card.stem}`" in page, card.stem
 

@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import REFERENCE
 from scipy.special import gammaln, logsumexp
 
 from phasegrok import cards
@@ -30,7 +30,6 @@ from phasegrok.theory import perceptron as perceptron_theory
 from phasegrok.thermodynamics import tables
 from phasegrok.thermodynamics.effective_potential import spinodals
 
-REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 BAND = (0.4, 2.7)  # rms z of one run with errors from 8 walkers: see test_wang_landau
 
 

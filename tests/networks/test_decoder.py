@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from network_checks import compiled_gradient, minibatches, relative_errors
 from pydantic import ValidationError
+from repository import EXPERIMENTS, ROOT
 
 from phasegrok import cards
 from phasegrok.dynamics import trainer
@@ -21,7 +21,6 @@ from phasegrok.systems import decoder_torch, networks
 from phasegrok.systems.decoder import Parameters, positions
 from phasegrok.systems.network_kernels import pairs, single_threaded_blas
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
 
@@ -260,7 +259,7 @@ def test_protocol_resumes_from_its_checkpoint():
 @pytest.mark.slow  # compiles for a minute
 def test_command_line(tmp_path):
     out = tmp_path / "a.h5"
-    command = [sys.executable, str(ROOT / "experiments" / "training.py"), "decoder-subtraction-31",
+    command = [sys.executable, str(EXPERIMENTS / "training.py"), "decoder-subtraction-31",
                "--steps", "20", "--replicas", "1", "--out", str(out)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     group = runfile.read(out).groups["training"]

@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 import pytest
 import xarray
+from repository import EXPERIMENTS, MODELS
 
 from phasegrok import cards, compiled
 from phasegrok.run import job, options, runfile, stopping
 from phasegrok.run.lock import Lock
 from phasegrok.studies.training import training
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+SCRIPTS = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
 
 ISING = ("density_of_states", "ising-2d", "--set", "L=4", "--sweeps", 2000, "--walkers", 2)
 WEISS = ("curie-weiss-p3", "--set", "N=20")
@@ -61,7 +61,7 @@ def test_help_is_instant(script, tmp_path):
         path = tmp_path / "command.py"
         path.write_text("from phasegrok.cli import main\nmain()\n")
     else:
-        path = ROOT / "experiments" / f"{script}.py"
+        path = EXPERIMENTS / f"{script}.py"
     seconds = []
     for _ in range(5):
         begin = time.monotonic()
@@ -82,7 +82,7 @@ def test_help_names_the_common_options(call, script):
     text = call(script, "--help").out
     for option in ("--set", "--seed", "--out", "--checkpoint", "--quick", "--force"):
         assert option in text
-    doc = (ROOT / "experiments" / f"{script}.py").read_text().split('"""')[1]
+    doc = (EXPERIMENTS / f"{script}.py").read_text().split('"""')[1]
     assert doc.splitlines()[0] in text
 
 
@@ -106,7 +106,7 @@ def test_the_command_without_arguments(call):
 def test_models_lists_every_card(call):
     listed = call("phasegrok", "models")
     assert listed.code == 0
-    for path in (ROOT / "models").glob("*.toml"):
+    for path in MODELS.glob("*.toml"):
         assert re.search(rf"^{path.stem} ", listed.out, re.MULTILINE)
     assert "invalid" not in listed.out
     assert call("phasegrok", "models", "extra").code == 2
@@ -168,7 +168,7 @@ def test_a_run_writes_what_is_promised(call, tmp_path, words, groups):
     assert run.attributes.keys() >= ROOT_ATTRIBUTES
     assert run.attributes["status"] == "done" and run.attributes["seed"] == 5
     assert run.attributes["experiment"] == words[0]
-    assert cards.from_text(run.attributes["card"], ROOT / "models").name == words[1]
+    assert cards.from_text(run.attributes["card"], MODELS).name == words[1]
     assert json.loads(run.attributes["versions"]).keys() >= {"python", "numpy", "numba", "h5py"}
     assert run.attributes["command_line"].endswith("--out new/folder/a.h5 --seed 5")
     assert set(groups) <= run.groups.keys()
@@ -247,7 +247,7 @@ def test_compilation_is_announced_once_where_it_happens(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
     def announced(*words):
-        script = ROOT / "experiments" / f"{words[0]}.py"
+        script = EXPERIMENTS / f"{words[0]}.py"
         done = subprocess.run([sys.executable, str(script), *words[1:]], cwd=tmp_path,
                               env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -497,7 +497,7 @@ def own_card(tmp_path, monkeypatch):
         (tmp_path / folder / "mine.py").write_text(MINE)
 
     def write(code="mine.py:Mine", title=None, name="control-drift"):
-        text = (ROOT / "models" / "control-drift.toml").read_text().replace(
+        text = (MODELS / "control-drift.toml").read_text().replace(
             'kind = "overdamped-1d"', f'kind = "mine"\ncode = "{code}"\nfamily = "overdamped"')
         if title is not None:
             text = re.sub("(?m)^title = .*", lambda _: f'title = "{title}"', text)
@@ -557,11 +557,11 @@ def forged(path, to, **attributes):
 def test_a_script_that_a_file_names_does_not_run_unasked(call, no_figures, tmp_path):
     own = tmp_path / "mine" / "density_of_states.py"
     own.parent.mkdir()
-    own.write_text((ROOT / "experiments" / "density_of_states.py").read_text().replace(
+    own.write_text((EXPERIMENTS / "density_of_states.py").read_text().replace(
         '"""', '"""Mine. ', 1) + '\nopen("ran-script", "w")\n')
     assert call(*ISING, "--out", "a.h5").code == 0
     done = call("phasegrok", "resume", "a.h5")
-    assert done.code == 0 and str(ROOT / "experiments" / "density_of_states.py") in done.err
+    assert done.code == 0 and str(EXPERIMENTS / "density_of_states.py") in done.err
     evil = forged("a.h5", Path("b.h5"), script=str(own),
                   script_sha256=hashlib.sha256(own.read_bytes()).hexdigest())
     refused = call("phasegrok", "resume", evil)
@@ -581,7 +581,7 @@ def test_a_script_in_this_folder_does_not_stand_for_the_one_that_a_file_names(ca
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "density_of_states.py").write_text("open('ran-script', 'w')")
     done = call("phasegrok", "resume", "b.h5")
-    assert done.code == 0 and str(ROOT / "experiments" / "density_of_states.py") in done.err
+    assert done.code == 0 and str(EXPERIMENTS / "density_of_states.py") in done.err
     assert not Path("ran-script").exists()
     named = call("phasegrok", "run", "density_of_states")
     assert Path("ran-script").exists() and "experiments/density_of_states.py" in named.err
@@ -634,7 +634,7 @@ def test_code_that_ends_the_process_has_not_finished_the_run(call, no_figures, o
     ended = call(*words, "--out", "a.h5")
     assert ended.code == 1 and "SystemExit" in ended.errors[0]
     script = tmp_path / "mine.py"
-    text = (ROOT / "experiments" / "density_of_states.py").read_text()
+    text = (EXPERIMENTS / "density_of_states.py").read_text()
     script.write_text(text.replace("def run(job: Job) -> None:",
                                    f"def run(job):\n    raise SystemExit({code})"))
     ended = call(script, *ISING[1:], "--out", "b.h5")
@@ -644,7 +644,7 @@ def test_code_that_ends_the_process_has_not_finished_the_run(call, no_figures, o
 
 def test_a_run_that_does_not_finish_its_job_is_not_done(call, no_figures, tmp_path):
     script = tmp_path / "mine.py"
-    text = (ROOT / "experiments" / "density_of_states.py").read_text()
+    text = (EXPERIMENTS / "density_of_states.py").read_text()
     script.write_text(text.replace("def run(job: Job) -> None:", "def run(job):\n    return"))
     ended = call(script, *ISING[1:], "--out", "b.h5")
     assert ended.code == 1 and "job.finish" in ended.errors[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import EXPERIMENTS, MODELS
 
 from phasegrok import cards, compiled
 from phasegrok.run import job, progress, runfile, stopping
@@ -22,7 +23,6 @@ from phasegrok.studies.sampling import sampling
 from phasegrok.studies.training import training
 from phasegrok.studies.waiting_times import clones
 
-ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ("transformer-subtraction-31", *(word for value in (
     "p=7", "d_model=8", "heads=2", "mlp=16", "event.threshold=0.9", "event.hold=0")
     for word in ("--set", value)))
@@ -136,7 +136,7 @@ def test_a_comparison_is_resumed_from_any_of_its_files(call, no_figures, stop_at
 def start(*words, cwd) -> subprocess.Popen:
     """A script or the command in a process of its own."""
     name, *arguments = map(str, words)
-    program = ([str(ROOT / "experiments" / f"{name}.py")] if name != "phasegrok" else
+    program = ([str(EXPERIMENTS / f"{name}.py")] if name != "phasegrok" else
                ["-c", "from phasegrok.cli import main; main()"])
     return subprocess.Popen([sys.executable, *program, *arguments], cwd=cwd, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -489,7 +489,7 @@ def test_a_ramp_is_not_extended(call, no_figures):
 def test_a_changed_script_is_refused_and_force_records_it(call, no_figures, stop_at, tmp_path,
                                                           differences):
     script = tmp_path / "mine.py"
-    shutil.copy(ROOT / "experiments" / "density_of_states.py", script)
+    shutil.copy(EXPERIMENTS / "density_of_states.py", script)
     words = (script, *RUNS["wang-landau"][1:])
     stop_at(3)
     assert call(*words, "--out", "a.h5").code == 3
@@ -515,7 +515,7 @@ def test_a_comparison_notices_a_change_of_the_code_of_a_card(call, no_figures, s
     code = tmp_path / "mine.py"
     code.write_text("from phasegrok.systems.testsystems import Parameters\n\n\n"
                     "class Mine(Parameters):\n    pass\n")
-    text = (ROOT / "models" / "control-drift.toml").read_text()
+    text = (MODELS / "control-drift.toml").read_text()
     (tmp_path / "mine.toml").write_text(text.replace(
         'kind = "overdamped-1d"', 'kind = "mine"\ncode = "mine.py:Mine"\nfamily = "overdamped"'))
     words = ("compare_accounts", "mine.toml", "--quick", "--set", "clones=24", "--set",

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from repository import EXPERIMENTS, MODELS, ROOT
 
 from phasegrok import cards, compiled, figures, systems
 from phasegrok.cards import files, sections
@@ -28,9 +29,8 @@ from phasegrok.systems import discrete
 from phasegrok.systems.checks import check_system
 from phasegrok.systems.ising import lattice_bonds
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-CARDS = sorted((REPOSITORY / "models").glob("*.toml"))
-ISING = (REPOSITORY / "models" / "ising-2d.toml").read_text()
+CARDS = sorted(MODELS.glob("*.toml"))
+ISING = (MODELS / "ising-2d.toml").read_text()
 GRAPH = """
 name = "my-graph"
 title = "Ising spins on my bonds"
@@ -284,8 +284,8 @@ def test_set_of_what_a_script_reads():
 def sections_read(script: str) -> set[str]:
     """Sections of a card in the code of a script and of the studies' functions that it calls."""
     files = {path.stem: ast.parse(path.read_text("utf-8"))
-             for path in (REPOSITORY / "phasegrok" / "studies").glob("*.py")}
-    files["script"] = ast.parse((REPOSITORY / "experiments" / f"{script}.py").read_text("utf-8"))
+             for path in (ROOT / "phasegrok" / "studies").glob("*.py")}
+    files["script"] = ast.parse((EXPERIMENTS / f"{script}.py").read_text("utf-8"))
     functions = {(stem, node.name): node for stem, tree in files.items() for node in tree.body
                  if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     imported = {(stem, alias.name): (node.module.rpartition(".")[2], alias.name)
@@ -310,7 +310,7 @@ def sections_read(script: str) -> set[str]:
     return found
 
 
-SCRIPTS = sorted(path.stem for path in (REPOSITORY / "experiments").glob("*.py"))
+SCRIPTS = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

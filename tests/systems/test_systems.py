@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from repository import REFERENCE
 from scipy import stats
 
 from phasegrok import systems
@@ -19,7 +19,6 @@ from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import perceptron as perceptron_theory
 from phasegrok.theory import potts as potts_theory
 
-REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 BONDS = np.loadtxt(REFERENCE / "edwards_anderson_L4_bonds.csv", delimiter=",", skiprows=1)
 PATTERNS = np.loadtxt(REFERENCE / "perceptron_N11_P11_patterns.csv", delimiter=",")
 MIXED_BONDS = [[0, 1, 0.5], [1, 2, -1.5], [2, 3, 1.0], [3, 0, -0.5], [0, 2, 2.0], [3, 4, 1.0]]

@@ -11,10 +11,10 @@ itself to what a random walk over the cells can give.
 import dataclasses
 import functools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import REFERENCE
 from scipy.special import gammaln, logsumexp
 from scipy.stats import kstest
 
@@ -43,7 +43,6 @@ from phasegrok.theory import potts as potts_theory
 from phasegrok.thermodynamics import tables
 from phasegrok.thermodynamics.density_of_states import marginal
 
-REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 BAND = (0.4, 2.7)  # rms z of one run, see above
 SEEDS = 100
 MANY = (1.18 * 0.9, 1.18 * 1.1)  # rms z over the seeds: its scatter is .35 / sqrt(100) = .035

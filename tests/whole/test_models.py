@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import EXPERIMENTS, MODELS
 
 from phasegrok import cards, figures, systems
 from phasegrok.errors import InputError
@@ -14,8 +15,7 @@ from phasegrok.run import runfile
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
 
-FOLDER = Path(__file__).resolve().parent.parent / "models"
-TEXTS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))}
+TEXTS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(MODELS.glob("*.toml"))}
 DISCRETE = [name for name, raw in TEXTS.items() if systems.FAMILY[raw["kind"]] == "discrete"]
 SAMPLED = [name for name in DISCRETE if "sample" in TEXTS[name]]
 RELAXING = [name for name in DISCRETE if "relaxation" in TEXTS[name]]
@@ -34,7 +34,7 @@ PARALLEL = {
 
 
 def card_of(name, quick):
-    return cards.load(str(FOLDER / f"{name}.toml"), quick=quick)
+    return cards.load(str(MODELS / f"{name}.toml"), quick=quick)
 
 
 def energy_of(system, sigma):
@@ -76,7 +76,7 @@ def test_a_title_names_no_value_that_can_be_set(name):
 def test_what_was_set_stands_under_the_title():
     import matplotlib.pyplot as plt
 
-    card = cards.load(str(FOLDER / "mlp-subtraction-31.toml"), {"p": 59, "operation": "+"})
+    card = cards.load(str(MODELS / "mlp-subtraction-31.toml"), {"p": 59, "operation": "+"})
     run = runfile.RunFile({"title": card.model.title, "card": card.text}, {})
     figure = plt.figure()
     common.title(figure, run, without=("split_seed",), more="8 replicas")
@@ -127,7 +127,7 @@ def test_relaxation_section_makes_quench_and_ramp(name, quick):
 
 
 def test_relaxation_runs_on_what_the_script_takes_without_a_card():
-    text = (FOLDER.parent / "experiments" / "relaxation.py").read_text()
+    text = (EXPERIMENTS / "relaxation.py").read_text()
     assert any(f'["{name}"]' in text for name in RELAXING)
 
 

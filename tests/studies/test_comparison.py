@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import EXPERIMENTS
 
 from phasegrok import cards
 from phasegrok.accounts.components import Measurements, judge
@@ -13,8 +13,7 @@ from phasegrok.run import runfile
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.waiting_times import clones, waiting_groups
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "experiments" / "compare_accounts.py"
+SCRIPT = EXPERIMENTS / "compare_accounts.py"
 
 
 def compare(*arguments, out):
