@@ -337,3 +337,10 @@ def test_jackknife_of_a_variance_is_unbiased_and_its_error_honest():
     assert value == pytest.approx(2.0 * x_b.mean())
     assert error == pytest.approx(2.0 * x_b.std(ddof=1) / math.sqrt(2000))
     assert np.isnan(statistics.jackknife(lambda m: m, x_b[:1])[1])
+
+
+def test_mean_and_error_leave_out_what_is_not_known():
+    x = np.array([[1.0, 3.0, np.nan, 5.0], [2.0, np.nan, np.nan, np.nan], [np.nan] * 4])
+    mean, error = statistics.mean_and_error(x, axis=1)
+    np.testing.assert_allclose(mean, [3.0, 2.0, np.nan])
+    np.testing.assert_allclose(error, [np.std([1, 3, 5], ddof=1) / np.sqrt(3), np.nan, np.nan])

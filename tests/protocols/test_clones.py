@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from driving import drive
 from scipy import stats
 
 from phasegrok import cards, compiled
@@ -28,14 +29,6 @@ def build(kind, **parameters):
     """System of a kind."""
     model = parameters_class(kind)(**parameters)
     return model.build(model.disorder(None))
-
-
-def drive(protocol, seed=1, block=10**6):
-    """The state when all clones have ended."""
-    state = protocol.init(seed)
-    while protocol.done(state) < protocol.total():
-        protocol.advance(state, block)
-    return state
 
 
 def waits(protocol, seed=1, block=10**6):

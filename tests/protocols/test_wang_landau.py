@@ -14,29 +14,18 @@ import math
 
 import numpy as np
 import pytest
+from driving import drive
 from repository import REFERENCE
 from scipy.special import gammaln, logsumexp
-from scipy.stats import kstest
 
 from phasegrok import compiled
 from phasegrok.dynamics import flat_histogram
 from phasegrok.groups import Group
 from phasegrok.protocols.wang_landau import OVERLAP, WangLandau, windows_by_nats
-from phasegrok.rng import next_word, streams
 from phasegrok.systems import parameters_class
 from phasegrok.systems.binned import counted
-from phasegrok.systems.discrete import (
-    NoLevels,
-    energy_cell,
-    energy_change,
-    n_values,
-    order_cell,
-    order_change,
-    prepare,
-    value_of,
-)
+from phasegrok.systems.discrete import NoLevels, energy_cell, n_values, prepare, value_of
 from phasegrok.systems.ising import lattice_bonds
-from phasegrok.systems.square_ising import FourNeighbours
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import perceptron as perceptron_theory
 from phasegrok.theory import potts as potts_theory
@@ -59,14 +48,6 @@ def build(kind, rows=None, **parameters):
 def read(name, skip=1):
     """A reference table of numbers."""
     return np.loadtxt(REFERENCE / name, delimiter=",", skiprows=skip)
-
-
-def drive(protocol, seed=1, block=10**9):
-    """The state at the end of a run."""
-    state = protocol.init(seed)
-    while protocol.done(state) < protocol.total():
-        protocol.advance(state, block)
-    return state
 
 
 @functools.cache
@@ -291,56 +272,6 @@ def test_transitions_that_cannot_be_solved_leave_the_visits(monkeypatch):
     assert group.attributes["estimator"] == "visits" and not group.attributes["complete"]
     assert "no descent" in group.attributes["complete_reason"]
     assert logsumexp(group["log_g"]) == pytest.approx(16 * math.log(2.0))
-
-
-def test_random_numbers_of_attempts():
-    """Site and uniform fraction are the integer part and the rest of N times a random word."""
-    n, n_sites = 1000, 12_345
-    words, sites, variates = np.zeros(1024, np.uint64), np.zeros(1024, np.int32), np.zeros(1024)
-    rng = streams(1, "attempts", 1)[0]
-    same = rng.copy()
-    flat_histogram._random_numbers(rng, n_sites, n, words, sites, variates)
-    for i in range(n):
-        product = int(next_word(same)) * n_sites
-        assert sites[i] == product >> 64
-        assert int(words[i]) == product % 2**64
-    assert np.array_equal(rng, same)
-
-
-@pytest.mark.parametrize("J, h", [(1.0, 0.0), (-1.0, 0.5), (0.7, 0.2)])
-def test_square_lattice_counted_in_cells(J, h):
-    """The fast form of the square lattice: same cells, same changes, for every spin."""
-    system = build("ising-2d", L=6, J=J, h=h)
-    twin = FourNeighbours.of(system)
-    cache = np.zeros(1, np.int64)
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        sigma = rng.choice(np.array([-1, 1], np.int8), 36)
-        energy, phi = prepare(system, sigma, cache)
-        e, p = prepare(twin, sigma, cache)
-        assert (e, p) == (energy_cell(system, energy), order_cell(system, phi))
-        for site in range(36):
-            value = -int(sigma[site])
-            after = energy + energy_change(system, sigma, cache, site, value)
-            assert energy_cell(system, after) == e + energy_change(twin, sigma, cache, site, value)
-            assert order_change(twin, sigma, cache, site, value) == (value - sigma[site]) // 2
-
-
-def test_square_lattice_is_told_from_others():
-    """Different couplings, or other lattices, keep the general form."""
-    assert FourNeighbours.of(build("ising-3d", L=4)) is None
-    assert FourNeighbours.of(build("potts-2d", q=3, L=4)) is None
-
-
-def test_exponential_variates():
-    """Equal to -ln u to rounding, so exponential."""
-    words = np.random.default_rng(1).integers(0, 2**64, 200_000, dtype=np.uint64)
-    words[:3] = 0, 2**64 - 1, 2**63
-    variates = np.zeros(words.size)
-    flat_histogram.exponential_variates(words, variates, words.size)
-    u = ((words >> np.uint64(11)).astype(float) + 1.0) * 2.0**-53
-    assert variates == pytest.approx(-np.log(u), rel=1e-14, abs=1e-15)
-    assert kstest(variates[3:], "expon").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from driving import drive
 from repository import EXPERIMENTS
 
 from phasegrok import cards
@@ -88,14 +89,6 @@ def test_default_cards(tmp_path):
         z = (float(group[name]) - group.attributes[f"exact_{name}"]) / float(group[f"{name}_err"])
         assert abs(z) < 4.0, (name, z)
         assert float(group[f"{name}_err"]) < 0.04 * float(group[name])
-
-
-def drive(protocol, seed: int):
-    """The state at the end of the run."""
-    state = protocol.init(seed)
-    while protocol.done(state) < protocol.total():
-        protocol.advance(state, 50)
-    return state
 
 
 def measured(card, seed: int) -> Measurements:

@@ -1,4 +1,4 @@
-"""Protocols from a card to groups: potentials, coexistence, components of the verdict, exactly."""
+"""Landscapes from a card to groups: potentials, coexistence, thermodynamics, exactly."""
 
 import dataclasses
 import functools
@@ -6,15 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from driving import drive
 from repository import REFERENCE
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from phasegrok import cards
-from phasegrok.accounts.components import Measurements, barrier_at, judge
+from phasegrok.accounts.components import barrier_at
 from phasegrok.errors import InputError
 from phasegrok.figures.landscapes import potential_lines
-from phasegrok.groups import Group
-from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
 from phasegrok.studies.common import temperature_table
 from phasegrok.studies.density_of_states import (
     landscape_temperatures,
@@ -23,22 +22,13 @@ from phasegrok.studies.density_of_states import (
 )
 from phasegrok.studies.finite_size import landscape_of
 from phasegrok.studies.training import training
-from phasegrok.studies.waiting_times import clones, waiting_groups
+from phasegrok.studies.waiting_times import clones
 from phasegrok.theory import curie_weiss as cw_theory
-from phasegrok.theory import first_passage
 from phasegrok.theory import perceptron as perceptron_theory
 from phasegrok.thermodynamics import tables
 from phasegrok.thermodynamics.effective_potential import spinodals
 
 BAND = (0.4, 2.7)  # rms z of one run with errors from 8 walkers: see test_wang_landau
-
-
-def drive(protocol, seed=1):
-    """The state at the end of a run."""
-    state = protocol.init(seed)
-    while protocol.done(state) < protocol.total():
-        protocol.advance(state, 10**6)
-    return state
 
 
 def rms(x):
@@ -177,44 +167,6 @@ def test_no_barrier_of_a_size_whose_landscape_is_not_complete():
             assert np.isfinite(found.potential_b).any()
 
 
-def test_no_coexistence_of_a_sample_whose_landscape_is_not_complete():
-    """Two students: R = 1 without error and R = 1/3 at one error, of 8: T = 1/ln 8."""
-    from phasegrok.protocols.landscapes import LandscapesState
-    from phasegrok.studies.learning_curve import landscapes
-
-    card = cards.load("ising-perceptron", {"parameters.N": 3, "parameters.P": 1})
-    log_g = np.full((2, 2, 4), -np.inf)
-    log_g[:, 0, 3], log_g[:, 1, 2] = 0.0, math.log(8.0)
-    protocol = landscapes(card, 2, 10, 2)
-    group = protocol.result(LandscapesState(log_g, np.array([True, False]), 1, 2))["landscapes"]
-    assert group["coexistence"][0] == pytest.approx(1.0 / math.log(8.0), rel=1e-6)
-    assert np.isnan(group["coexistence"][1])
-
-
-# --- pairs of overlaps of the perceptron ---------------------------------------------------------
-
-
-def test_merged_columns_add_their_states():
-    log_g = np.log(np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]]))
-    log_g[0, 1] = np.nan
-    log_g[1, 2:4] = np.nan
-    group = Group(attributes={"complete": True})
-    group.add("energy", [0.0, 1.0], "energy")
-    group.add("order_parameter", [-1.0, -0.5, 0.0, 0.5, 1.0], "order_parameter")
-    group.add("walker", [0, 1], "walker")
-    group.add("log_g", log_g, ("energy", "order_parameter"))
-    group.add("log_g_jackknife", np.stack([log_g, log_g + 1.0]),
-              ("walker", "energy", "order_parameter"))
-    pairs = tables.merge_columns(group, 2)
-    assert pairs["order_parameter"] == pytest.approx([-0.75, 0.25, 1.0])
-    expected = np.array([[1.0, 7.0, 5.0], [13.0, np.nan, 10.0]])
-    assert np.exp(pairs["log_g"]) == pytest.approx(expected, nan_ok=True)
-    assert np.exp(pairs["log_g_jackknife"][1]) == pytest.approx(math.e * expected, nan_ok=True)
-    assert pairs.attributes["complete"]
-    whole = np.exp(pairs["log_g"][np.isfinite(pairs["log_g"])]).sum()
-    assert whole == pytest.approx(np.nansum(np.exp(log_g)))
-
-
 @functools.cache
 def small_perceptron():
     """Groups of the enumerated perceptron, and its exact counts by ascending overlap."""
@@ -259,104 +211,6 @@ def test_perceptron_thermodynamics_against_enumeration():
         assert np.abs(group[name] / values - 1.0).max() < 0.03, name
 
 
-# --- components of the verdict -------------------------------------------------------------------
-
-
-TEMPERATURES, SIZES = (1.2, 1.1, 1.3), (50, 100)
-
-
-@functools.cache
-def curie_weiss_measurements(n_clones=2000):
-    """Waiting times at three temperatures and two sizes, the noise-free run, the potentials."""
-    card = cards.load("curie-weiss-p3")
-
-    def wait(sized, temperature, number=n_clones):
-        protocol = clones(sized, temperature, number)
-        return waiting_groups(sized, protocol, drive(protocol))["waiting_times"]
-
-    potentials = {}
-    for N in SIZES:
-        density = curie_weiss_potential(N)["density_of_states"]
-        potentials[N] = tables.effective_potential(density, np.array(sorted(TEMPERATURES)))
-    return Measurements(
-        waits={T: wait(card, T) for T in TEMPERATURES},
-        noise_free=wait(card, 0.0, 1),
-        size=100,
-        sizes={50: wait(card.resized(50), TEMPERATURES[0])},
-        potentials=potentials,
-    )
-
-
-@functools.cache
-def judged():
-    """Components and verdict of these measurements."""
-    return judge(curie_weiss_measurements(), temperature_drives=True)
-
-
-def exact_tau(N, temperature):
-    """Exact mean and standard deviation of the card's waiting time."""
-    return first_passage.curie_weiss_first_passage(N, temperature, 0.0, 0.9, J3=1.0)
-
-
-@pytest.mark.slow
-def test_components_of_curie_weiss_against_exact_values():
-    measured = curie_weiss_measurements()
-    found = judged()[0]
-    main = exact_tau(100, 1.2)
-    assert found.tau.error < 0.025 * found.tau.value
-    assert abs(found.tau.value - main.mean) < 4.0 * found.tau.error
-    assert abs(found.cv.value - main.standard_deviation / main.mean) < 4.0 * found.cv.error
-    # G and d ln tau/dN: the same fits to the exact means, weighted by the same errors
-    errors = [float(measured.waits[T]["tau_err"]) for T in TEMPERATURES]
-    line = temperature_slope(np.array(TEMPERATURES),
-                             np.array([exact_tau(100, T).mean for T in TEMPERATURES]),
-                             np.array(errors))
-    # ln tau is curved in ln T, which enlarges the stated error; the statistical one is smaller
-    statistical = line.slope_error / math.sqrt(max(1.0, line.chi2))
-    assert statistical < 0.04 * line.slope
-    assert abs(found.G.value - line.slope) < 4.0 * statistical
-    assert line.slope > 6.0  # d ln tau/d ln T > 0: this T also drives the transition
-    sizes = np.array([100.0, 50.0])
-    errors = np.array([float(measured.waits[1.2]["tau_err"]), float(measured.sizes[50]["tau_err"])])
-    line = size_slope(sizes, np.array([exact_tau(int(N), 1.2).mean for N in sizes]), errors)
-    assert found.size_slope.error < 0.03 * found.size_slope.value
-    assert abs(found.size_slope.value - line.slope) < 4.0 * found.size_slope.error
-    barriers = [cw_theory.barrier(N, 1.2, J3=1.0) for N in SIZES]
-    heights = [min(b.from_low, b.from_high) for b in barriers]
-    assert abs(found.barrier.value - heights[1]) < 4.0 * found.barrier.error
-    slope = (heights[1] - heights[0]) / 50.0
-    assert abs(found.barrier_size_slope.value - slope) < 4.0 * found.barrier_size_slope.error
-    assert found.barrier_size_slope.error < 0.03 * slope
-
-
-def test_noise_free_time_of_curie_weiss():
-    """At T = 0 every visited down spin turns: a sum of geometric times, one run of it."""
-    found = judged()[0]
-    up = np.arange(50, 95)
-    p = (100 - up) / 100.0
-    mean, variance = (1.0 / p).sum() / 100.0, ((1.0 - p) / p**2).sum() / 100.0**2
-    assert abs(found.t0.value - mean) < 4.0 * math.sqrt(variance)
-
-
-def test_verdict_of_curie_weiss_is_first_order():
-    found, verdict = judged()
-    assert verdict.label == "FIRST-ORDER"
-    assert found.p_value.value > 0.01 and found.transit.value < 0.2
-
-
-def test_waiting_groups_hold_the_exact_values_beside():
-    measured = curie_weiss_measurements()
-    for temperature, group in measured.waits.items():
-        exact = cw_theory.barrier(100, temperature, J3=1.0)
-        assert group.attributes["exact_tau"] == exact_tau(100, temperature).mean
-        assert group.attributes["exact_barrier"] == min(exact.from_low, exact.from_high)
-        z = (float(group["tau"]) - group.attributes["exact_tau"]) / float(group["tau_err"])
-        assert abs(z) < 4.0
-        assert group.attributes["time_unit"] == "sweeps"
-    assert measured.sizes[50].attributes["exact_tau"] == exact_tau(50, 1.2).mean
-    assert "exact_tau" not in measured.noise_free.attributes
-
-
 # --- mistakes ------------------------------------------------------------------------------------
 
 
@@ -399,20 +253,6 @@ def test_temperatures_of_a_landscape():
     assert landscape_temperatures(cards.load("potts-2d")) == pytest.approx(
         np.linspace(0.8, 1.2, 9))
     assert landscape_temperatures(cards.load("control-nothing")) is None
-
-
-def test_temperatures_where_nobody_named_any():
-    """N free spins in a field: E/N = -h tanh(h/T), 1 % and 80 % of the way at known T."""
-    N, h = 40, 0.7
-    group = Group(attributes={"complete": True})
-    k = np.arange(N + 1)
-    group.add("energy", -h * (N - 2.0 * k), "energy")
-    group.add("log_g", gammaln(N + 1) - gammaln(k + 1) - gammaln(N - k + 1), "energy")
-    group.add("log_g_jackknife", group["log_g"][None], ("walker", "energy"))
-    T = tables.temperatures_of(group)
-    assert T[0] == pytest.approx(h / math.atanh(0.99), rel=0.05)  # two digits
-    assert T[-1] == pytest.approx(h / math.atanh(0.2), rel=0.05)
-    assert len(T) == 41 and np.all(np.diff(T) > 0.0)
 
 
 def test_no_wells_of_a_landscape_that_is_not_complete():

@@ -166,3 +166,17 @@ def test_the_script_of_phase_diagrams_draws_the_plane_of_ising_weights(call, tmp
     assert np.all(theory["line_transition"] < theory["line_annealed"])
     assert np.all(theory["line_transition"] < theory["line_spinodal"])
     assert (tmp_path / "plane" / "scan.png").stat().st_size > 10_000
+
+
+def test_no_coexistence_of_a_sample_whose_landscape_is_not_complete():
+    """Two students: R = 1 without error and R = 1/3 at one error, of 8: T = 1/ln 8."""
+    from phasegrok.protocols.landscapes import LandscapesState
+    from phasegrok.studies.learning_curve import landscapes
+
+    card = cards.load("ising-perceptron", {"parameters.N": 3, "parameters.P": 1})
+    log_g = np.full((2, 2, 4), -np.inf)
+    log_g[:, 0, 3], log_g[:, 1, 2] = 0.0, math.log(8.0)
+    protocol = landscapes(card, 2, 10, 2)
+    group = protocol.result(LandscapesState(log_g, np.array([True, False]), 1, 2))["landscapes"]
+    assert group["coexistence"][0] == pytest.approx(1.0 / math.log(8.0), rel=1e-6)
+    assert np.isnan(group["coexistence"][1])

@@ -1,153 +1,15 @@
-"""Phases of neurons: wells from histograms of a known law, lines of theory, the script."""
+"""Phases of neurons: the script and what it refuses."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from phasegrok import cards
 from phasegrok.errors import InputError
 from phasegrok.run import runfile
 from phasegrok.studies import neuron_diagram
 from phasegrok.theory import adaptive_kernel as ak
-from phasegrok.thermodynamics.unit_potential import _agreement, found_wells
-
-LARGEST, BINS, STRETCHES, UNITS = 2.5, 256, 32, 60
-
-
-def law(action):
-    """Probabilities of the bins of |Phi| for the density exp(-action), and of what is beyond."""
-    Phi = (np.arange(BINS * 8) + 0.5) * LARGEST / (BINS * 8)
-    p = np.exp(-action(Phi)).reshape(BINS, 8).sum(axis=1)
-    return np.append(p / p.sum(), 0.0)
-
-
-def double_well(depth):
-    """Gaussian wells at 0 and 1.2."""
-    return lambda Phi: -np.log(np.exp(-0.5 * (Phi / 0.18) ** 2)
-                               + math.exp(-depth) * np.exp(-0.5 * ((Phi - 1.2) / 0.15) ** 2))
-
-
-def drawn(p, n=20_000, seed=1):
-    return np.random.default_rng(seed).multinomial(n, p, size=STRETCHES).astype(float)
-
-
-@pytest.mark.parametrize("depth, phase", [(2.5, "GMFL-I"), (6.5, "GFL"), (-6.5, "GMFL-II")])
-def test_wells_of_a_known_law(depth, phase):
-    p = law(double_well(depth))
-    coarse = p[:BINS].reshape(-1, 4).sum(axis=1)
-    top = int(np.argmin(coarse[:30]))  # bin 30 holds 1.2
-    found = {name: row[0] for name, row in found_wells(drawn(p), LARGEST, UNITS).items()}
-    assert found["phase"] == phase
-    assert found["well"] == pytest.approx(1.2, abs=0.06)
-    if phase == "GMFL-II":  # too few counts in the centre for a well
-        assert math.isnan(found["barrier"])
-        return
-    exact = math.log(coarse[:5].max() / coarse[top])
-    # the top is the largest of noisy bins, all within an error of it or two
-    assert abs(found["barrier"] - exact) < 4.0 * found["barrier_err"]
-    assert found["barrier_err"] < 0.3
-    droplets = UNITS * coarse[top + 1 :].sum()
-    assert abs(found["droplets"] - droplets) < 4.0 * found["droplets_err"] + 0.001 * droplets
-    assert found["droplets_err"] < 0.03 * droplets
-
-
-def test_errors_of_the_barrier_are_calibrated():
-    p = law(double_well(2.0))
-    z = []
-    coarse = p[:BINS].reshape(-1, 4).sum(axis=1)
-    exact = UNITS * coarse[int(np.argmin(coarse[:30])) + 1 :].sum()
-    for seed in range(100):
-        found = found_wells(drawn(p, 5000, seed), LARGEST, UNITS)
-        z.append((found["droplets"][0] - exact) / found["droplets_err"][0])
-    assert abs(np.mean(z)) < 0.4 and 0.8 < np.std(z) < 1.2
-
-
-def test_one_well_is_no_phase_of_two():
-    centre = law(lambda Phi: 0.5 * (Phi / 0.4) ** 2)
-    for seed in range(50):
-        found = found_wells(drawn(centre, 2000, seed), LARGEST, UNITS)
-        assert found["phase"][0] == "GFL" and math.isnan(found["barrier"][0])
-    outer = law(lambda Phi: 0.5 * ((Phi - 1.2) / 0.3) ** 2)
-    found = found_wells(drawn(outer), LARGEST, UNITS)
-    assert found["phase"][0] == "GMFL-II" and math.isnan(found["barrier"][0])
-    assert found["well"][0] == pytest.approx(1.2, abs=0.06)
-
-
-def test_starts_of_few_chains_are_compared_with_students_law():
-    """Chains of one law are said to disagree in fewer than one of a hundred, with two of each."""
-    rng = np.random.default_rng(1)
-    said = []
-    for _ in range(400):
-        mean_r = rng.normal(100.0, 5.0, 4)
-        counts = np.zeros((4, 1, 200))
-        counts[:, 0, 1], counts[:, 0, 0] = mean_r, 200.0 - mean_r
-        said.append("DISAGREE" in _agreement(counts, np.array([False, False, True, True])))
-    assert np.mean(said) < 0.01
-
-
-# --- lines of theory ------------------------------------------------------------------------------
-
-
-def residual(u, strength, sigma_w2):
-    """b of neurons in the centre, by iteration of 1/b = 1 + lambda_1/kappa."""
-    g, b = 4.0 * sigma_w2 / (math.pi * (1.0 + 2.0 * sigma_w2)), 0.0
-    for _ in range(4000):
-        widening = max(1.0 - g * u * b * b, 0.1)
-        b += 0.05 * (1.0 / (1.0 + g * math.sqrt(u * strength) / widening) - b)
-    assert widening > 0.1
-    return b
-
-
-@pytest.mark.parametrize("epsilon, strength", [(-0.3, 0.6), (-1.0, 0.2), (0.6, 2.0)])
-def test_limit_lines_frozen_are_the_closed_forms_at_their_field(epsilon, strength):
-    found = ak.limit_lines(epsilon, strength, 0.5, "frozen")
-    for name in ("coexistence", "side_birth"):
-        u = getattr(found, name)
-        closed = ak.frozen_transitions(residual(u, strength, 0.5), epsilon, 0.5)
-        assert getattr(closed, name) == pytest.approx(u, rel=2e-3)
-        assert closed.centre_spinodal > u
-
-
-@pytest.mark.parametrize("epsilon, strength", [(-0.3, 0.6), (0.6, 2.0)])
-def test_limit_lines_joint_against_a_minimiser(epsilon, strength):
-    """Lowest action of a side well at the coexistence is that of the centre."""
-    sigma_w2 = 0.5
-    u = ak.limit_lines(epsilon, strength, sigma_w2).coexistence
-    b = residual(u, strength, sigma_w2)
-
-    def action(x):
-        Phi, s = x[0], sigma_w2 * math.exp(x[1])
-        q = Phi**2 / (1.0 + 2.0 * (s + Phi**2))
-        return (Phi**2 / (2.0 * sigma_w2) + 0.5 * (math.exp(x[1]) - 1.0 - x[1])
-                - (2.0 * u / math.pi) * q * (b - 2.0 * epsilon * q) ** 2)
-
-    wells = [optimize.minimize(action, (Phi, -0.5), method="Nelder-Mead",
-                               options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000})
-             for Phi in np.linspace(0.5, 3.0, 8)]
-    best = min((w for w in wells if w.x[0] > 0.2), key=lambda w: w.fun)
-    scale = action((0.5 * best.x[0], 0.5 * best.x[1]))
-    assert scale > 0.0 and abs(best.fun) < 0.01 * scale
-
-
-def test_lines_approach_their_limit():
-    """Birth of the outer well, and first droplet, at growing d and strength fixed, N = 100 d."""
-    strength, gaps = 0.6, []
-    limit = ak.limit_lines(-0.6, strength)
-    for d in (40, 160, 320):
-        N = 100 * d
-        sigma_a2 = strength * d / N
-        highest = math.sqrt(strength / limit.side_birth) / N * 1.6
-        found = ak.transition_lines(ak.Model(d, N, highest, -0.6, sigma_a2), "joint", 0.5, 10, 1e-3)
-        u = [sigma_a2 / (kappa**2 * d * N) for kappa in (found.outer_well, found.first_droplet)]
-        gaps.append([u[0] / limit.side_birth - 1.0, u[1] / limit.coexistence - 1.0])
-    first, second, third = np.abs(gaps)
-    assert np.all(second < 0.6 * first) and np.all(third < 0.6 * second)
-    assert third[0] < 0.04 and third[1] < 0.04
-
-
-# --- the script -----------------------------------------------------------------------------------
 
 
 def check(run, shape):

@@ -1,4 +1,4 @@
-"""First passages of continuous systems, chains below a wall, and their barriers."""
+"""Nucleation of neurons: points, lines through barriers and waits, the script."""
 
 import math
 
@@ -10,104 +10,9 @@ from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures import nucleation as figure
 from phasegrok.groups import Group
-from phasegrok.protocols.chains import Langevin
-from phasegrok.protocols.escape import Escape
 from phasegrok.relaxation.waiting_times import waiting_times
 from phasegrok.run import runfile
 from phasegrok.studies import nucleation
-from phasegrok.systems.testsystems import Gaussian
-from phasegrok.theory import adaptive_kernel as ak
-from phasegrok.thermodynamics.unit_potential import top_below
-
-
-def free(n):
-    return Gaussian(np.zeros(n))
-
-
-QUARTER = 0.5 * math.pi  # a rotation by which turns a fresh velocity into the next latent
-
-
-def driven(protocol, block=10_000):
-    state = protocol.init(1)
-    while protocol.done(state) < protocol.total():
-        protocol.advance(state, block)
-    return state
-
-
-def test_waiting_times_are_geometric_where_every_step_is_a_new_draw():
-    protocol = Escape(free(3), QUARTER, 100.0, 1.0, 2.2, 4000, 2000, 10)
-    state = driven(protocol)
-    assert state.crossed.all()
-    p = 1.0 - (1.0 - 2.0 * stats.norm.sf(2.2)) ** 3
-    z = (state.steps.mean() - 1.0 / p) / (math.sqrt(1.0 - p) / p / math.sqrt(4000))
-    assert abs(z) < 3.5  # an error of 3 % is 1.9 sigma of this number, and the next test has more
-    share = np.mean(state.steps > 20)
-    expected = (1.0 - p) ** 20
-    assert abs(share - expected) < 3.5 * math.sqrt(expected * (1.0 - expected) / 4000)
-
-
-def test_mean_waiting_time_to_one_percent():
-    state = driven(Escape(free(1), QUARTER, 100.0, 0.5, 1.0, 30_000, 200, 3))
-    p = 2.0 * stats.norm.sf(1.0)
-    assert abs(state.steps.mean() - 1.0 / p) < 3.5 * math.sqrt(1.0 - p) / p / math.sqrt(30_000)
-
-
-def test_waits_do_not_depend_on_how_work_is_cut():
-    protocol = Escape(free(2), 0.3, 1.0, 1.5, 2.5, 20, 5000, 50)
-    whole, cut = driven(protocol), driven(protocol, 7)
-    np.testing.assert_array_equal(whole.steps, cut.steps)
-    np.testing.assert_array_equal(whole.xi, cut.xi)
-
-
-def test_clones_are_censored_at_the_limit():
-    protocol = Escape(free(1), 0.3, 1.0, 1.0, 9.0, 4, 100, 5)
-    group = protocol.result(driven(protocol))["waiting_times"]
-    assert group["censored"].all()
-    np.testing.assert_allclose(group["time"], 30.0)
-
-
-def test_chains_below_a_wall_have_the_truncated_law():
-    protocol = Langevin(Gaussian(np.ones(1)), "ghmc", 0.7, 1.0, 4, 60_000, 100, 1, None, 2.5, 1.2)
-    groups = protocol.result(driven(protocol))
-    edge = 1.2 * math.sqrt(2.0)
-    exact = 0.25 * stats.truncnorm(-edge, edge).var()  # energy xi^2/2 of variance 1/2
-    chains = groups["chains"]
-    assert float(chains["energy_err"]) < 0.01 * exact
-    assert abs(float(chains["energy"]) - exact) < 3.5 * float(chains["energy_err"])
-    assert chains.attributes["wall"] == 1.2
-    outside = groups["effective_potential"]["order_parameter"] > 1.2
-    assert np.isnan(groups["effective_potential"]["potential"][outside]).all()
-
-
-def test_a_wall_inside_the_prior_is_refused():
-    with pytest.raises(ValueError, match="take a wall farther out"):
-        Langevin(free(50), "ghmc", 0.3, 1.0, 1, 10, 0, 1, None, 2.5, 0.01).init(1)
-
-
-def test_top_of_a_known_barrier():
-    rng = np.random.default_rng(1)
-    edges = np.linspace(0.0, 1.5, 257)
-    middle = 0.5 * (edges[1:] + edges[:-1])
-    # a parabola with its top at 0.5, 3 nats over the centre, up to a wall at 0.6
-    V = 3.0 * (1.0 - (middle - 0.5) ** 2 / 0.25)
-    p = np.where(middle < 0.6, np.exp(-V), 0.0)
-    p /= p.sum()
-    counts = np.zeros((8, 16, 257))
-    counts[:, :, :256] = rng.poisson(2000 * p, (8, 16, 256))
-    found = top_below(counts, 1.5, 0.6)
-    first = middle < 0.03
-    exact = 3.0 + math.log(np.mean(np.exp(-V[first])))
-    assert 0.0 < found.barrier_err < 0.03
-    assert abs(found.barrier - exact) < 3.5 * found.barrier_err
-    assert found.at == pytest.approx(0.5, abs=0.02)
-    density = math.exp(-3.0) / (2.0 * np.sum(np.exp(-V[middle < 0.6])) * (edges[1] - edges[0]))
-    assert abs(found.density - density) < 3.5 * found.density_err
-
-
-def test_no_top_below_the_wall():
-    counts = np.zeros((4, 8, 257))
-    counts[:, :, :100] = np.exp(-np.linspace(0.0, 5.0, 100)) * 1000
-    assert math.isnan(top_below(counts, 1.5, 0.58).barrier)
 
 
 def test_transition_state_theory_is_the_formula_of_rice():
@@ -115,13 +20,6 @@ def test_transition_state_theory_is_the_formula_of_rice():
     rice = 2.0 * math.exp(-2.0) / (2.0 * math.pi)
     density = stats.norm.pdf(2.0) / 0.3
     assert nucleation.transition_state_time(density, 0.3, 1) == pytest.approx(1.0 / rice)
-
-
-def test_a_wall_that_no_neuron_sees_changes_nothing():
-    model = ak.Model(20, 60, 7e-3, -1.0, 1.0)
-    free, far = ak.solve(model), ak.solve(model, wall=50.0)
-    np.testing.assert_allclose(far.potential, free.potential, atol=1e-9)
-    assert far.b == pytest.approx(free.b, abs=1e-12)
 
 
 def test_settings_that_make_no_first_passage_are_refused():

@@ -11,7 +11,6 @@ from phasegrok.groups import Group
 from phasegrok.thermodynamics import density_of_states as dos
 from phasegrok.thermodynamics import effective_potential as ep
 from phasegrok.thermodynamics import tables
-from phasegrok.thermodynamics.unit_potential import NOT_EQUILIBRATED, potential_group
 
 
 def ising_4x4():
@@ -532,21 +531,3 @@ def test_what_stands_out_and_what_is_resolved():
     assert ep.resolution_of(V, error) == pytest.approx(0.6)  # far walls do not count
     assert ep.resolution_of(V, np.zeros(3)) == 0.0
     assert math.isnan(ep.resolution_of(V, np.full(3, np.nan)))
-
-
-@pytest.mark.parametrize("apart", [False, True])
-def test_no_wells_of_a_unit_while_the_chains_disagree(apart):
-    """Two humps of |Phi|: visited alike by all chains, or one by each start."""
-    rng = np.random.default_rng(2)
-    aligned = np.arange(8) >= 4
-    bins = np.arange(200)
-    humps = np.array([np.exp(-0.5 * ((bins - c) / 15.0) ** 2) for c in (0.0, 150.0)])
-    share = np.where(aligned, 0.0, 1.0) if apart else np.full(8, 0.6)
-    p = np.array([s * humps[0] + (1.0 - s) * humps[1] + 1e-4 for s in share])
-    p = np.concatenate([p / p.sum(axis=1, keepdims=True), np.zeros((8, 1))], axis=1)
-    counts = np.stack([rng.multinomial(20_000, p / p.sum(axis=1, keepdims=True))
-                       for _ in range(8)], axis=1)
-    group = potential_group(counts, np.zeros(counts.shape), 2.0, aligned, "s", 100)
-    assert ("DISAGREE" in group.attributes["convergence"]) == apart
-    assert (group.attributes["phase"] == NOT_EQUILIBRATED) == apart
-    assert np.isnan(group["barrier"]) == apart and np.isnan(group["well"]) == apart
