@@ -89,7 +89,7 @@ def measure(name, replicas, device, rounds):
     ours(CHECKED)
     found = ratio(lambda: (timed(device, peer_steps, n), n),
                   lambda: (timed(device, ours, n), n * replicas), rounds)
-    row = dict(case=name, replicas=replicas, stacked=protocol._torch.size, losses=losses,
+    row = dict(case=name, replicas=replicas, stacked=protocol.stacked.size, losses=losses,
                parameters=CASES[name], floor=FLOOR[device],
                peer_per_second=1e9 / found["peer_ns"], ours_per_second=1e9 / found["ours_ns"],
                **{key: found[key] for key in ("ratio", "ratio_low", "ratio_high")})

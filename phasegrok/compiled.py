@@ -27,14 +27,14 @@ NOT_FROM_PYTHON: dict = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Options of what only kernels call: the code that would take a system's arrays from Python costs
 more compile time than most of these functions."""
 
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
 _KEEP_DAYS = 30.0
-_kernels: list = []  # every dispatcher of the package, so that a late change of folder reaches it
+kernels: list = []  # every dispatcher of the package, so that a late change of folder reaches it
 _most_threads = 0  # 0: all cores of this process
 _user_sources: tuple[Path, ...] = ()
 
 
-def _cache_root() -> Path:
+def cache_root() -> Path:
     """The first folder that can be written: what Numba's own variable names, the user's cache, and
     where there is no home or it is read-only, a folder of this user's among temporary files."""
     if os.environ.get("NUMBA_CACHE_DIR"):
@@ -87,8 +87,8 @@ def _sources_hash(files: list[Path]) -> str:
 def cache_directory() -> Path:
     """Folder of the compiled kernels for the present sources."""
     files = [file for name in SOURCES
-             for file in ([_PACKAGE / name] if name.endswith(".py")
-                          else sorted((_PACKAGE / name).rglob("*.py")))]
+             for file in ([PACKAGE / name] if name.endswith(".py")
+                          else sorted((PACKAGE / name).rglob("*.py")))]
     return _ROOT / _sources_hash(files + list(_user_sources))
 
 
@@ -99,7 +99,7 @@ def use_sources(*files: Path) -> None:
     numba.config.CACHE_DIR = str(  # type: ignore[attr-defined]
         cache_directory()
     )
-    for dispatcher in _kernels:
+    for dispatcher in kernels:
         dispatcher.enable_caching()
 
 
@@ -132,7 +132,7 @@ def kernel(function=None, *, allocates=True, **options):
         settings["_nrt"] = False
     dispatcher = numba.njit(**settings)(function)
     if settings["cache"]:
-        _kernels.append(dispatcher)
+        kernels.append(dispatcher)
         dispatcher.compile = functools.partial(_compile_once, dispatcher, dispatcher.compile)
     return dispatcher
 
@@ -147,12 +147,12 @@ def _compile_once(dispatcher, compile_or_load, signature):
         if signature in dispatcher.overloads:
             return compile_or_load(signature)
         function = dispatcher.py_func
-        with _locked(f"{function.__module__}.{function.__qualname__}{signature}"):
+        with locked(f"{function.__module__}.{function.__qualname__}{signature}"):
             return compile_or_load(signature)
 
 
 @contextmanager
-def _locked(name):
+def locked(name):
     """Hold the lock of this name among all processes of this cache, where files can be locked."""
     with ExitStack() as held:
         with suppress(OSError):
@@ -188,6 +188,6 @@ def over_threads(function, n: int) -> list:
         return list(pool.map(function, range(n)))
 
 
-_ROOT = _cache_root()
+_ROOT = cache_root()
 _forget_old()
 use_sources()

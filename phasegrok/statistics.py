@@ -118,32 +118,6 @@ def format_error(value: float, error: float) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def autocovariance(x_rt: np.ndarray) -> np.ndarray:
-    r"""Autocovariance of a stationary series about the mean over all replicas.
-
-    .. math:: \Gamma(t) = \frac{1}{N - R t} \sum_{r} \sum_{i} \delta x_{r,i}\, \delta x_{r,i+t},
-
-    with R replicas and N samples in all, eq. (31) of [6]_.
-
-    Parameters
-    ----------
-    x_rt : ndarray, shape (T,) or (R, T)
-        One series, or R replicas of it.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-    """
-    x_rt = np.atleast_2d(np.asarray(x_rt, dtype=float))
-    n_replicas, n_times = x_rt.shape
-    deviation_rt = x_rt - x_rt.mean()
-    # Zero padding to twice the length keeps the circular transform from wrapping around.
-    size = 1 << (2 * n_times - 1).bit_length()
-    spectrum = np.abs(np.fft.rfft(deviation_rt, size, axis=1)) ** 2
-    sums_t = np.fft.irfft(spectrum.sum(axis=0), size)[:n_times]
-    return sums_t / (n_replicas * np.arange(n_times, 0, -1))
-
-
 def mean_with_error(x_t: np.ndarray) -> Estimate:
     r"""Mean of a stationary series, whether it decays, oscillates or alternates, with its error.
 
@@ -306,31 +280,6 @@ def mean_of_blocks(sum_b: np.ndarray, sum_squares_b: np.ndarray, every: int) -> 
     tau = n * blocks.error**2 / (2.0 * variance)
     return Estimate(blocks.value, blocks.error, tau, tau * blocks.tau_error / blocks.tau, n,
                     blocks.dof)
-
-
-def binned_error(x_t: np.ndarray, length: int) -> float:
-    r"""Standard error of the mean of a series from averages over bins of one length.
-
-    Grows with the length until bins are independent, then stays level: compare several lengths.
-
-    Parameters
-    ----------
-    x_t : array_like, shape (T,)
-        Equally spaced samples; an incomplete last bin is dropped.
-    length : int
-        Samples a bin.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two whole bins.
-    """
-    x_t = np.asarray(x_t, dtype=float)
-    n_bins = x_t.size // length if length > 0 else 0
-    if n_bins < 2:
-        raise ValueError(f"bins of {length} samples: {x_t.size} samples give fewer than two")
-    mean_b = x_t[: n_bins * length].reshape(n_bins, length).mean(axis=1)
-    return float(mean_b.std(ddof=1) / math.sqrt(n_bins))
 
 
 def jackknife_error(leave_one_out: np.ndarray, axis: int = 0) -> np.ndarray:

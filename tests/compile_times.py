@@ -1,6 +1,7 @@
 """A plugin of pytest that says where compile time goes.
 
-    NUMBA_CACHE_DIR=$(mktemp -d) PYTHONPATH=tests pytest -n 0 -p compile_times tests/test_blocks.py
+    NUMBA_CACHE_DIR=$(mktemp -d) PYTHONPATH=tests \\
+        pytest -n 0 -p compile_times tests/protocols/test_blocks.py
 
 The summary has one line a kernel: seconds of one core, without the kernels that it calls; how often
 it was compiled; for how many types, a literal counted as its type; and the first test that asked.

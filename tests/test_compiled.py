@@ -28,7 +28,7 @@ def test_every_kernel_stands_in_a_file_that_keys_the_cache():
             importlib.import_module(module.name)
     package = Path(phasegrok.__file__).parent
     keyed = tuple(str(package / name) for name in compiled.SOURCES)
-    files = {dispatcher.py_func.__code__.co_filename for dispatcher in compiled._kernels
+    files = {dispatcher.py_func.__code__.co_filename for dispatcher in compiled.kernels
              if dispatcher.py_func.__module__.startswith("phasegrok.")}
     assert len(files) > 20
     assert [file for file in files if not file.startswith(keyed)] == []
@@ -38,7 +38,7 @@ def test_an_edit_of_a_system_is_noticed(monkeypatch, tmp_path):
     (tmp_path / "systems").mkdir()
     for name in ("compiled.py", "rng.py", "systems/ising.py"):
         (tmp_path / name).write_text("")
-    monkeypatch.setattr(compiled, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
     before = compiled.cache_directory()
     (tmp_path / "cards.py").write_text("no kernel here")
     assert compiled.cache_directory() == before
@@ -49,10 +49,10 @@ def test_an_edit_of_a_system_is_noticed(monkeypatch, tmp_path):
 def test_the_cache_is_in_the_users_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert compiled._cache_root() == tmp_path / "cache" / "phasegrok"
+    assert compiled.cache_root() == tmp_path / "cache" / "phasegrok"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # XDG asks to ignore it
-    assert compiled._cache_root() == tmp_path / ".cache" / "phasegrok"
+    assert compiled.cache_root() == tmp_path / ".cache" / "phasegrok"
     assert not Path("relative").exists()
 
 
@@ -61,11 +61,11 @@ def test_without_a_home_the_cache_is_a_private_temporary_folder(monkeypatch, tmp
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", staticmethod(_no_home))
     monkeypatch.setattr(compiled.tempfile, "tempdir", str(tmp_path))
-    root = compiled._cache_root()
+    root = compiled.cache_root()
     assert root.parent == tmp_path and root.stat().st_mode & 0o777 == 0o700
-    assert compiled._cache_root() == root  # found again by the next process
+    assert compiled.cache_root() == root  # found again by the next process
     root.chmod(0o777)  # somebody else could put code there
-    other = compiled._cache_root()
+    other = compiled.cache_root()
     assert other != root and other.stat().st_mode & 0o777 == 0o700
 
 
@@ -79,5 +79,5 @@ def test_of_two_processes_one_compiles_and_the_other_waits_and_loads(tmp_path):
 def test_a_cache_that_cannot_be_locked_is_used_all_the_same(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(compiled.numba.config, "CACHE_DIR", str(tmp_path / "file"))
-    with compiled._locked("any"):
+    with compiled.locked("any"):
         pass

@@ -126,14 +126,6 @@ def test_tau_and_error_of_a_decaying_series(rho):
     assert not any(e.more_needed for e in estimates)
 
 
-def test_autocovariance_is_the_plain_sum():
-    x_rt = np.random.default_rng(1).normal(size=(3, 17))
-    deviation_rt = x_rt - x_rt.mean()
-    for t in range(17):
-        plain = sum((d[: 17 - t] * d[t:]).sum() for d in deviation_rt) / (3 * (17 - t))
-        assert statistics.autocovariance(x_rt)[t] == pytest.approx(plain, abs=1e-13)
-
-
 def test_replicas_are_one_long_chain():
     x_rt = ar1(0.8, 8, 5000, seed=5)
     pooled = statistics.mean_with_error(x_rt)
@@ -176,16 +168,6 @@ def test_bad_series_are_refused(bad):
 )
 def test_printing(value, error, text):
     assert statistics.format_error(value, error) == text
-
-
-def test_binning_reaches_the_same_error():
-    x_t = ar1(0.9, 1, 400000, seed=9)[0]
-    exact = math.sqrt(19.0 / 400000)
-    # 2000 bins: the error of the error is 1/sqrt(2 * 2000) = 1.6 %.
-    assert abs(statistics.binned_error(x_t, 200) / exact - 1.0) < 0.048
-    assert statistics.binned_error(x_t, 1) == pytest.approx(math.sqrt(1.0 / 400000), rel=0.03)
-    with pytest.raises(ValueError, match="fewer than two"):
-        statistics.binned_error(x_t, 300000)
 
 
 def test_jackknife_of_the_mean_is_the_standard_error():

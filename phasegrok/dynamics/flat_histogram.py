@@ -72,7 +72,7 @@ def exponential_variates(words, variates, n):
 
 
 @kernel(allocates=False)
-def _random_numbers(rng, n_sites, n, words, sites, variates):
+def random_numbers(rng, n_sites, n, words, sites, variates):
     """Sites and exponential variates of the next n attempts, from one random word each.
 
     A word w is the fraction w / 2^64; times the number of sites, its integer part is the site and
@@ -167,7 +167,7 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     for i in range(n):
         b = i % BATCH
         if b == 0:
-            _random_numbers(rng, n, min(BATCH, n - i), words, sites, variates)
+            random_numbers(rng, n, min(BATCH, n - i), words, sites, variates)
         site = np.int64(sites[b])
         old = np.int64(sigma[site])
         value = np.int64(propose(system, sigma, site, rng))

@@ -97,7 +97,7 @@ def _mixed(z):
 
 
 @kernel(allocates=False)
-def _draw(rng, n_sites, sequential, begin, n, site, word):
+def draw(rng, n_sites, sequential, begin, n, site, word):
     """Sites and independent random words, in units of 2^-64, of the next n attempts.
 
     SplitMix64 from a starting point that the generator draws: its words are independent of one
@@ -208,7 +208,7 @@ def _sweeps(scaled, tables, sequential, heat_bath, temperature, n_sweeps, sigma,
     for t in range(n_sweeps):
         for begin in range(0, n_sites, site.shape[0]):
             n = min(site.shape[0], n_sites - begin)
-            _draw(rng, n_sites, sequential, begin, n, site, word)
+            draw(rng, n_sites, sequential, begin, n, site, word)
             if shift < 0:
                 rise, moment = _visit_levels(scaled, surely, site, word, n, packed)
             else:
@@ -257,7 +257,8 @@ class SiteUpdates:
         return f"{self.dynamics}, {self.order} order"
 
     @functools.cached_property
-    def _scaled(self) -> _Scaled:
+    def scaled(self) -> _Scaled:
+        """Couplings as integers, of as few bits as their fields allow."""
         return _scaled(self.system)  # type: ignore[arg-type]
 
     @functools.cached_property
@@ -270,7 +271,7 @@ class SiteUpdates:
         Every value of a packed field has its own (exact) threshold where there are few of them;
         the width is then given as -1.
         """
-        heat_bath, scaled = bool(DYNAMICS[self.dynamics]), self._scaled
+        heat_bath, scaled = bool(DYNAMICS[self.dynamics]), self.scaled
         if scaled.coupling.dtype != np.int64:
             packed = np.arange(-2 * scaled.largest, 2 * scaled.largest + 2)
             change = 2.0 * (2 * (packed & 1) - 1) * (scaled.unit * (packed >> 1) + scaled.h)
@@ -312,8 +313,8 @@ class SiteUpdates:
             sweeps(self.system, heat_bath, temperature, n_sweeps, sigma, cache, values, rng,
                    energy_t, phi_t)
             return
-        packed = np.empty(len(sigma), dtype=self._scaled.coupling.dtype)
+        packed = np.empty(len(sigma), dtype=self.scaled.coupling.dtype)
         site, word = np.empty(_BATCH, dtype=np.uint32), np.empty(_BATCH, dtype=np.uint64)
         T = float(temperature)
-        _sweeps(self._scaled, self._tables_of(T), self.order == "sequential", heat_bath, T,
+        _sweeps(self.scaled, self._tables_of(T), self.order == "sequential", heat_bath, T,
                 n_sweeps, sigma, packed, site, word, values, rng, energy_t, phi_t)

@@ -43,7 +43,7 @@ Keep = Callable[..., None]  # what is done with evaluations and norms of updates
 # by exact type: a subclass may be another function of its weights
 MODULES: dict[type, Any] = {
     ModularTransformer: transformer_torch, ModularDecoder: decoder_torch, MLP: mlp_torch}
-_CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
+CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
 _WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
 
@@ -132,12 +132,12 @@ class Trainer:
         cores = n_threads() if self.device.type == "cpu" else 1
         self.size = math.ceil(replicas / max(math.ceil(replicas / fit), min(cores, replicas)))
         self._workers = min(cores, math.ceil(replicas / self.size))
-        self._stacks: list[Stack] = []
+        self.stacks: list[Stack] = []
 
     def _limit(self) -> float:
         if self.device.type == "cuda":
             return _CUDA_SHARE * torch.cuda.get_device_properties(self.device).total_memory
-        return _CPU_BYTES
+        return CPU_BYTES
 
     def _bytes_of_one(self) -> int:
         """Of one replica: weights, what belongs to them, and what a gradient keeps on its way."""
@@ -188,15 +188,15 @@ class Trainer:
         return [slice(first, min(first + self.size, n)) for first in range(0, n, self.size)]
 
     def _over_stacks(self, parts: list[slice], what: Callable[["Stack", slice], None]) -> None:
-        if not self._stacks:
-            self._stacks = [Stack(self.system, self.settings, self.size)
+        if not self.stacks:
+            self.stacks = [Stack(self.system, self.settings, self.size)
                             for _ in range(self._workers)]
 
         @torch.no_grad()
         def run(worker):
             torch.set_num_threads(1)  # of this thread: each has a number of its own
             for part in parts[worker :: self._workers]:
-                what(self._stacks[worker], part)
+                what(self.stacks[worker], part)
 
         with one_thread():
             over_threads(run, self._workers)

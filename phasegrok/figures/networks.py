@@ -51,11 +51,11 @@ def draw_training(run: RunFile):
     accuracy_curves(axes[0], group)
     axes[0].set_ylabel(_of_train_set(group, "train_accuracy"))
     for name, colour in (("train_loss", COLOURS[0]), ("test_loss", COLOURS[1])):
-        step, losses = _curves(group, name)
+        step, losses = curves_of(group, name)
         axes[1].plot(step, losses.T, color=colour, alpha=0.8)
     axes[1].set(xscale="log", yscale="log", xlabel="step",
                 ylabel=_of_train_set(group, "train_loss"), xlim=_step_range(step))
-    (step, norms), names = _curves(group, "weight_norm"), group["matrix"]
+    (step, norms), names = curves_of(group, "weight_norm"), group["matrix"]
     for j, name in enumerate(names):
         if not str(name).startswith("b_"):
             axes[2].plot(step, _mean_of_known(norms[:, :, j]), label=str(name),
@@ -63,7 +63,7 @@ def draw_training(run: RunFile):
     if "free_norm" in group.variables:
         total = _mean_of_known(np.sqrt((norms**2).sum(axis=2)))
         axes[2].plot(step, total, color="k", label="all weights")
-        axes[2].plot(step, _curves(group, "free_norm")[1].mean(axis=0), "--", color=GREY,
+        axes[2].plot(step, curves_of(group, "free_norm")[1].mean(axis=0), "--", color=GREY,
                      label="noise alone")
     axes[2].set(xscale="log", xlabel="step", ylabel="weight norm, mean of replicas",
                 ylim=(0, None), xlim=_step_range(step))
@@ -79,7 +79,7 @@ def _of_train_set(group: Group, name: str) -> str:
     return words if variable.units == "1" else f"{words} ({variable.units})"
 
 
-def _curves(group: Group, name: str) -> tuple[np.ndarray, np.ndarray]:
+def curves_of(group: Group, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps, and curves of all replicas, the last step among them; older files lack that."""
     step, curves = np.maximum(group["step"], 1), group[name]
     if f"final_{name}" not in group.variables:
@@ -108,7 +108,7 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 def accuracy_curves(axis, group: Group) -> None:
     """Train and test accuracy of every replica."""
     for name, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
-        step, accuracy = _curves(group, f"{name}_accuracy")
+        step, accuracy = curves_of(group, f"{name}_accuracy")
         for k, row in enumerate(accuracy):
             axis.plot(step, row, color=colour, alpha=0.8, label=name if k == 0 else None)
     axis.set(xscale="log", xlabel="step", ylabel="accuracy", ylim=(-0.02, 1.05),

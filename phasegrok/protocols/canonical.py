@@ -35,7 +35,7 @@ _FEWEST_MEASURED = 4
 FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
 """Sweeps after equilibration that give errors, wherever equilibration ends within a stride."""
 
-_MOST_BLOCKS, _FEWEST_BLOCKS = 1024, 64
+MOST_BLOCKS, FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
 _MOST_OVERLAP_BINS = 101
 _TUNING = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # the ladder is tuned at these fractions of equilibration
@@ -189,7 +189,7 @@ class Canonical:
 
     def _n_blocks(self) -> int:
         room = _BLOCK_MEMORY // (len(self.temperatures) * self.replicas * 8 * len(MOMENTS))
-        return 1 << max(_FEWEST_BLOCKS, min(_MOST_BLOCKS, room)).bit_length() - 1
+        return 1 << max(FEWEST_BLOCKS, min(MOST_BLOCKS, room)).bit_length() - 1
 
     def _n_levels(self) -> int:
         """Energy levels of the histogram; 0 where none is kept."""

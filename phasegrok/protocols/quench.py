@@ -342,7 +342,7 @@ class Ramp:
             raise ValueError("ramps cannot be made slower once begun: start another run")
         return RampState(**saved)
 
-    def _where(self, sweeps: int) -> tuple[int, int, int, int]:
+    def where(self, sweeps: int) -> tuple[int, int, int, int]:
         """Ramp, direction (0: cooling), temperature and sweeps already made there."""
         stays, n_T = self.stays(), len(self.temperatures)
         before = np.concatenate([[0], np.cumsum(2 * n_T * stays)])
@@ -355,7 +355,7 @@ class Ramp:
         """Advance by ``n`` sweeps."""
         end = min(state.sweeps + n, self.total())
         while state.sweeps < end:
-            j, direction, i, made = self._where(state.sweeps)
+            j, direction, i, made = self.where(state.sweeps)
             stay = int(self.stays()[j])
             to = stay // 2 if made < stay // 2 else stay  # the first half is not measured
             number = min(end - state.sweeps, to - made)
@@ -371,7 +371,7 @@ class Ramp:
         """Which ramp, and the temperature."""
         if state.sweeps >= self.total():
             return f"{len(self.stays())} rates"
-        j, direction, i, _ = self._where(state.sweeps)
+        j, direction, i, _ = self.where(state.sweeps)
         return (f"{self.stays()[j]} sweeps a temperature, {'heating' if direction else 'cooling'}, "
                 f"T {self.temperatures[i]:.3g}")
 
@@ -384,7 +384,7 @@ class Ramp:
         measured = stays - stays // 2
         means = state.sums / measured[:, None, None, None, None]
         for j, direction, i in np.ndindex(*means.shape[:3]):
-            if self._end_of(j, direction, i) > state.sweeps:
+            if self.end_of(j, direction, i) > state.sweeps:
                 means[j, direction, i] = np.nan
         energy, size = (
             _independent(np.moveaxis(x, 3, 0), self.engine)
@@ -395,7 +395,7 @@ class Ramp:
             {"dynamics": self.engine.name, "replicas": self.replicas,
              "samples": len(self.engine.systems)})}
 
-    def _end_of(self, j: int, direction: int, i: int) -> int:
+    def end_of(self, j: int, direction: int, i: int) -> int:
         """Sweeps made when ramp ``j`` leaves temperature ``i`` in this direction."""
         stays, n_T = self.stays(), len(self.temperatures)
         step = direction * n_T + (i if direction else n_T - 1 - i)

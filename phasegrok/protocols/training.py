@@ -43,7 +43,8 @@ class _Ensemble:
     unit: str = dataclasses.field(default="steps", init=False)
 
     @functools.cached_property
-    def _torch(self):
+    def stacked(self):
+        """What advances replicas that are stacked, with the engine torch."""
         from phasegrok.dynamics.torch_trainer import Trainer  # PyTorch only where it is asked for
 
         return Trainer(self.system, self.settings, self.replicas)
@@ -59,7 +60,7 @@ class _Ensemble:
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
-        stacked = self._torch.memory() if self.settings.engine == "torch" else 0
+        stacked = self.stacked.memory() if self.settings.engine == "torch" else 0
         return stacked + self.replicas * (n * (4 * itemsize + kept)
                                           + 8 * len(self.system.labels_train) + curves)
 
@@ -114,7 +115,7 @@ class _Ensemble:
         """Advance every replica that runs by up to ``n`` steps."""
         if self.settings.engine == "torch":
             left = self.steps - self.done(state)
-            self._torch.advance(state, min(n, left), functools.partial(self._keep_step, state))
+            self.stacked.advance(state, min(n, left), functools.partial(self._keep_step, state))
             return
         compile_apart(self.system)
         active = self._active(state)
@@ -141,7 +142,7 @@ class _Ensemble:
                 for name, x in values.items():
                     found[name][replicas] = x
 
-            self._torch.evaluate(state, keep)
+            self.stacked.evaluate(state, keep)
             return found
         compile_apart(self.system)
         groups = np.array_split(np.arange(self.replicas), min(self.replicas, n_threads()))

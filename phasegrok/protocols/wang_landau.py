@@ -216,10 +216,6 @@ class WangLandau:
         if now + n == state.learning_sweeps and not producing:
             self._freeze(state)
 
-    def _seen_energies(self, state: State) -> np.ndarray:
-        """Energy cells that some ladder has seen, ascending."""
-        return np.flatnonzero(np.isfinite(state.log_g).any(axis=(0, 2)))
-
     def _ends(self, state: State) -> np.ndarray:
         """The cells below and above which a configuration is at an end of the landscape."""
         seen = np.flatnonzero(state.learned.any(axis=(0, 2)))

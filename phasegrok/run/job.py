@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # --help is instant, and asks for neither
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
 _WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
-_OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
+OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
 _PART_OF = "part_of"
 _CHANGED = "resumed_after_change"
 
@@ -354,7 +354,7 @@ class Job:
 
     def interval(self) -> float:
         """Seconds between checkpoints."""
-        return max(self.script.checkpoint_seconds, _OVERHEAD * self._write_cost)
+        return max(self.script.checkpoint_seconds, OVERHEAD * self._write_cost)
 
     def _checkpoint(self, protocol: "Protocol[S]", state: "S") -> None:
         from phasegrok.run import runfile

@@ -244,7 +244,7 @@ def run(scan: Scan, pending: list[Point], engine: str, workers: int) -> dict[str
         if scan.stops():
             raise Interrupted(scan.job.path)
         try:
-            with _engine(engine, scan, len(pending), workers) as running:
+            with open_engine(engine, scan, len(pending), workers) as running:
                 first = False
                 driver.drive(running, watch)
         except OSError as error:  # no scheduler there (any more)
@@ -266,7 +266,8 @@ class Engine:
 
 
 @contextlib.contextmanager
-def _engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine]:
+def open_engine(name: str, scan: Scan, points: int, workers: int) -> Iterator[Engine]:
+    """A scheduler by the name of the command line, and what keeps its workers up, until the end."""
     with dask.config.set(_DASK), contextlib.ExitStack() as stack:
         if name == "local":
             n = min(points, workers or compiled.n_threads())

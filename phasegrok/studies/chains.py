@@ -49,8 +49,8 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
     if "effective_potential" not in groups:
         raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
                          f"--set langevin.step={protocol.step / 2.0:g}")
-    theories = {"two-layer-cubic": _cubic, "two-layer-modular": _modular,
-                "ridge": _ridge}.get(known_kind(card))
+    theories = {"two-layer-cubic": cubic_theories, "two-layer-modular": modular_theories,
+                "ridge": ridge_theories}.get(known_kind(card))
     if theories is not None:
         estimated(groups, "theory", lambda: add_theories(
             groups["effective_potential"], theories(card.parameters, protocol)))
@@ -101,13 +101,15 @@ def cubic_theory(p, kappa: float, n: float = 0.0, name: str = "cavity") -> Theor
         {"b": (found.b, "y - f on He_1"), "c": (found.c, "y - f on He_3")})
 
 
-def _cubic(p, protocol) -> list[TheoryOfUnit]:
+def cubic_theories(p, protocol) -> list[TheoryOfUnit]:
+    """All adaptive-kernel theories of a two-layer-cubic card."""
     from phasegrok.theory.adaptive_kernel import THEORIES
 
     return [cubic_theory(p, p.sigma2 / p.n, name=name) for name in THEORIES]
 
 
-def _modular(p, protocol) -> list[TheoryOfUnit]:
+def modular_theories(p, protocol) -> list[TheoryOfUnit]:
+    """The mean-field theory of a two-layer-modular card; none of a part of the pairs."""
     from phasegrok.theory.modular_addition import Model, solve
 
     if p.train_fraction < 1.0:
@@ -120,7 +122,7 @@ def _modular(p, protocol) -> list[TheoryOfUnit]:
         {"residual": (found.residual, "y - f over y")})]
 
 
-def _ridge(p, protocol) -> list[TheoryOfUnit]:
+def ridge_theories(p, protocol) -> list[TheoryOfUnit]:
     """The posterior, and the law at the step of the protocol where that is another matter."""
     from phasegrok.theory import ridge
 

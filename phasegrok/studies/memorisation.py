@@ -85,10 +85,10 @@ def measure(job) -> None:
                   "order_parameter", "1", "sum of s over them")
     job.finish({"chains": chains_group(state.series[:, records], names, how.every, checks),
                 "effective_potential": potential,
-                "course": _course(state.series, names, aligned, how.every * how.step)})
+                "course": course(state.series, names, aligned, how.every * how.step)})
 
 
-def _course(series_rts: np.ndarray, names, aligned_r: np.ndarray, interval: float) -> Group:
+def course(series_rts: np.ndarray, names, aligned_r: np.ndarray, interval: float) -> Group:
     """Means of the series of both starts in bins of logarithmic time."""
     n = series_rts.shape[1]
     edges = np.unique(np.concatenate([
@@ -141,7 +141,7 @@ def groups(card: Card, runs: list) -> dict[str, Group]:
               "patterns", "1", "largest R-hat of an observable, of any data set")
     _add_courses(group, by_n)
     theory = [cubic_theory(card.parameters, s.kappa, n) for n in s.patterns]
-    _add_potentials(group, by_n, theory, card.parameters.N)
+    add_potentials(group, by_n, theory, card.parameters.N)
     return {"memorisation_gap": group}
 
 
@@ -169,7 +169,7 @@ def _add_courses(group: Group, by_n) -> None:
                    f"ln of the time at which {name} settles, from the prior")
 
 
-def _add_potentials(group: Group, by_n, theory: list[TheoryOfUnit], neurons: int) -> None:
+def add_potentials(group: Group, by_n, theory: list[TheoryOfUnit], neurons: int) -> None:
     """-ln P(Phi) over all data sets of every n, its distance from that of the largest n."""
     from phasegrok.thermodynamics.unit_potential import potential_group
 

@@ -18,7 +18,7 @@ from phasegrok.studies.common import known_kind
 PHASES = ("GFL", "GMFL-I", "GMFL-II", NOT_EQUILIBRATED)
 _RANGE = 3.0  # lines are looked for up to this factor beyond the values that are simulated
 _TOLERANCE = 2e-3  # of the lines, in ln sigma^2
-_THEORY = "cavity"
+THEORY = "cavity"
 _TEXTS = ("an outer well appears", "GMFL-I begins", "outer well as deep as the centre",
           "GMFL-II begins")
 
@@ -96,14 +96,14 @@ class Theory:
 def _cubic_at(p) -> tuple[str, float, float]:
     from phasegrok.theory.adaptive_kernel import solve
 
-    found = solve(cubic_model(p, p.sigma2 / p.n), _THEORY)
+    found = solve(cubic_model(p, p.sigma2 / p.n), THEORY)
     return found.phase, p.N * found.droplet, found.barrier
 
 
 def _cubic_lines(p, highest: float, decades: float) -> dict[str, tuple[float, str]]:
     from phasegrok.theory.adaptive_kernel import limit_lines, transition_lines
 
-    found = transition_lines(cubic_model(p, highest / p.n), _THEORY, decades, 6, _TOLERANCE)
+    found = transition_lines(cubic_model(p, highest / p.n), THEORY, decades, 6, _TOLERANCE)
     result = {name: (p.n * value, text)
               for (name, value), text in zip(found._asdict().items(), _TEXTS)}
     strength = p.sigma_a2 * p.N / p.d

@@ -48,7 +48,7 @@ from phasegrok.systems.simd import (
     sum_of_lanes,
 )
 
-_ROWS = 256  # pairs handled at once: their 512 hidden rows stay in the second-level cache
+ROWS = 256  # pairs handled at once: their 512 hidden rows stay in the second-level cache
 
 
 class Rows(NamedTuple):
@@ -115,7 +115,7 @@ def workspace(system: ModularDecoder) -> Workspace:
     par, dtype = system.parameters, system.dtype
     p, d, m, heads = par.elements, par.d_model, par.mlp, par.heads
     most = max(len(system.labels_train), len(system.labels_test))
-    rows = min(most, _ROWS)
+    rows = min(most, ROWS)
     d_head, classes, n_x = d // heads, padded(p), 2 * p + 2
 
     def block(n):

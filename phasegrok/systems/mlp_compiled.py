@@ -46,7 +46,7 @@ from phasegrok.systems.simd import (
     sum_of_lanes,
 )
 
-_CHUNK_BYTES = 1 << 20  # activities of the widest layer handled at once: they stay in the cache
+CHUNK_BYTES = 1 << 20  # activities of the widest layer handled at once: they stay in the cache
 NIL = {"float32": 1e-16, "float64": 1e-150}
 _POLYNOMIAL, _RELU, _TANH = range(3)
 _CROSS_ENTROPY, _MSE = range(2)
@@ -100,7 +100,7 @@ def workspace(system: MLP) -> Workspace:
     structure, dtype = system.structure, system.dtype
     widest = max(padded(k) for k in structure.units[1:])
     most = max(len(system.labels_train), len(system.labels_test))
-    chunk = min(most, max(64, _CHUNK_BYTES // (widest * dtype.itemsize)))
+    chunk = min(most, max(64, CHUNK_BYTES // (widest * dtype.itemsize)))
     layers = _layers(system, chunk)
     last = layers[-1]
     mask = aligned((last.padded,), dtype)

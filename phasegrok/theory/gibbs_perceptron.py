@@ -148,7 +148,7 @@ class Thermal(NamedTuple):
     energy: float
 
 
-def _pattern_slopes(q: float, R: float, beta: float) -> tuple[float, float, float, float]:
+def pattern_slopes(q: float, R: float, beta: float) -> tuple[float, float, float, float]:
     """E(q, R), its derivatives by q, R and beta, of the pattern term; beta may be infinite."""
     cost = -math.expm1(-beta)
     gamma = R / math.sqrt(q - R * R)
@@ -239,13 +239,13 @@ def ising_entropy(R: float, alpha: float, temperature: float = 0.0) -> AtOverlap
     beta = 1.0 / temperature if temperature > 0.0 else math.inf
 
     def excess(q_hat: float) -> float:
-        return -2.0 * alpha * _pattern_slopes(_fields(R, q_hat)[1], R, beta)[1] - q_hat
+        return -2.0 * alpha * pattern_slopes(_fields(R, q_hat)[1], R, beta)[1] - q_hat
 
     q_hat = _first_root(excess, R)
     if math.isnan(q_hat):
         return AtOverlap(math.nan, math.nan)
     R_hat, q = _fields(R, q_hat)
-    pattern = alpha * _pattern_slopes(q, R, beta)[0]
+    pattern = alpha * pattern_slopes(q, R, beta)[0]
     return AtOverlap(_phi(R, q_hat, R_hat, q, pattern), q)
 
 
@@ -254,12 +254,12 @@ def _thermal(R: float, beta: float) -> tuple[float, Thermal]:
 
     def excess(q_hat: float) -> float:  # R_hat/by_R = alpha = -q_hat/(2 by_q)
         R_hat, q = _fields(R, q_hat)
-        _, by_q, by_R, _ = _pattern_slopes(q, R, beta)
+        _, by_q, by_R, _ = pattern_slopes(q, R, beta)
         return -2.0 * R_hat * by_q - q_hat * by_R
 
     q_hat = _first_root(excess, R)
     R_hat, q = _fields(R, q_hat)
-    value, _, by_R, by_beta = _pattern_slopes(q, R, beta)
+    value, _, by_R, by_beta = pattern_slopes(q, R, beta)
     alpha = R_hat / by_R
     return alpha, Thermal(R, q, _phi(R, q_hat, R_hat, q, alpha * value), -alpha * by_beta)
 

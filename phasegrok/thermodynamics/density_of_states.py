@@ -206,21 +206,6 @@ def _first_guess(H_wc: np.ndarray, u_wc: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(laplacian_ww, (H_wc * (a_wc - mean_c)).sum(axis=1), rcond=None)[0]
 
 
-def log_g_error(log_g_jackknife_wc: np.ndarray) -> np.ndarray:
-    """Standard error of ln g from the leave-one-walker-out rows of `combine_walkers`.
-
-    Parameters
-    ----------
-    log_g_jackknife_wc : array_like, shape (W, ...)
-
-    Returns
-    -------
-    ndarray, shape (...)
-        NaN for W = 1 and for a cell that only one walker saw.
-    """
-    return jackknife_error(log_g_jackknife_wc, axis=0)
-
-
 def marginal(log_g: np.ndarray, axis: int) -> np.ndarray:
     """Sum g over an axis in logarithms, e.g. ln g(E) from ln g(E, Phi), skipping unvisited cells.
 

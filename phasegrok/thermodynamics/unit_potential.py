@@ -104,7 +104,7 @@ def potential_group(counts_rb: np.ndarray, sums_rb: np.ndarray, largest: float,
         mean = np.concatenate([sums.sum(axis=0)[None], sums.sum(axis=0) - sums])[:, :n_bins]
         mean = mean / leave[:, :n_bins]
     potential[:, few], mean[:, few] = np.nan, np.nan
-    starts = _agreement(counts_rb, aligned_r)
+    starts = agreement(counts_rb, aligned_r)
     settled = not against and "DISAGREE" not in starts
     group = Group(attributes={
         "per": "neuron" if units > 1 else "system", "outside": float(total[n_bins] / total.sum()),
@@ -275,7 +275,7 @@ def doubts(chains: Group) -> list[str]:
     return found
 
 
-def _agreement(counts_rb: np.ndarray, aligned_r: np.ndarray) -> str:
+def agreement(counts_rb: np.ndarray, aligned_r: np.ndarray) -> str:
     """Whether chains of both starts have the same mean |Phi|, in one sentence."""
     bins = np.arange(counts_rb.shape[2]) + 0.5
     mean_r = (counts_rb.sum(axis=1) @ bins) / counts_rb.sum(axis=(1, 2))

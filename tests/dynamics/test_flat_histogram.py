@@ -14,7 +14,7 @@ def test_random_numbers_of_attempts():
     words, sites, variates = np.zeros(1024, np.uint64), np.zeros(1024, np.int32), np.zeros(1024)
     rng = streams(1, "attempts", 1)[0]
     same = rng.copy()
-    flat_histogram._random_numbers(rng, n_sites, n, words, sites, variates)
+    flat_histogram.random_numbers(rng, n_sites, n, words, sites, variates)
     for i in range(n):
         product = int(next_word(same)) * n_sites
         assert sites[i] == product >> 64

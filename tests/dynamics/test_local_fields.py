@@ -93,7 +93,7 @@ def test_unequal_couplings_and_a_field(kind, dynamics):
     p = np.exp(-(energy - energy.min()) / temperature)
     p /= p.sum()
     updates = SiteUpdates(system, dynamics)
-    assert (updates._scaled.coupling.dtype == np.int64) == (kind == "no common step")
+    assert (updates.scaled.coupling.dtype == np.int64) == (kind == "no common step")
     energy_t, phi_t, sigma, values = sample(updates, temperature, 600_000, 32)
     check(energy_t, p @ energy)
     check(energy_t**2, p @ energy**2)
@@ -151,7 +151,7 @@ def test_sites_and_words_are_uniform_and_independent():
     n_sites, n = 37, 1024
     site, word = np.empty((400, n), dtype=np.uint32), np.empty((400, n), dtype=np.uint64)
     for k in range(400):
-        local_fields._draw(rng, n_sites, False, 0, n, site[k], word[k])
+        local_fields.draw(rng, n_sites, False, 0, n, site[k], word[k])
     u = word.astype(float) / 2.0**64
     assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-3
     assert stats.kstest(-np.log(u.ravel()), "expon").pvalue > 1e-3

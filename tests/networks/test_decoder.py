@@ -1,6 +1,7 @@
 """The two-layer decoder: gradient, causality, minibatches, training against PyTorch, resuming."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -70,15 +71,11 @@ def test_positions_by_hand():
 @pytest.mark.slow  # compiles for a minute
 def test_function_equals_that_of_torch_modules():
     """The peer of the benchmark is written with nn.Linear, nn.LayerNorm and a module a head."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import decoder_peer
-    finally:
-        sys.path.pop(0)
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "decoder_peer.py"))
     system = Parameters(**SMALL).build()
     theta = weights(system)
-    for attention in (decoder_peer.HeadsApart, decoder_peer.HeadsTogether):
-        peer = decoder_peer.Peer(attention, system, theta, 1e-3, 1.0, (0.9, 0.98), 10)
+    for attention in (benchmark["HeadsApart"], benchmark["HeadsTogether"]):
+        peer = benchmark["Peer"](attention, system, theta, 1e-3, 1.0, (0.9, 0.98), 10)
         everything = torch.arange(len(system.labels_train))
         expected = peer.loss(everything).item()  # in float32
         assert compiled_gradient(system, theta)[0] == pytest.approx(expected, rel=3e-6)
@@ -140,7 +137,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch):
     system = Parameters(**SMALL).build()
     theta = weights(system)
     _, _, reference = compiled_gradient(system, theta)
-    monkeypatch.setattr(compiled, "_ROWS", 13)
+    monkeypatch.setattr(compiled, "ROWS", 13)
     work = compiled.workspace(system)
     E, _, gradient = compiled_gradient(system, theta, work=work)
     data = pairs(system.pairs_train, system.labels_train)

@@ -172,7 +172,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch, name):
     system = built(name, **dict(p=17) if name == "tanh, deep" else dict(n=150))
     theta = weights(system)
     E_whole, order, reference = compiled_gradient(system, theta)
-    monkeypatch.setattr(mlp_compiled, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(mlp_compiled, "CHUNK_BYTES", 1)
     work = networks.workspace(system)
     assert work.chunk == 64 < len(system.labels_train)
     E, _, gradient = compiled_gradient(system, theta, work=work)

@@ -364,10 +364,10 @@ def test_table_and_curves_show_the_last_step_and_quartiles_of_many():
     assert lines[11].split() == ["half", "by", "400", "40", "never"]
     assert lines[12].split() == ["3", "of", "4", "by", "600", "never", "never"]
     assert lines[13].split() == ["reached", "by", "8", "of", "8", "5", "of", "8", "0", "of", "8"]
-    step, curves = networks._curves(group, "test_loss")
+    step, curves = networks.curves_of(group, "test_loss")
     assert step.tolist() == [1, 1000, 1500] and curves[2].tolist() == [0.125, 0.125, 2.25]
     del group.variables["final_test_loss"]  # as files were before
-    step, curves = networks._curves(group, "test_loss")
+    step, curves = networks.curves_of(group, "test_loss")
     assert step.tolist() == [1, 1000] and curves.shape == (8, 2)
 
 

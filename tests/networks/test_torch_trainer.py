@@ -35,9 +35,11 @@ def system():
 
 
 @pytest.fixture
-def one_core(monkeypatch):
+def one_core():
     """All replicas in one stack."""
-    monkeypatch.setattr(compiled, "_most_threads", 1)
+    compiled.use_threads(1)
+    yield
+    compiled.use_threads(0)
 
 
 def protocol(system, engine="torch", replicas=3, steps=60, **given):
@@ -180,21 +182,21 @@ def test_clones_of_one_checkpoint(system, one_core):
 def test_stacked_replicas_equal_those_that_run_alone(system, one_core, monkeypatch, given):
     together = protocol(system, **given)
     stacked = run(together)
-    assert together._torch.size == 3
-    monkeypatch.setattr(torch_trainer, "_CPU_BYTES", 1)
+    assert together.stacked.size == 3
+    monkeypatch.setattr(torch_trainer, "CPU_BYTES", 1)
     apart = protocol(system, **given)
     assert differences(stacked, run(apart), 1e-12) == []
-    assert apart._torch.size == 1
-    assert together._torch.memory() == 3 * apart._torch.memory()
-    assert apart.memory() - apart._torch.memory() >= stacked.theta.nbytes * 4
+    assert apart.stacked.size == 1
+    assert together.stacked.memory() == 3 * apart.stacked.memory()
+    assert apart.memory() - apart.stacked.memory() >= stacked.theta.nbytes * 4
 
 
-def test_cores_have_a_stack_each(system, monkeypatch):
+def test_cores_have_a_stack_each(system, monkeypatch, request):
     monkeypatch.setattr(compiled.os, "sched_getaffinity", lambda pid: {0, 1})
     p = protocol(system, replicas=5)  # two stacks, of 3 and of 2 replicas
     state = run(p)
-    assert p._torch.size == 3 and len(p._torch._stacks) == 2
-    monkeypatch.setattr(compiled, "_most_threads", 1)
+    assert p.stacked.size == 3 and len(p.stacked.stacks) == 2
+    request.getfixturevalue("one_core")
     assert differences(state, run(protocol(system, replicas=5)), 1e-12) == []
 
 

@@ -244,8 +244,8 @@ def test_blocks_that_doubled_hold_the_same_sums(monkeypatch):
                          25, True, tune=False)
     whole, groups = run(protocol)
     assert whole.block_length == STRIDE and whole.moments.shape[2] == 1024
-    monkeypatch.setattr(canonical, "_MOST_BLOCKS", 8)
-    monkeypatch.setattr(canonical, "_FEWEST_BLOCKS", 8)
+    monkeypatch.setattr(canonical, "MOST_BLOCKS", 8)
+    monkeypatch.setattr(canonical, "FEWEST_BLOCKS", 8)
     small, _ = run(protocol)
     times = small.block_length // STRIDE
     assert times == 16 and small.moments.shape[2] == 8

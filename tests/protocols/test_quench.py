@@ -205,10 +205,10 @@ def test_where_a_ramp_is(sweeps, n_T):
               for i in (range(n_T) if direction else range(n_T - 1, -1, -1))
               for made in range(stay)]
     assert ramp.total() == len(listed)
-    assert [ramp._where(k) for k in range(len(listed))] == listed
+    assert [ramp.where(k) for k in range(len(listed))] == listed
     for j, direction, i in itertools.product(range(len(stays)), (0, 1), range(n_T)):
         last = max(k for k, place in enumerate(listed) if place[:3] == (j, direction, i))
-        assert ramp._end_of(j, direction, i) == last + 1
+        assert ramp.end_of(j, direction, i) == last + 1
 
 
 def test_what_a_ramp_measures():
@@ -222,7 +222,7 @@ def test_what_a_ramp_measures():
     cut = 1 * 6 + 3 * 6 + 7 * 4 + 3
     for k in range(cut):
         ramp.advance(state, 1)
-        j, direction, i, made = ramp._where(k)
+        j, direction, i, made = ramp.where(k)
         energy_rt, phi_rt = np.empty((2, 3, 1))
         engine.advance(replay, j, T[i], 1, energy_rt, phi_rt)
         stay = ramp.stays()[j]

@@ -343,7 +343,7 @@ def test_workers_of_this_machine_are_closed_to_others(script, tmp_path, monkeypa
               cards.load("glauber-chain"), dataclasses.make_dataclass("Parameters", [])(), 1,
               tmp_path / "scan.h5")
     before = listening(psutil.Process())
-    with workers._engine("local", Scan(job, print, []), 2, 2) as engine:
+    with workers.open_engine("local", Scan(job, print, []), 2, 2) as engine:
         engine.client.wait_for_workers(2, timeout=120)
         children = psutil.Process().children(recursive=True)
         ports = [listening(process) for process in children]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phasegrok.groups import Group
-from phasegrok.run import progress, runfile, status
+from phasegrok.run import progress, runfile, seal, status
 from phasegrok.run.runfile import RunFile
 
 
@@ -84,9 +84,8 @@ def test_odd_attributes_are_shown(folder, attributes):
 def test_a_status_is_read_once_a_change(folder, monkeypatch):
     read = []
     with monkeypatch.context() as patch:
-        inner = runfile._read_attributes
-        patch.setattr(runfile, "_read_attributes",
-                      lambda path, handle: read.append(path) or inner(path, handle))
+        state_of = seal.state_of
+        patch.setattr(seal, "state_of", lambda file: read.append(Path(file.name)) or state_of(file))
         for _ in range(3):
             rows()
         assert sorted(path.name for path in read) == ["cut.h5", "whole.h5"]

@@ -9,7 +9,7 @@ from phasegrok.protocols.chains import Langevin
 
 
 def run_against_theory(kappa, steps):
-    from phasegrok.studies.chains import _cubic, add_theories
+    from phasegrok.studies.chains import add_theories, cubic_theories
     from phasegrok.systems.two_layer import Parameters
 
     p = Parameters(d=20, N=60, n=1000, sigma2=1000.0 * kappa, sigma_a2=0.2, epsilon=-0.3)
@@ -17,7 +17,7 @@ def run_against_theory(kappa, steps):
     state = protocol.init(1)
     protocol.advance(state, steps)
     groups = protocol.result(state)
-    add_theories(groups["effective_potential"], _cubic(p, protocol))
+    add_theories(groups["effective_potential"], cubic_theories(p, protocol))
     return groups
 
 
@@ -54,7 +54,7 @@ def test_langevin_with_two_wells_agrees_with_theory():
 
 
 def against_theory(sigma2, N, steps, seed=1):
-    from phasegrok.studies.chains import _modular, add_theories
+    from phasegrok.studies.chains import add_theories, modular_theories
     from phasegrok.systems.two_layer_modular import Parameters
 
     p = Parameters(P=5, N=N, sigma2=sigma2, sigma_a2=0.02 / N, gamma=0.5)
@@ -63,7 +63,7 @@ def against_theory(sigma2, N, steps, seed=1):
     state = protocol.init(seed)
     protocol.advance(state, steps)
     groups = protocol.result(state)
-    add_theories(groups["effective_potential"], _modular(p, None))
+    add_theories(groups["effective_potential"], modular_theories(p, None))
     return groups
 
 

@@ -48,8 +48,7 @@ def test_averages_over_enumerated_students():
         weight = np.exp(-np.arange(15) / T) @ g
         assert weight[R > 0.85].sum() == pytest.approx(weight[R < 0.85].sum(), rel=1e-6)
         assert thermodynamics(g, T).ln_Z == pytest.approx(math.log(weight.sum()))
-    (entropy, entropy_err), (error, error_err) = annealed(ascending(counts),
-                                                                          R[::-1])
+    (entropy, entropy_err), (error, error_err) = annealed(ascending(counts), R[::-1])
     mean = right.mean(axis=0)
     assert entropy == pytest.approx(math.log(mean.sum()) / N)
     assert error == pytest.approx(mean @ np.arccos(R) / mean.sum() / math.pi)

@@ -40,7 +40,7 @@ def test_course_averages_the_chains_of_a_start():
     series = np.zeros((4, 64, 2))
     series[..., 0] = np.arange(64.0)
     series[2:, :, 0] += 100.0
-    group = memorisation._course(series, ("train_loss", "test_loss"),
+    group = memorisation.course(series, ("train_loss", "test_loss"),
                                  np.array([False, False, True, True]), 0.5)
     np.testing.assert_allclose(group["train_loss"][1], group["train_loss"][0] + 100.0)
     # record k is at time (k + 1)/2, so that the mean of a bin is 2 t - 1
@@ -98,7 +98,7 @@ def test_potential_over_data_sets_is_that_of_all_counts():
     group.add("patterns", np.array([100]), "patterns", "1", "")
     run = Run({"effective_potential": one})
     theory = cubic_theory(card.parameters, 1e-3, 1000)
-    memorisation._add_potentials(group, [[run, run]], [theory], 60)
+    memorisation.add_potentials(group, [[run, run]], [theory], 60)
     use = count > 1000
     exact = 0.5 * (phi / 0.3) ** 2 + math.log(0.3 * math.sqrt(2.0 * math.pi))
     np.testing.assert_allclose(group["potential"][0, use], exact[use], atol=2e-3)

@@ -30,7 +30,7 @@ def check(run, shape):
 
 @pytest.mark.slow  # a third of a minute of theory
 def test_the_script_draws_the_plane_of_the_cubic_card(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(neuron_diagram, "_THEORY", "joint")  # 20 times faster than cavity
+    monkeypatch.setattr(neuron_diagram, "THEORY", "joint")  # 20 times faster than cavity
     ended = call("phase_diagram", "two-layer-cubic", "--quick", "--out", tmp_path / "cubic",
                  "--set", "neuron_diagram.steps=1600", "--set", "neuron_diagram.equilibration=400",
                  "--set", "neuron_diagram.sigma2_values=[1.0,8.0]", "--set", "langevin.chains=4",

@@ -85,7 +85,7 @@ def test_out_of_range_is_refused():
 @pytest.mark.parametrize("q, R, beta", [(0.5, 0.3, 1.0), (0.3, 0.5, 4.0), (0.9, 0.93, 0.1),
                                         (0.6, 0.6, math.inf), (0.2, -0.3, 30.0)])
 def test_slopes_of_the_pattern_term(q, R, beta):
-    _, *slopes = gibbs._pattern_slopes(q, R, beta)
+    _, *slopes = gibbs.pattern_slopes(q, R, beta)
     step = 1e-5
     for k, slope in enumerate(slopes):
         if math.isinf(beta) and k == 2:
@@ -95,7 +95,7 @@ def test_slopes_of_the_pattern_term(q, R, beta):
         for sign in (1.0, -1.0):
             point = [q, R, beta]
             point[k] += sign * step
-            sides.append(gibbs._pattern_slopes(*point)[0])
+            sides.append(gibbs.pattern_slopes(*point)[0])
         assert (sides[0] - sides[1]) / (2.0 * step) == pytest.approx(slope, rel=1e-6)
 
 
@@ -120,7 +120,7 @@ def free_energy(q, R, q_hat, R_hat, alpha, beta):
 @pytest.mark.parametrize("alpha, temperature", [(1.0, 0.5), (2.0, 1.0), (0.3, 3.0)])
 def test_free_energy_is_stationary(alpha, temperature):
     found, beta = gibbs.ising_thermal(alpha, temperature), 1.0 / temperature
-    _, by_q, by_R, _ = gibbs._pattern_slopes(found.q, found.R, beta)
+    _, by_q, by_R, _ = gibbs.pattern_slopes(found.q, found.R, beta)
     at = np.array([found.q, found.R, -2.0 * alpha * by_q, alpha * by_R])
     assert free_energy(*at, alpha, beta) == pytest.approx(found.phi, abs=1e-9)
     for k in range(4):

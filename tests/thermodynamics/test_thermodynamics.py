@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from phasegrok.groups import Group
+from phasegrok.statistics import jackknife_error
 from phasegrok.thermodynamics import density_of_states as dos
 from phasegrok.thermodynamics import effective_potential as ep
 from phasegrok.thermodynamics import tables
@@ -49,7 +50,7 @@ def test_walkers_combine_to_the_exact_density_of_states():
     for seed in range(60):
         H_wc, u_wc = walkers(exact_c, 8, 20000, seed)
         log_g_c, jackknife_wc = dos.combine_walkers(H_wc, u_wc, log_total)
-        error_c = dos.log_g_error(jackknife_wc)
+        error_c = jackknife_error(jackknife_wc)
         pulls.append(((log_g_c - exact_c) / error_c)[1:-1])
         spread.append(log_g_c - exact_c)
         claimed.append(error_c)
@@ -102,7 +103,7 @@ def test_windows_that_overlap_are_joined_exactly():
     assert result_c == pytest.approx(log_g_c, abs=1e-8)
     # Without the middle window the outer two are not connected: no error can be given.
     assert np.isnan(jackknife_wc[1]).all()
-    assert np.isnan(dos.log_g_error(jackknife_wc)).all()
+    assert np.isnan(jackknife_error(jackknife_wc)).all()
     with pytest.raises(ValueError, match="share too few cells"):
         dos.combine_walkers(H_wc[::2], u_wc[::2], log_total)
 
@@ -112,7 +113,7 @@ def test_one_walker_has_no_error():
     log_total = np.logaddexp.reduce(log_g_c)
     result_c, jackknife_wc = dos.combine_walkers([[5, 5, 5]], [log_g_c - 7.0], log_total)
     assert result_c == pytest.approx(log_g_c, abs=1e-12)
-    assert np.isnan(dos.log_g_error(jackknife_wc)).all()
+    assert np.isnan(jackknife_error(jackknife_wc)).all()
     idle = np.zeros(3, dtype=int)
     with_idle, _ = dos.combine_walkers([[5, 5, 5], idle], [log_g_c, log_g_c + 1], log_total)
     assert with_idle == pytest.approx(log_g_c, abs=1e-12)

@@ -9,7 +9,7 @@ from phasegrok.groups import Group
 from phasegrok.thermodynamics import unit_potential
 from phasegrok.thermodynamics.unit_potential import (
     NOT_EQUILIBRATED,
-    _agreement,
+    agreement,
     found_wells,
     potential_group,
     top_below,
@@ -85,7 +85,7 @@ def test_starts_of_few_chains_are_compared_with_students_law():
         mean_r = rng.normal(100.0, 5.0, 4)
         counts = np.zeros((4, 1, 200))
         counts[:, 0, 1], counts[:, 0, 0] = mean_r, 200.0 - mean_r
-        said.append("DISAGREE" in _agreement(counts, np.array([False, False, True, True])))
+        said.append("DISAGREE" in agreement(counts, np.array([False, False, True, True])))
     assert np.mean(said) < 0.01
 
 

@@ -568,7 +568,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(call, no_figu
         replace(source, target)
 
     monkeypatch.setattr(runfile.os, "replace", full)
-    monkeypatch.setattr(job, "_OVERHEAD", 0.0)
+    monkeypatch.setattr(job, "OVERHEAD", 0.0)
     done = call(*words, "--out", "a.h5", "--checkpoint", 1e-9)
     assert done.code == 0 and done.err.count("warning: cannot write") == 2
     assert differences("a.h5", "whole.h5") == []
