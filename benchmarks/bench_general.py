@@ -64,7 +64,7 @@ class Ours:
 class General(Ours):
     """The same with the kernel for every discrete system."""
 
-    def advance(self, temperature, n, record=False):
+    def advance(self, temperature, n, record=False):  # noqa: ARG002
         """Nothing is recorded."""
         sweeps(self.updates.system, False, temperature, n, self.sigma, self.cache, self.values,
                self.rng, NOTHING, NOTHING)

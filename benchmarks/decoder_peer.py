@@ -58,7 +58,7 @@ class HeadsTogether(nn.Module):
         self.project = nn.Linear(d_model, 3 * d_model, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(self, x, mask):
+    def forward(self, x, mask):  # noqa: ARG002
         """Attention (n, t, d_model)."""
         n, t, d = x.shape
         q, k, v = self.project(x).view(n, t, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)

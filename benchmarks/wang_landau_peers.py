@@ -43,7 +43,7 @@ class Icet:
 
     def log_g(self):
         """Energies and ln g, normalised to all states."""
-        found = sorted(self.ensemble._entropy.items())  # only that of the last stage is public
+        found = sorted(self.ensemble._entropy.items())  # only that of the last stage is public  # noqa: SLF001
         energy, log_g = 4.0 * np.array([cell for cell, _ in found]), [s for _, s in found]
         return energy, _normalised(np.array(log_g, dtype=float), self.n_sites)
 

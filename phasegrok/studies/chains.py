@@ -101,14 +101,14 @@ def cubic_theory(p, kappa: float, n: float = 0.0, name: str = "cavity") -> Theor
         {"b": (found.b, "y - f on He_1"), "c": (found.c, "y - f on He_3")})
 
 
-def cubic_theories(p, protocol) -> list[TheoryOfUnit]:
+def cubic_theories(p, _protocol) -> list[TheoryOfUnit]:
     """All adaptive-kernel theories of a two-layer-cubic card."""
     from phasegrok.theory.adaptive_kernel import THEORIES
 
     return [cubic_theory(p, p.sigma2 / p.n, name=name) for name in THEORIES]
 
 
-def modular_theories(p, protocol) -> list[TheoryOfUnit]:
+def modular_theories(p, _protocol) -> list[TheoryOfUnit]:
     """The mean-field theory of a two-layer-modular card; none of a part of the pairs."""
     from phasegrok.theory.modular_addition import Model, solve
 
