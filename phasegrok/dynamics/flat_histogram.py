@@ -278,7 +278,7 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
             missing += where[k] < 0
         if (missing and not producing) or n_windows == 0:  # the explorer walks alone
             stage = EXPLORING if n_windows == 0 else PLACING
-            # the literal 0 is a type of its own: a second compilation, which makes this 4 % faster
+            # the literal 0 is a type of its own: without windows the sweep is optimised apart
             _, e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0,
                           sigma[last], cache[last], values[last], rng, log_g, thinning,
                           visits_k[0], sums, offsets, columns, attempts_c, log_f, counters, words,
