@@ -361,7 +361,7 @@ class Stack:
         return factor[:, None].to(g.dtype) * g
 
     def _hybrid_step(self) -> None:
-        """One step of ``trainer._ghmc`` in all replicas that run."""
+        """``trainer._propose`` and ``trainer._decide`` in all replicas that run."""
         c, h, T = self.constants, self.lr, self._temperature()
         memory = 1.0 - c.friction
         v = memory * self.m + torch.sqrt(T * (1.0 - memory**2)) * self._noise()
