@@ -49,7 +49,7 @@ _NET = "p=7 d_model=8 heads=2 mlp=16 training.replicas=2"
 _NETWORK = f"transformer-subtraction-31 {_NET} event.threshold=0.9 event.hold=0"
 _SPINS = "ising-2d L=6 sample.temperatures=1.8:3:4 sample.equilibration=500"
 _GLASS = "edwards-anderson-2d L=6"
-_EVERY_T = "neuron_diagram.steps=600 neuron_diagram.equilibration=100 neuron_diagram.lines=2"
+_EVERY_T = "neuron_diagram.steps=1500 neuron_diagram.equilibration=100 neuron_diagram.lines=2"
 RUNS = {
     # every experiment on its default cards
     "compare_accounts": "compare_accounts control-drift control-saddle --quick clones=24 "
@@ -75,9 +75,6 @@ RUNS = {
     "learning_curve.sizes=[11] learning_curve.samples=6 learning_curve.sweeps=1000",
     "memorisation_gap": "memorisation_gap two-layer-cubic-dataset d=8 N=8 "
     "memorisation_gap.patterns=[40,160] memorisation_gap.samples=2 memorisation_gap.steps=2000 "
-    "memorisation_gap.equilibration=600",
-    "memorisation_gap-delay": "memorisation_gap two-layer-cubic-delay d=8 N=8 "
-    "memorisation_gap.patterns=[40] memorisation_gap.samples=2 memorisation_gap.steps=2000 "
     "memorisation_gap.equilibration=600",
     "nucleation": "nucleation --quick nucleation.sizes=[16,20,24] N=20 nucleation.steps=4000 "
     "langevin.chains=4 nucleation.limit=4000",
@@ -108,7 +105,8 @@ RUNS = {
     "checkerboard": f"sample {_SPINS} order=checkerboard sample.replicas=8 --sweeps 2000",
     "heat-bath": f"sample {_SPINS} sample.dynamics=heat-bath sample.replicas=8 --sweeps 2000",
     "wolff": f"sample {_SPINS} sample.dynamics=wolff sample.replicas=8 --sweeps 60000",
-    "swendsen-wang": "sample potts-2d-q10 L=6 sample.temperatures=0.65:0.8:3 --sweeps 2000",
+    "swendsen-wang": "sample potts-2d-q10 --quick L=6 sample.temperatures=0.65:0.8:3 "
+    "sample.equilibration=400 --sweeps 2000",
     "samples": f"sample {_GLASS} --samples 3 sample.temperatures=1:2.5:4 --sweeps 40000",
     "samples-relaxation": f"relaxation {_GLASS} --samples 3 --sweeps 1000",
     "samples-ramp": f"relaxation {_GLASS} --ramp --samples 2 ramp=0.5:2:4 --sweeps 64",
@@ -142,7 +140,7 @@ STOPPED = ("density_of_states", "exchange", "wolff", "samples", "sample", "relax
 """Single runs that ``make`` stops and resumes; they last seconds for that."""
 EXTENDED = {"density_of_states": "--sweeps 500000", "exchange": "--sweeps 80000",
             "sample": "--sweeps 120000", "relaxation": "--sweeps 30000",
-            "ramp": "--sweeps 8192", "training": "--steps 22000", "torch": "--steps 700",
+            "training": "--steps 22000", "torch": "--steps 700",
             "minibatch": "--steps 7000", "effective_potential-langevin": "--sweeps 6000"}
 HALF = {"density_of_states": 1, "sample": 1, "exchange": 1, "training": 1, "relaxation": 1,
         "ramp": 1, "waiting_times": 1, "clones-network": 1, "effective_potential-langevin": 1,
@@ -381,8 +379,7 @@ def compare(arguments) -> int:
                 print(f"differs  {name}: {item}: {str(x)[:60]} and {str(y)[:60]}")
             else:
                 how = largest_difference(arguments.a / name, arguments.b / name, item)
-                print(f"differs  {name}: {item} {x[:2]} and {y[:2]}{how}" if how else
-                      f"differs  {name}: {item}")
+                print(f"differs  {name}: {item}{how}")
     print(f"{len(files)} files, {equal} data sets equal, {differ} differ, {len(alone)} files alone")
     return bool(differ or alone)
 
