@@ -278,7 +278,7 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     collapsed : Collapse or None
         What `finite_size_scaling` found; None: not measured.
     """
-    from phasegrok.theory.potts import interface_tension
+    from phasegrok.theory import solved
     from phasegrok.thermodynamics import finite_size_tables as tables
     from phasegrok.thermodynamics.order import order_of_transition
 
@@ -302,10 +302,11 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
     order = order_of_transition(np.array(n_sites), area, np.array([f.height for f in found]),
                                 np.array([f.error for f in found]), collapsed, d)
     if sizes:
-        exact = 2.0 * interface_tension(card.parameters.q) if (
-            known_kind(card) == "potts-2d") else np.nan
-        groups["barriers"] = tables.barriers_group(sizes, area, found, complete, order, exact,
-                                                   _exact_barriers(card, sizes))
+        kind, p = known_kind(card), card.parameters
+        by_energy = finite_size_settings(card).coordinate == "energy"
+        groups["barriers"] = tables.barriers_group(
+            sizes, area, found, complete, order, 2.0 * solved.interface_tension(kind, p),
+            None if by_energy else solved.barriers(kind, p, sizes))
     missing = [f"size {n}" for n, whole in zip(sizes, complete) if not whole]
     missing += [f"{size}: {reason}" for group in failed.values()
                 for size, reason in group.attributes.items()]
@@ -314,13 +315,3 @@ def finite_size_order(card: Card, runs: list, collapsed) -> dict[str, Group]:
         "landscapes": "all complete" if not missing else "not complete and not used: "
         + ", ".join(missing)})
     return groups
-
-
-def _exact_barriers(card: Card, sizes: list[int]) -> list[float] | None:
-    """Barriers in Phi at equal heights, where all weights are known."""
-    from phasegrok.theory.curie_weiss import finite_coexistence
-
-    if known_kind(card) != "curie-weiss" or finite_size_settings(card).coordinate == "energy":
-        return None
-    p: Any = card.parameters
-    return [finite_coexistence(n, p.h, p.J2, p.J3).barrier.from_low for n in sizes]

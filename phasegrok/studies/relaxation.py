@@ -1,6 +1,5 @@
 """Relaxation after a quench, and slow ramps of the temperature."""
 
-import numpy as np
 
 from phasegrok.cards.card import Card
 from phasegrok.cards.sections import Relaxation
@@ -11,7 +10,6 @@ from phasegrok.groups import Group
 from phasegrok.studies.common import checked_temperature, known_kind, need_family
 from phasegrok.studies.sampling import engine_of, samples_group, systems_of
 
-_LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
 _FEWEST_WORDS = 8  # of 64 replicas each, whose scatter gives the error after a quench
 
 
@@ -69,28 +67,22 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
 def relaxation_groups(card: Card, protocol, state) -> dict[str, Group]:
     """Groups of a quench or of ramps, with exact values beside a quench of the Glauber chain."""
     groups = protocol.result(state) | samples_group(card, len(protocol.engine.systems))
-    p = card.parameters
-    solved = ("relaxation" in groups and known_kind(card) == "ising-chain" and p.h == 0.0
-              and p.J != 0.0 and protocol.engine.dynamics == "heat-bath" and protocol.start is None)
-    if solved:
-        estimated(groups, "exact relaxation", lambda: _add_glauber(
-            groups["relaxation"], groups["two_time_overlap"], protocol.temperature, p))
+    alone = getattr(protocol, "start", "") is None  # a quench from a random configuration
+    if "relaxation" in groups and alone and protocol.engine.dynamics == "heat-bath":
+        estimated(groups, "exact relaxation", lambda: _add_exact(
+            card, groups["relaxation"], groups["two_time_overlap"], protocol.temperature))
     return groups
 
 
-def _add_glauber(one: Group, two: Group, temperature: float, p) -> None:
-    """Exact energy and two-time overlap of the ring, or of the infinite chain where N is large."""
-    from phasegrok.theory import glauber
+def _add_exact(card: Card, one: Group, two: Group, temperature: float) -> None:
+    """Exact energy and two-time overlap beside the measured ones, where they are known."""
+    from phasegrok.theory.solved import heat_bath_quench
 
-    n_spins = p.N if p.N <= _LONGEST_RING else None
-    how = "of the ring in sweeps" if n_spins else "of the infinite chain in continuous time"
-    time, since, waits = one["time"], two["time_since"], two["waiting_time"]
-    one.add("exact_energy", glauber.quench_energy(time, temperature, p.J, n_spins), "time",
-            "energy per site", f"exact energy a site {how}")
-    exact = np.full((len(waits), len(since)), np.nan)
-    for w, t_w in enumerate(waits):
-        inside = t_w + since <= time[-1]
-        exact[w, inside] = glauber.ageing_correlation(float(t_w), since[inside], temperature, p.J,
-                                                      n_spins)
-    two.add("exact_overlap", exact, ("waiting_time", "time_since"), "1",
+    found = heat_bath_quench(known_kind(card), card.parameters, temperature, one["time"],
+                             two["waiting_time"], two["time_since"])
+    if found is None:
+        return
+    energy, overlap, how = found
+    one.add("exact_energy", energy, "time", "energy per site", f"exact energy a site {how}")
+    two.add("exact_overlap", overlap, ("waiting_time", "time_since"), "1",
             f"exact C(t_w, t_w + t) {how}")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-from phasegrok.theory import blume_capel, curie_weiss, ising, mean_field_potts, potts
+from phasegrok.theory import blume_capel, curie_weiss, glauber, ising, mean_field_potts, potts
 
 _RARE, _FEW = 0.01, 8  # excitations of an East ring so rare that more than a few never meet
 
@@ -129,6 +129,7 @@ _SOLVERS = {
     "east": _east,
 }
 
+_LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
 _OVERSHOOT = 0.5826  # -zeta(1/2)/sqrt(2 pi)
 
 
@@ -193,6 +194,54 @@ def _exact_overdamped(p, event, temperature) -> dict[str, float]:
     # later (Siegmund, Sequential Analysis, 1985, ch. X): the time-step error is part of the answer.
     seen = event.threshold + _OVERSHOOT * math.sqrt(2.0 * temperature * p.dt)
     return {"tau": diffusion_first_passage(force, temperature, p.start, seen, reflect)}
+
+
+def interface_tension(kind: str, parameters) -> float:
+    """Interface tension over T of ordered and disordered phases at coexistence; NaN: not known."""
+    return potts.interface_tension(parameters.q) if kind == "potts-2d" else math.nan
+
+
+def barriers(kind: str, parameters, sizes) -> list[float] | None:
+    """Barriers in the order parameter at wells of equal height, at every size; None: not known."""
+    if kind != "curie-weiss":
+        return None
+    p = parameters
+    return [curie_weiss.finite_coexistence(n, p.h, p.J2, p.J3).barrier.from_low for n in sizes]
+
+
+def heat_bath_quench(kind: str, parameters, temperature: float, time_t: np.ndarray,
+                     waiting_w: np.ndarray, since_s: np.ndarray
+                     ) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """Energy per site and two-time overlap after a quench from a random configuration.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the card.
+    parameters : object
+        The card's parameters.
+    temperature : float
+        T after the quench.
+    time_t, waiting_w, since_s : ndarray
+        Sweeps since the quench; waiting times, and sweeps since them.
+
+    Returns
+    -------
+    tuple or None
+        E(t), shape (T,); C(t_w, t_w + t), shape (W, S), NaN beyond the last time; of what it is:
+        of a ring that is too large for its sum, the infinite chain.  None: not known.
+    """
+    p = parameters
+    if kind != "ising-chain" or p.h != 0.0 or p.J == 0.0:
+        return None
+    n_spins = p.N if p.N <= _LONGEST_RING else None
+    overlap = np.full((len(waiting_w), len(since_s)), np.nan)
+    for w, t_w in enumerate(waiting_w):
+        inside = t_w + since_s <= time_t[-1]
+        overlap[w, inside] = glauber.ageing_correlation(float(t_w), since_s[inside], temperature,
+                                                        p.J, n_spins)
+    how = "of the ring in sweeps" if n_spins else "of the infinite chain in continuous time"
+    return glauber.quench_energy(time_t, temperature, p.J, n_spins), overlap, how
 
 
 class Critical(NamedTuple):
