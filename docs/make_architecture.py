@@ -2,8 +2,8 @@
 
     python docs/make_architecture.py
 
-``tests/test_docs.py`` compares both with the code, ``tests/test_architecture.py`` the imports with
-:data:`ROOMS`, which is the one place that says who may import whom.
+``tests/whole/test_docs.py`` compares both with the code, ``tests/whole/test_architecture.py`` the
+imports with :data:`ROOMS`, which is the one place that says who may import whom.
 """
 
 import ast
