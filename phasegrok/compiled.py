@@ -158,7 +158,7 @@ def locked(name):
         with suppress(OSError):
             folder = Path(numba.config.CACHE_DIR) / "locks"  # type: ignore[attr-defined]
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / hashlib.sha256(name.encode()).hexdigest()[:32], "w")
+            file = open(folder / hashlib.sha256(name.encode()).hexdigest()[:32], "ab")
             held.enter_context(file)  # closing it gives the lock back, and so does a kill
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
