@@ -68,15 +68,14 @@ def test_entropies_at_fixed_overlap():
     assert np.array_equal(found["having"], (right > 0).mean(axis=0))
     known = np.isfinite(found["typical"])
     assert known[-1] and not known[0] and found["typical"][-1] == found["typical_err"][-1] == 0.0
-    with np.errstate(divide="ignore"):
-        assert found["typical"][known] == pytest.approx(np.log(np.median(right, axis=0))[known] / N,
-                                                        rel=0.2, abs=0.03)
+    middle = np.sort(right, axis=0)[199:201, known]  # of 400 samples
+    assert found["typical"][known] == pytest.approx(np.log(middle).mean(axis=0) / N)
     mean = right.mean(axis=0)
     sure = np.isfinite(found["annealed"])
     assert found["annealed"][sure] == pytest.approx(np.log(mean[sure]) / N)
     delta = right.std(axis=0)[sure] / math.sqrt(400) / mean[sure] / N
     many = found["having"][sure] > 0.3
-    assert found["annealed_err"][sure][many] == pytest.approx(delta[many], rel=0.25)
+    assert found["annealed_err"][sure][many] == pytest.approx(delta[many], rel=0.1)
     both = known & sure & (found["having"] < 1.0)
     assert np.all(found["typical"][both] < found["annealed"][both] + 0.02)
 

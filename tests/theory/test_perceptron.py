@@ -46,24 +46,23 @@ def test_perceptron_instance():
 
 
 def test_perceptron_annealed_average():
-    # Mean over pattern sets of the students without error at distance d: binom(N, d) p_d^P, where a
-    # random pattern is classified alike with the probability p_d (exact sum over its two halves)
-    N, P, n = 9, 6, 4000
-    rng = np.random.default_rng(3)
-    samples = np.array(
-        [perceptron.joint_counts(rng.choice([-1, 1], (P, N)), np.ones(N, int))[0] for _ in range(n)]
-    )
-    for d in (1, 2, 4):
+    """Mean over all sets of patterns of the students without error at distance d.
+
+    It is binom(N, d) p_d^P, where a random pattern is classified alike with the probability p_d (a
+    sum over its two halves).
+    """
+    N, P = 5, 2
+    patterns = np.array(list(itertools.product([-1, 1], repeat=N)))
+    mean = np.mean([perceptron.joint_counts(np.array(xi), np.ones(N, int))[0]
+                    for xi in itertools.product(patterns, repeat=P)], axis=0)
+    for d in range(N + 1):
         alike = sum(
             math.comb(d, a) * math.comb(N - d, b)
             for a in range(d + 1)
             for b in range(N - d + 1)
             if (2 * a - d + 2 * b - (N - d)) * (-(2 * a - d) + 2 * b - (N - d)) > 0
         )
-        expected = math.comb(N, d) * (alike / 2**N) ** P
-        error = samples[:, d].std() / math.sqrt(n)
-        assert error < 0.03 * expected
-        assert abs(samples[:, d].mean() - expected) < 3 * error
+        assert mean[d] == pytest.approx(math.comb(N, d) * (alike / 2**N) ** P, rel=1e-12)
 
 
 def test_annealed_transition():

@@ -43,6 +43,17 @@ def test_random_energy_quadrature():
     assert exact.energy == pytest.approx(-T * mean(lambda d: d / 2 * math.tanh(d / 2)), rel=1e-11)
 
 
+def lowest_levels(N, T):
+    """-T <ln Z> of a Poisson process of levels, whose density grows exponentially.
+
+    Such are the lowest of 2^N normal levels, about the energy below which one is expected (Derrida
+    1981).  Z is then a positive stable variable of index T/T_N, of which <ln Z> is known.
+    """
+    sigma, b = math.sqrt(N / 2), -special.ndtri_exp(-N * math.log(2))
+    T_N = sigma / b
+    return -sigma * b - T_N * special.gammaln(1 - T / T_N) - np.euler_gamma * (T_N - T)
+
+
 def test_random_energy_limit():
     T_c = random_energy.transition_temperature()
     assert T_c == pytest.approx(1 / (2 * math.sqrt(math.log(2))))
@@ -55,9 +66,11 @@ def test_random_energy_limit():
         if T > T_c:
             assert energy[1] == pytest.approx(float(limit_e), rel=1e-3)
             assert free[1] == pytest.approx(float(limit_f), rel=1e-5)
-        else:  # f + J sqrt ln 2 = (T_c/2) ln N/N + O(1/N) (Derrida 1981)
-            growth = (N[1] * (free[1] - limit_f) - N[0] * (free[0] - limit_f)) / math.log(2)
-            assert growth == pytest.approx(0.5 * T_c, rel=0.05)
+        else:
+            gap = N * free - [lowest_levels(n, T) for n in N]  # of order 1/N
+            excess = N[1] * (free[1] - limit_f)  # 1.5 to 1.7, growing as (T_c/2) ln N
+            assert abs(gap[1]) < 0.005 * excess and abs(2 * gap[1] - gap[0]) < 3e-4 * excess
+            assert lowest_levels(1e9, T) / 1e9 == pytest.approx(float(limit_f), rel=2e-8)
             share = [f.participation for f in found]
             extrapolated = 2 * share[1] - share[0]
             assert extrapolated == pytest.approx(float(random_energy.participation(T)), rel=0.005)

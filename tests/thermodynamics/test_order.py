@@ -2,10 +2,10 @@
 
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import REFERENCE
 
 from phasegrok.theory import curie_weiss
 from phasegrok.theory.potts import interface_tension
@@ -16,7 +16,7 @@ from phasegrok.thermodynamics.order import (
     order_of_transition,
 )
 
-TABLE = Path(__file__).resolve().parents[2] / "data" / "reference" / "barriers.csv"
+TABLE = REFERENCE / "barriers.csv"
 
 
 def sampled(q, coordinate):

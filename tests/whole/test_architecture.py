@@ -2,11 +2,9 @@
 
 import ast
 import importlib.util
-from pathlib import Path
 
 import pytest
-
-ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
+from repository import ROOT
 
 
 @pytest.fixture(scope="module")
