@@ -129,7 +129,7 @@ def test_no_open_or_text_of_the_package_is_left_to_the_locale():
                 continue
             assert ".write_text(" not in line and ".read_text(" not in line, (path, number)
             if " open(" in line and "def open(" not in line:
-                assert '"rb"' in line or '"wb"' in line, (path, number)
+                assert any(mode in line for mode in ('"rb"', '"wb"', '"ab"')), (path, number)
 
 
 # --- no home --------------------------------------------------------------------------------------
