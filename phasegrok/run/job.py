@@ -203,7 +203,6 @@ class Job:
         InputError
             On resume, if it is smaller.
         """
-
         reached = int(previous.attributes.get("total", 0))
         earlier = json.loads(previous.attributes.get("parameters", "{}"))
         for f in dataclasses.fields(self.parameters):
