@@ -165,8 +165,15 @@ def output(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """That of a process of this checkout, whatever is installed."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    """That of a process of this checkout, whatever is installed.
+
+    It has kernels of its own unless NUMBA_CACHE_DIR is set: where another checkout has the same
+    sources, the mark that it leaves in a common cache keeps networks' kernels from being compiled
+    apart (``phasegrok.dynamics.training.compile_apart``), and the first run has other last digits.
+    """
+    own = Path.home() / ".cache" / f"phasegrok-pins-{hashlib.sha256(bytes(ROOT)).hexdigest()[:16]}"
+    return {"NUMBA_CACHE_DIR": str(own)} | os.environ | {"PYTHONPATH": str(ROOT),
+                                                         "MPLBACKEND": "Agg"}
 
 
 def call(folder: Path, words: list[str], log: str = "") -> subprocess.CompletedProcess:
