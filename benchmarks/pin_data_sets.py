@@ -383,7 +383,7 @@ def compare(arguments) -> int:
             if x is None or y is None:
                 print(f"{'new' if x is None else 'missing':8} {name}: {item}")
             elif "@" in item:
-                print(f"differs  {name}: {item}: {str(x)[:60]} and {str(y)[:60]}")
+                print(f"differs  {name}: {item}: {repr(x)[:60]} and {repr(y)[:60]}")
             else:
                 how = largest_difference(arguments.a / name, arguments.b / name, item)
                 print(f"differs  {name}: {item}{how}")
