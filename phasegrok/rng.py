@@ -123,6 +123,7 @@ def fill_symmetric(rng, out):
 
 @kernel(allocates=False)
 def fill_uniform(rng, out):
+    """Fill ``out`` with numbers of [0, 1)."""
     for i in range(out.shape[0]):
         out[i] = uniform(rng)
 

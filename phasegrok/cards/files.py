@@ -105,6 +105,7 @@ def _escaped(character: str) -> str:
 
 
 def toml_value(value: Any) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -498,6 +498,7 @@ READS: dict[str, tuple[str, ...]] = {
 
 
 def one_line(source, prefix, item, schema) -> str:
+    """A mistake that pydantic found, as one sentence for the user."""
     place = [*prefix, *(str(part) for part in item["loc"])]
     text = item["msg"].removeprefix("Value error, ")
     where = ".".join(map(shortened, place)) or "card"

@@ -12,6 +12,7 @@ _LONGEST_SHOWN = 60  # characters of what somebody wrote, in a message
 
 
 class Section(BaseModel):
+    """A table of a card: no unknown keys, no infinite numbers."""
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -20,6 +21,7 @@ class _TooMany(ValueError):
 
 
 def shortened(text: str) -> str:
+    """Text that fits into a message."""
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
 
 

@@ -679,6 +679,7 @@ def evaluate(system: Network, settings: Settings, state: State,
 
 
 def constants_of(settings: Settings) -> _Constants:
+    """The settings as kernels take them."""
     s = settings
     threshold = np.inf if s.event_threshold is None else s.event_threshold
     strength = LAMBDA[s.filter] if s.filter_lambda is None else s.filter_lambda

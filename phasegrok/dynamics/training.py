@@ -1,5 +1,6 @@
 """Networks that the engines have, and their kernels compiled in a process of their own."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -88,10 +89,11 @@ def compile_apart(system: Network) -> None:
     the cache; a run that began in it could not be resumed bit for bit.
     """
     kind, precision = _kind(system), system.parameters.precision
-    name = f"training-{kind}-{precision}"
+    root = str(Path(trainer.__file__).resolve().parents[2])
+    here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
+    name = f"training-{kind}-{precision}-{here}"
     marker = cache_directory() / f"{name}.ready"
     if name not in _ready and not marker.exists():
-        root = str(Path(trainer.__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         subprocess.run([sys.executable, "-c", _COMPILE, kind, precision], check=True,
                        env=os.environ | {"PYTHONPATH": path})

@@ -514,6 +514,7 @@ class Job:
 
 
 def arrays_group(arrays):
+    """A group of plain arrays, as of the disorder, each axis with a dimension of its own."""
     from phasegrok.groups import Group
 
     group = Group()

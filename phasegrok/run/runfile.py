@@ -135,6 +135,7 @@ def _image(run: RunFile) -> bytes:
 
 
 def reason_of(error: OSError) -> str:
+    """Why the system refused, in its own words."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -220,6 +221,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_quietly(path: Path) -> None:
+    """Remove a file if there is one and it may be removed."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

@@ -54,6 +54,7 @@ class Patterns(NamedTuple):
 
 
 def padded(n: int) -> int:
+    """Columns of a matrix whose rows are whole vectors."""
     return -(-n // LANES) * LANES
 
 
@@ -98,16 +99,19 @@ inner: Any = functools.partial(kernel, error_model="numpy", **NOT_FROM_PYTHON)
 
 @inner
 def nn(x, y, out):
+    """out = x y."""
     np.dot(x, y, out)
 
 
 @inner
 def nt(x, y, out):
+    """out = x y^T."""
     np.dot(x, y.T, out)
 
 
 @inner
 def tn(x, y, out):
+    """out = x^T y."""
     np.dot(x.T, y, out)
 
 
