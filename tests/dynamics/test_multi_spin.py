@@ -433,10 +433,16 @@ def test_common_sites_correlate_lanes_as_much_as_they_must():
     Of m draws among N sites, <U> = N (1 - 1/N)^m and <U (U - 1)> = N (N - 1) (1 - 2/N)^m exactly;
     the covariance of two lanes of a word is the variance of U, that of lanes of two words is 0.
     """
-    system, n_words = square(4), 40_000
+    system, n_words, n_starts = square(4), 3000, 25
     N, sweeps_made = system.n_sites, 2
     engine = MultiSpin((system,), "heat-bath", "random-site")
-    M = word_series(engine, 1e15, sweeps_made, 64 * n_words, True, 25)[1, :, -1]
+    replicas = engine.start(25, "words", np.ones(64 * n_words, dtype=bool), 1)
+    up, M = replicas.configurations.copy(), []
+    for _ in range(n_starts):  # each with new random numbers
+        replicas.configurations[:] = up
+        engine.advance(replicas, 0, 1e15, sweeps_made, *np.zeros((2, 64 * n_words, 0)))
+        M.append(replicas.phi[0].copy())
+    M, n_words = np.concatenate(M), n_words * n_starts
     m = N * sweeps_made
     mean = N * (1 - 1 / N) ** m
     variance = mean + N * (N - 1) * (1 - 2 / N) ** m - mean**2

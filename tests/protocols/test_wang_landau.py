@@ -359,7 +359,7 @@ def test_edwards_anderson_ground_state_energy_and_degeneracy():
 
 
 def test_perceptron_counts_the_students_without_errors():
-    _, exact, group = finished("perceptron", 40_000)
+    _, exact, group = finished("perceptron", 250_000)
     perfect = np.exp(group["log_g"][0])
     error = perfect * group["log_g_err"][0]
     seen = np.isfinite(exact[0])
