@@ -681,7 +681,7 @@ def test_a_finished_run_survives_a_figure_that_cannot_be_drawn(call):
 def test_a_finished_run_survives_a_table_that_cannot_be_printed(call, no_figures, monkeypatch):
     from phasegrok import figures
 
-    def broken(run, path):
+    def broken(run):
         raise OverflowError("a number that nobody thought of")
 
     monkeypatch.setattr(figures, "summary", broken)
