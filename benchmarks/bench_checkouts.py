@@ -22,22 +22,22 @@ import h5py
 HERE = Path(__file__).resolve().parent.parent
 CASES = {
     "lattice, 64 in a word": "sample ising-2d --set L=64 --set sample.temperatures=2.2:2.4:2 "
-    "--set sample.replicas=64 --sweeps 60000",
+    "--set sample.replicas=64 --sweeps 15000",
     "lattice, exchange": "sample ising-2d --set L=16 --set sample.temperatures=2.1:2.5:5 "
-    "--set sample.dynamics=wolff --set sample.exchange=true --sweeps 20000",
+    "--set sample.dynamics=wolff --set sample.exchange=true --sweeps 5000",
     "spin glass, single sites": "sample sherrington-kirkpatrick --set N=64 "
     "--set sample.temperatures=0.6:1.2:4 --sweeps 40000",
     "quench": "relaxation edwards-anderson-3d --sweeps 2000",
     "Wang-Landau, ln g(E)": "density_of_states ising-2d --set L=16 --sweeps 300000",
-    "Wang-Landau, ln g(E, M)": "effective_potential curie-weiss-p3 --sweeps 400000",
-    "clones": "waiting_times curie-weiss-p3 --set clones=200",
-    "Langevin chains": "effective_potential ridge --steps 200000",
+    "Wang-Landau, ln g(E, M)": "effective_potential curie-weiss-p3 --sweeps 200000",
+    "clones": "waiting_times curie-weiss-p3 --set clones=1000",
+    "Langevin chains": "effective_potential ridge --set langevin.steps=40000",
     "transformer, AdamW": "training transformer-subtraction-31 --set training.replicas=2 "
     "--steps 4000",
     "transformer, GHMC": "training transformer-subtraction-31 --set training.replicas=2 "
     "--set optimiser=ghmc --set noise=1e-4 --steps 2000",
     "mlp, AdamW": "training mlp-subtraction-31 --set training.replicas=2 --steps 8000",
-    "committee": "training committee-square --set training.replicas=2 --steps 60000",
+    "committee": "training committee-square --set training.replicas=2 --steps 20000",
 }
 
 
