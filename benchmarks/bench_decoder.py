@@ -16,9 +16,9 @@ import torch
 from decoder_peer import HeadsApart, HeadsTogether, Peer
 from side_by_side import Run, ratio, save, seconds
 
-from phasegrok.dynamics import trainer
-from phasegrok.systems.decoder import Parameters
-from phasegrok.systems.network_kernels import single_threaded_blas
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models.decoder import Parameters
+from phasegrok.networks.training.settings import Settings
 
 SIZES = {
     "p 97": (dict(operation="/", p=97, train_fraction=0.5, d_model=128, heads=4, mlp=512), 512),
@@ -37,7 +37,7 @@ def measure(size, name, rounds):
     system = dataclasses.replace(
         system, pairs_train=system.pairs_train[:n], labels_train=system.labels_train[:n]
     )
-    ours = Run(system, trainer.Settings(learning_rate=1e-3, batch=batch))
+    ours = Run(system, Settings(learning_rate=1e-3, batch=batch))
     peer = Peer(PEERS[name], system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
     for _ in range(10):
         ours.advance(1)

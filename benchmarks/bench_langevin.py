@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from side_by_side import ratio, save, seconds
 
+from phasegrok.networks.compiled.kernels import single_threaded_blas
 from phasegrok.protocols.chains import Langevin
-from phasegrok.systems.network_kernels import single_threaded_blas
 from phasegrok.systems.two_layer import Parameters
 
 ROUNDS = 5

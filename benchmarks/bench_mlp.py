@@ -15,8 +15,8 @@ from mlp_peer import Peer
 from side_by_side import Run, ratio, save, seconds
 
 from phasegrok import cards
+from phasegrok.networks.compiled.kernels import single_threaded_blas
 from phasegrok.studies.training import training
-from phasegrok.systems.network_kernels import single_threaded_blas
 
 CASES = {  # card -> steps of a round of the peer, and of ours
     "mlp-addition-97": (8, 20),

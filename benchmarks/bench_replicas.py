@@ -20,10 +20,10 @@ from side_by_side import NEVER, processor, ratio, save, seconds
 from transformer_peer import Peer
 
 from phasegrok import compiled
-from phasegrok.dynamics import trainer
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.training.settings import Settings
 from phasegrok.protocols.training import Training
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.transformer import Parameters
 
 REPLICAS = {"cuda": {"p 31": (1, 16, 64, 256), "p 113": (1, 8, 32, 128)},
             "cpu": {"p 31": (1, 4, 16), "p 113": (1, 2, 4)}}
@@ -34,7 +34,7 @@ FLOOR = {"cuda": 10.0, "cpu": None}
 
 def training(system, replicas, **given):
     """A protocol far from its end, evaluated at its start alone."""
-    return Training(system, trainer.Settings(eval_every=NEVER, **given), replicas, NEVER)
+    return Training(system, Settings(eval_every=NEVER, **given), replicas, NEVER)
 
 
 def timed(device, advance, n):
@@ -51,7 +51,7 @@ def timed(device, advance, n):
 
 def same_losses(name, system, state, device, where):
     """Losses after some steps of the first and last replica, ours and the peer's; refuse others."""
-    settings = trainer.Settings(eval_every=CHECKED, **where)
+    settings = Settings(eval_every=CHECKED, **where)
     protocol = Training(system, settings, len(state.theta), CHECKED)
     mine = protocol.init(1)
     protocol.advance(mine, CHECKED)

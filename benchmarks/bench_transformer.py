@@ -19,9 +19,9 @@ import torch
 from side_by_side import Run, processor
 from transformer_peer import Peer
 
-from phasegrok.dynamics import trainer
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.transformer import Parameters
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.training.settings import Settings
 
 RESULT = Path(__file__).parent / "results" / "transformer.json"
 CASES = {
@@ -44,7 +44,7 @@ def seconds(function, n):
 def measure(name, rounds):
     """Times of both sides; raises where their losses differ."""
     system = Parameters(operation="-", **CASES[name]).build()
-    ours = Run(system, trainer.Settings(learning_rate=1e-3))
+    ours = Run(system, Settings(learning_rate=1e-3))
     peer = Peer(system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
 
     def peer_steps(n):

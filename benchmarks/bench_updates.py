@@ -12,9 +12,9 @@ import argparse
 from side_by_side import Run, ratio, save, seconds
 
 from phasegrok.cards.library import load
-from phasegrok.dynamics import trainer
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.networks import energy_and_gradient
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.engine import energy_and_gradient
+from phasegrok.networks.training.settings import Settings
 
 UPDATES = {
     "adamw": {}, "adamw, noise": dict(temperature=1e-6), "sgd": dict(optimiser="sgd"),
@@ -31,7 +31,7 @@ def measure(p, name, rounds):
     """Time of a step over that of its gradient."""
     changes = {f"parameters.{key}": value for key, value in NETWORKS[p].items()}
     system = load("transformer-subtraction-31", changes).build()
-    ours = Run(system, trainer.Settings(**(dict(learning_rate=1e-3) | UPDATES[name])))
+    ours = Run(system, Settings(**(dict(learning_rate=1e-3) | UPDATES[name])))
     w, g = (system.matrices(x) for x in (ours.state.theta, ours.room.gradient))
 
     def gradients():

@@ -169,7 +169,8 @@ def environment() -> dict[str, str]:
 
     It has kernels of its own unless NUMBA_CACHE_DIR is set: where another checkout has the same
     sources, the mark that it leaves in a common cache keeps networks' kernels from being compiled
-    apart (``phasegrok.dynamics.training.compile_apart``), and the first run has other last digits.
+    apart (``phasegrok.networks.compiled.cold.compile_apart``), and the first run has other last
+    digits.
     """
     own = Path.home() / ".cache" / f"phasegrok-pins-{hashlib.sha256(bytes(ROOT)).hexdigest()[:16]}"
     return {"NUMBA_CACHE_DIR": str(own)} | os.environ | {"PYTHONPATH": str(ROOT),

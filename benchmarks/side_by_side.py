@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phasegrok.dynamics import trainer
+from phasegrok.networks.training import kernel as trainer
 from phasegrok.rng import streams
 
 NEVER = 10**9  # eval_every beyond any step

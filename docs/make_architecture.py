@@ -31,8 +31,8 @@ GROUND = ("phasegrok", "compiled", "environment", "errors", "estimates", "groups
 FRONT = ("experiment", "cli")
 """What scripts and the command line enter by."""
 
-_PHYSICS = ("theory", "systems", "thermodynamics", "relaxation", "dynamics", "protocols",
-            "accounts")
+_PHYSICS = ("theory", "systems", "thermodynamics", "relaxation", "dynamics", "networks",
+            "protocols", "accounts")
 
 ROOMS = {
     "ground": Room("named arrays, statistics, random streams, compiled kernels, texts"),
@@ -41,8 +41,10 @@ ROOMS = {
     "thermodynamics": Room("arrays in, groups out: ln g, potentials, averages, transitions"),
     "relaxation": Room("arrays in, groups out: two-time functions, waits, laws of delay"),
     "dynamics": Room("kernels that move a state; engines for many replicas", ("systems",)),
+    "networks": Room("what is trained: models, tasks, updates, training, in two engines",
+                     ("systems", "dynamics")),
     "protocols": Room("what has init, advance and result: samplers, quenches, clones",
-                      ("dynamics", "systems", "thermodynamics", "relaxation")),
+                      ("dynamics", "networks", "systems", "thermodynamics", "relaxation")),
     "accounts": Room("components of the verdict, and its rule; never theory",
                      ("thermodynamics", "relaxation")),
     "cards": Room("the TOML of a system: sections, overrides, files, library", ("systems",)),
@@ -149,12 +151,12 @@ def _table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
-_COLOURS = {"systems": "#0072b2", "dynamics": "#009e73", "protocols": "#d55e00",
-            "accounts": "#8a6d00", "cards": "#3b9bd1", "run": "#b0408a", "studies": "#b0408a",
-            "figures": "#555555", "front": "#0072b2"}
+_COLOURS = {"systems": "#0072b2", "dynamics": "#009e73", "networks": "#222222",
+            "protocols": "#d55e00", "accounts": "#8a6d00", "cards": "#3b9bd1", "run": "#b0408a",
+            "studies": "#b0408a", "figures": "#555555", "front": "#0072b2"}
 _TINTS = {"ground": "#dcdcdc", "theory": "#e8f1f7", "systems": "#e8f1f7", "dynamics": "#e8f1f7",
-          "thermodynamics": "#eaf5ec", "relaxation": "#eaf5ec", "accounts": "#eaf5ec",
-          "protocols": "#fdf0e2"}
+          "networks": "#e8f1f7", "thermodynamics": "#eaf5ec", "relaxation": "#eaf5ec",
+          "accounts": "#eaf5ec", "protocols": "#fdf0e2"}
 _LEFT = ("studies", "front")  # their lines stand on the left of the rooms, all others on the right
 _HIGH, _WIDE = 0.76, 5.2  # of a box; floors are 1 apart
 _IN, _APART, _OUT = 0.28, 0.18, -0.27  # on the side of a box: arrows come in, the line goes out
@@ -171,8 +173,8 @@ def draw():
     size = sizes()
     used = {room: {t: n for t, n in targets.items() if t != "ground"}
             for room, targets in arrows().items()}
-    figure, axis = plt.subplots(figsize=(7.0, 7.6))
-    axis.set(xlim=(-3.65, 4.55), ylim=(-0.55, len(ROOMS) - 0.45))
+    figure, axis = plt.subplots(figsize=(7.2, 8.2))
+    axis.set(xlim=(-3.65, 4.75), ylim=(-0.55, len(ROOMS) - 0.45))
     axis.axis("off")
     figure.subplots_adjust(0.0, 0.0, 1.0, 1.0)
     for name, y in floor.items():

@@ -132,7 +132,7 @@ class Langevin:
 
     def advance(self, state: State, n: int) -> None:
         """Advance every chain that is finite by ``n`` steps."""
-        from phasegrok.systems.network_kernels import single_threaded_blas
+        from phasegrok.networks.compiled.kernels import single_threaded_blas
 
         active = np.flatnonzero(state.broken < 0)
         groups = np.array_split(active, min(len(active), n_threads()))

@@ -86,7 +86,7 @@ class Escape:
         ValueError
             If the prior has no state below the wall.
         """
-        from phasegrok.systems.network_kernels import single_threaded_blas
+        from phasegrok.networks.compiled.kernels import single_threaded_blas
 
         rng = streams(seed, ["escape", self.step], self.clones + 1)
         v = np.empty((self.clones + 1, self.system.n_coordinates))
@@ -105,7 +105,7 @@ class Escape:
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that still waits by ``n`` steps."""
-        from phasegrok.systems.network_kernels import single_threaded_blas
+        from phasegrok.networks.compiled.kernels import single_threaded_blas
 
         waiting = self._waiting(state)
         groups = np.array_split(waiting, min(max(1, len(waiting)), n_threads()))

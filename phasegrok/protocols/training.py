@@ -11,15 +11,28 @@ import math
 import numpy as np
 
 from phasegrok.compiled import n_threads, over_threads
-from phasegrok.dynamics import trainer
-from phasegrok.dynamics.ensemble import State
-from phasegrok.dynamics.free_diffusion import free_norm
-from phasegrok.dynamics.optimisers import VELOCITIES
-from phasegrok.dynamics.training import compile_apart
 from phasegrok.groups import Group
+from phasegrok.networks.compiled.cold import compile_apart
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.network import Network
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.ensemble_state import EnsembleState
+from phasegrok.networks.training.settings import Settings
+from phasegrok.networks.training.state import (
+    ACCEPTED,
+    BROKEN,
+    CROSSING,
+    EVALUATED,
+    HELD,
+    RUNNING,
+    STATUS,
+    STEP,
+    Curves,
+    State,
+)
+from phasegrok.networks.updates.free_diffusion import free_norm
+from phasegrok.networks.updates.table import VELOCITIES
 from phasegrok.rng import streams
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.tasks import Network
 
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -37,7 +50,7 @@ class _Ensemble:
     """What training and clones share: advancing replicas and recording their curves."""
 
     system: Network
-    settings: trainer.Settings
+    settings: Settings
     replicas: int
     steps: int
     unit: str = dataclasses.field(default="steps", init=False)
@@ -45,7 +58,9 @@ class _Ensemble:
     @functools.cached_property
     def stacked(self):
         """What advances replicas that are stacked, with the engine torch."""
-        from phasegrok.dynamics.torch_trainer import Trainer  # PyTorch only where it is asked for
+        from phasegrok.networks.training.stack_torch import (
+            Trainer,  # PyTorch only where it is asked for
+        )
 
         return Trainer(self.system, self.settings, self.replicas)
 
@@ -68,7 +83,7 @@ class _Ensemble:
         """Steps at which the curves are kept: all evaluations."""
         return np.arange(0, self.steps + 1, self.settings.eval_every)
 
-    def _begin(self, first: trainer.State, rng: np.ndarray) -> State:
+    def _begin(self, first: State, rng: np.ndarray) -> EnsembleState:
         """Replicas that all start from ``first`` with their own generators."""
         r, grid = self.replicas, self._grid()
 
@@ -78,13 +93,13 @@ class _Ensemble:
         curves = {name: np.full((r, len(grid)), np.nan) for name in _CURVES}
         curves |= {name: np.full((r, len(grid), len(self.system.layout)), np.nan)
                    for name in _BY_MATRIX}
-        return State(theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
-                     counters=copies(first.counters), order=copies(first.order),
-                     mu=copies(first.mu), window=copies(first.window), norm=copies(first.norm),
-                     bias=copies(first.bias), grid=grid, clock=np.full((r, 4), np.nan),
-                     start_step=first.step, **curves)
+        return EnsembleState(
+            theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
+            counters=copies(first.counters), order=copies(first.order), mu=copies(first.mu),
+            window=copies(first.window), norm=copies(first.norm), bias=copies(first.bias),
+            grid=grid, clock=np.full((r, 4), np.nan), start_step=first.step, **curves)
 
-    def restore(self, saved: dict) -> State:
+    def restore(self, saved: dict) -> EnsembleState:
         """The state of a checkpoint, with the grid of a run that may have been extended."""
         grid = self._grid()
         old, new = np.isin(saved["grid"], grid), np.isin(grid, saved["grid"])
@@ -93,25 +108,25 @@ class _Ensemble:
             saved[name] = np.full((len(kept), len(grid), *kept.shape[2:]), np.nan)
             saved[name][:, new] = kept[:, old]
         saved["grid"] = grid
-        return State(**saved)
+        return EnsembleState(**saved)
 
     def total(self) -> int:
         """Steps of a replica."""
         return self.steps
 
-    def _active(self, state: State) -> np.ndarray:
-        steps = state.counters[:, trainer.STEP] - state.start_step
-        running = state.counters[:, trainer.STATUS] == trainer.RUNNING
+    def _active(self, state: EnsembleState) -> np.ndarray:
+        steps = state.counters[:, STEP] - state.start_step
+        running = state.counters[:, STATUS] == RUNNING
         return np.flatnonzero(running & (steps < self.steps))
 
-    def done(self, state: State) -> int:
+    def done(self, state: EnsembleState) -> int:
         """Steps made by the slowest replica that still runs; ``total`` when all have ended."""
         active = self._active(state)
         if len(active) == 0:
             return self.steps
-        return int(state.counters[active, trainer.STEP].min()) - state.start_step
+        return int(state.counters[active, STEP].min()) - state.start_step
 
-    def advance(self, state: State, n: int) -> None:
+    def advance(self, state: EnsembleState, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
         if self.settings.engine == "torch":
             left = self.steps - self.done(state)
@@ -129,7 +144,7 @@ class _Ensemble:
         with single_threaded_blas():
             over_threads(run, len(groups))
 
-    def _end(self, state: State) -> dict[str, np.ndarray]:
+    def _end(self, state: EnsembleState) -> dict[str, np.ndarray]:
         """Curves and norms at the present step, a row a replica; NaN where it is not finite.
 
         The step need not be one of the evaluations.  The state stays as it is: a run that is
@@ -158,13 +173,13 @@ class _Ensemble:
             over_threads(run, len(groups))
         return found
 
-    def _advance_one(self, state: State, k: int, n: int, room) -> None:
+    def _advance_one(self, state: EnsembleState, k: int, n: int, room) -> None:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
         self._keep(state, k, trainer.advance(self.system, self.settings, replica, min(n, left),
                                              room))
 
-    def _keep(self, state: State, k: int, curves: trainer.Curves) -> None:
+    def _keep(self, state: EnsembleState, k: int, curves: Curves) -> None:
         """Read the clock of the k-th replica, and keep what is on the grid."""
         for step, *accuracy in zip(curves.step, curves.train_accuracy, curves.test_accuracy):
             self._watch(state.clock[k : k + 1], step, *accuracy)
@@ -174,7 +189,7 @@ class _Ensemble:
         kept, row = _rows(state.grid, curves.moved_step - state.start_step)
         state.moved[k, row] = curves.moved[kept]
 
-    def _keep_step(self, state: State, replicas: np.ndarray, step: int, **values) -> None:
+    def _keep_step(self, state: EnsembleState, replicas: np.ndarray, step: int, **values) -> None:
         """The same of one step of many replicas: curves by name, a row a replica."""
         if "train_accuracy" in values:
             clock = state.clock[replicas]
@@ -188,7 +203,7 @@ class _Ensemble:
     def _watch(self, clock: np.ndarray, step, train, test) -> None:
         """Read the clocks (R, 4) at an evaluation of R replicas; only training has them."""
 
-    def status(self, state: State) -> str:
+    def status(self, state: EnsembleState) -> str:
         """One phrase for the progress display."""
         last = max(0, int(np.searchsorted(state.grid, self.done(state))) - 1)
         train, test = state.train_accuracy[:, last], state.test_accuracy[:, last]
@@ -197,9 +212,9 @@ class _Ensemble:
         return (f"accuracy: train {np.nanmean(train):.2f}, test {np.nanmean(test):.2f}, "
                 f"{len(self._active(state))} running")
 
-    def _broken(self, state: State) -> np.ndarray:
-        return np.where(state.counters[:, trainer.BROKEN] >= 0,
-                        state.counters[:, trainer.BROKEN].astype(float), np.nan)
+    def _broken(self, state: EnsembleState) -> np.ndarray:
+        return np.where(state.counters[:, BROKEN] >= 0,
+                        state.counters[:, BROKEN].astype(float), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +227,7 @@ class Training(_Ensemble):
     Parameters
     ----------
     system : Network
-    settings : trainer.Settings
+    settings : Settings
     replicas : int
         Independent initialisations; the split into train and test set is the same.
     steps : int
@@ -251,7 +266,7 @@ class Training(_Ensemble):
         held = np.isnan(full) & (step - since >= self.hold)
         full[held] = since[held]
 
-    def init(self, seed: int) -> State:
+    def init(self, seed: int) -> EnsembleState:
         """Draw the weights of every replica."""
         if self.settings.engine == "compiled":
             compile_apart(self.system)
@@ -263,7 +278,7 @@ class Training(_Ensemble):
             state.theta[k], state.norm[k] = first.theta, first.norm
         return state
 
-    def result(self, state: State) -> dict[str, Group]:
+    def result(self, state: EnsembleState) -> dict[str, Group]:
         """Group ``training``: curves, norms, times to memorise and to generalise."""
         names = list(self.system.layout)
         group = Group()
@@ -282,7 +297,7 @@ class Training(_Ensemble):
         group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
                   "Euclidean norm of the update that follows of each weight matrix")
         end = self._end(state)
-        group.add("final_step", state.counters[:, trainer.STEP], "replica", "steps",
+        group.add("final_step", state.counters[:, STEP], "replica", "steps",
                   "last step of the replica")
         for name, (unit, text) in texts.items():
             group.add(f"final_{name}", end[name], "replica", unit, f"{text}, at its last step")
@@ -293,8 +308,8 @@ class Training(_Ensemble):
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
         if self.settings.optimiser == "ghmc":
-            steps = np.maximum(1, state.counters[:, trainer.STEP])
-            group.add("acceptance", state.counters[:, trainer.ACCEPTED] / steps, "replica", "1",
+            steps = np.maximum(1, state.counters[:, STEP])
+            group.add("acceptance", state.counters[:, ACCEPTED] / steps, "replica", "1",
                       "share of the proposals that were accepted")
         if self.settings.optimiser in VELOCITIES:
             group.add("kinetic_temperature", np.mean(state.m.astype(float) ** 2, axis=1), "replica",
@@ -303,27 +318,27 @@ class Training(_Ensemble):
             self._add_bias(group, state)
         return {"training": group}
 
-    def _add_bias(self, group: Group, state: State) -> None:
+    def _add_bias(self, group: Group, state: EnsembleState) -> None:
         s = self.settings
         group.add("x", np.linspace(*s.x_range, s.x_bins + 1), "x", "nat", "ln of the train loss")
         group.add("deposits", state.bias, ("replica", "x"), "1",
                   "Wang-Landau bias W(x), in units of x")
 
-    def _add_diffusion(self, group: Group, state: State) -> None:
+    def _add_diffusion(self, group: Group, state: EnsembleState) -> None:
         """Beside the norm, where there is noise, that of weights that feel the noise alone."""
         free = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], state.grid)
         if free is not None:
             group.add("free_norm", free, ("replica", "step"), "1", "root of the mean square norm "
                       "of all weights without the force of the loss: free diffusion, with decay")
-            last = state.counters[:, trainer.STEP]
+            last = state.counters[:, STEP]
             steps, row = np.unique(last, return_inverse=True)
             ends = free_norm(self.settings, self.system.n_parameters, state.norm[:, 0], steps)
             assert ends is not None  # as ``free``
             group.add("final_free_norm", ends[np.arange(self.replicas), row], "replica", "1",
                       "free_norm at the last step of the replica")
 
-    def _add_times(self, group: Group, state: State, end: dict[str, np.ndarray]) -> None:
-        clock, last = state.clock.copy(), state.counters[:, trainer.STEP]
+    def _add_times(self, group: Group, state: EnsembleState, end: dict[str, np.ndarray]) -> None:
+        clock, last = state.clock.copy(), state.counters[:, STEP]
         for k in range(self.replicas):  # the last step is an evaluation of this run, as any other
             self._watch(clock[k : k + 1], last[k], end["train_accuracy"][k],
                         end["test_accuracy"][k])
@@ -349,7 +364,7 @@ class NetworkClones(_Ensemble):
     Parameters
     ----------
     system : Network
-    settings : trainer.Settings
+    settings : Settings
         With ``temperature``, ``event_threshold`` and ``event_hold``.
     replicas : int
         Number of clones.
@@ -364,7 +379,7 @@ class NetworkClones(_Ensemble):
     plateau_accuracy: float = 0.99
     search_steps: int = 10_000
 
-    def init(self, seed: int) -> State:
+    def init(self, seed: int) -> EnsembleState:
         """Find the checkpoint and copy it.
 
         Raises
@@ -389,16 +404,16 @@ class NetworkClones(_Ensemble):
                     )
                 if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
                     break
-        state.counters[trainer.EVALUATED] = -1  # the clones record the checkpoint too
-        state.counters[trainer.HELD] = 0
+        state.counters[EVALUATED] = -1  # the clones record the checkpoint too
+        state.counters[HELD] = 0
         key = ["clones", self.settings.temperature]
         return self._begin(state, streams(seed, key, self.replicas))
 
-    def result(self, state: State) -> dict[str, Group]:
+    def result(self, state: EnsembleState) -> dict[str, Group]:
         """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
-        crossing = state.counters[:, trainer.CROSSING]
+        crossing = state.counters[:, CROSSING]
         crossed = crossing >= 0
-        last = state.counters[:, trainer.STEP]
+        last = state.counters[:, STEP]
         broken = self._broken(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
         start_phi = float(state.test_accuracy[0, 0])
@@ -437,7 +452,7 @@ class NetworkClones(_Ensemble):
         })
         return {"waiting_times": group}
 
-    def _plateau(self, state: State, time):
+    def _plateau(self, state: EnsembleState, time):
         """Mean and spread of Phi before the event, transit time, train accuracy."""
         n = self.replicas
         mean, spread, transit, train = (np.full(n, math.nan) for _ in range(4))

@@ -1,6 +1,5 @@
 """Relaxation after a quench, and slow ramps of the temperature."""
 
-
 from phasegrok.cards.card import Card
 from phasegrok.cards.sections import Relaxation
 from phasegrok.cards.values import temperature_grid

@@ -16,7 +16,7 @@ _SAME = ("optimiser", "momentum", "filter", "filter_alpha", "filter_window", "fi
 
 def training_settings(card: Card, **changes):
     """Settings of the trainer from a card; those that do not go together are refused."""
-    from phasegrok.dynamics import trainer
+    from phasegrok.networks.training.settings import Settings
 
     t = card.model.training
     if t.device == "cuda":
@@ -30,7 +30,7 @@ def training_settings(card: Card, **changes):
                temperature=t.noise, final_temperature=t.final_noise,
                anneal_steps=t.anneal_steps or t.steps)
     try:
-        return trainer.Settings(**own | {name: getattr(t, name) for name in _SAME} | changes)
+        return Settings(**own | {name: getattr(t, name) for name in _SAME} | changes)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(f"{card.name}: training: {message}") from None
@@ -38,7 +38,7 @@ def training_settings(card: Card, **changes):
 
 def trainable(card: Card, settings):
     """The network of a card; refused where its engine does not have it."""
-    from phasegrok.dynamics.training import check
+    from phasegrok.networks.compiled.cold import check
 
     system = card.build()
     try:

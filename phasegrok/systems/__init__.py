@@ -29,11 +29,11 @@ KINDS = {
     "two-layer-modular": "phasegrok.systems.two_layer_modular:Parameters",
     "ridge": "phasegrok.systems.ridge:Parameters",
     "tanh-teacher-student": "phasegrok.systems.tanh_mlp:Parameters",
-    "modular-transformer": "phasegrok.systems.transformer:Parameters",
-    "modular-decoder": "phasegrok.systems.decoder:Parameters",
-    "modular-mlp": "phasegrok.systems.mlp:Parameters",
-    "regression-mlp": "phasegrok.systems.regression:StudentParameters",
-    "committee-machine": "phasegrok.systems.regression:CommitteeParameters",
+    "modular-transformer": "phasegrok.networks.models.transformer:Parameters",
+    "modular-decoder": "phasegrok.networks.models.decoder:Parameters",
+    "modular-mlp": "phasegrok.networks.models.mlp:Parameters",
+    "regression-mlp": "phasegrok.networks.tasks.teachers:StudentParameters",
+    "committee-machine": "phasegrok.networks.tasks.teachers:CommitteeParameters",
     "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
 }
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from phasegrok.dynamics import trainer
-from phasegrok.systems import networks
+from phasegrok.networks import engine as networks
+from phasegrok.networks.training import kernel as trainer
 
 
 def compiled_gradient(system, theta, chosen=slice(None), work=None):

@@ -13,14 +13,16 @@ from pydantic import ValidationError
 from repository import EXPERIMENTS, ROOT
 
 from phasegrok import cards
-from phasegrok.dynamics import trainer
+from phasegrok.networks import engine as networks
+from phasegrok.networks.compiled import decoder as compiled
+from phasegrok.networks.compiled.kernels import pairs, single_threaded_blas
+from phasegrok.networks.models.decoder import Parameters, positions
+from phasegrok.networks.pytorch import decoder as decoder_torch
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.settings import Settings
 from phasegrok.rng import streams
 from phasegrok.run import runfile
 from phasegrok.studies.training import training
-from phasegrok.systems import decoder_compiled as compiled
-from phasegrok.systems import decoder_torch, networks
-from phasegrok.systems.decoder import Parameters, positions
-from phasegrok.systems.network_kernels import pairs, single_threaded_blas
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
@@ -172,7 +174,7 @@ def test_wrong_parameters_are_refused():
 @pytest.mark.slow  # compiles for a minute
 def test_minibatches_take_every_pair_once_an_epoch():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(batch=25, eval_every=1000)
+    settings = Settings(batch=25, eval_every=1000)
     n = len(system.labels_train)  # 66 of 110
     batches = list(minibatches(system, settings, generator(2), 6))
     assert [len(x) for x in batches] == [25, 25, 16] * 2
@@ -185,7 +187,7 @@ def test_minibatches_take_every_pair_once_an_epoch():
 @pytest.mark.parametrize("batch", [0, 25, 66])
 def test_twenty_steps_equal_those_of_torch(batch):
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(learning_rate=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
+    settings = Settings(learning_rate=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
@@ -213,7 +215,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_blocks_give_the_same_bits(blocks, temperature):
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(learning_rate=3e-3, temperature=temperature, batch=25, eval_every=7)
+    settings = Settings(learning_rate=3e-3, temperature=temperature, batch=25, eval_every=7)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
     curves = trainer.advance(system, settings, whole, 40)
     parts = [trainer.advance(system, settings, cut, n) for n in blocks]
@@ -227,7 +229,7 @@ def test_blocks_give_the_same_bits(blocks, temperature):
 @pytest.mark.slow  # compiles for a minute
 def test_broken_weights_stop_the_run():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(batch=25)
+    settings = Settings(batch=25)
     for name in ("W_E", "gain_mlp_1", "W_K_2", "W_U"):
         state = trainer.init(system, settings, generator(1))
         trainer.advance(system, settings, state, 12)

@@ -7,21 +7,27 @@ import pytest
 import torch
 
 from phasegrok.cards.library import load
-from phasegrok.dynamics import langevin_steps, trainer
-from phasegrok.dynamics.free_diffusion import free_norm
-from phasegrok.dynamics.training import check
 from phasegrok.errors import InputError
 from phasegrok.figures import networks
 from phasegrok.groups import Group
+from phasegrok.networks.compiled.cold import check
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models import mlp
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.pytorch import transformer as transformer_torch
+from phasegrok.networks.tasks import teachers as regression
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training import settings as named
+from phasegrok.networks.training.settings import Settings, constants_of, temperature_at
+from phasegrok.networks.training.state import ACCEPTED, STEP
+from phasegrok.networks.updates.free_diffusion import free_norm
+from phasegrok.networks.updates.wand import deposit, force_factor
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
 from phasegrok.studies.training import training, training_settings
 from phasegrok.studies.waiting_times import clones
-from phasegrok.systems import mlp, regression, transformer_torch
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 TINY = dict(p=3, d_model=4, heads=1, mlp=4, train_fraction=0.6, precision="float64")
@@ -55,7 +61,7 @@ def gradient(system, theta):
 @pytest.mark.parametrize("optimiser", ["baoab", "wand"])
 def test_steps_without_noise_are_those_of_the_equations(system, optimiser):
     h, friction, wd = 0.02, 0.3, 0.1
-    settings = trainer.Settings(optimiser=optimiser, learning_rate=h, weight_decay=wd, warmup=0,
+    settings = Settings(optimiser=optimiser, learning_rate=h, weight_decay=wd, warmup=0,
                                 friction=friction, deposit=0.05, deposit_steps=2,
                                 x_range=(-3.0, 3.0), x_bins=6)
     state = trainer.init(system, settings, generator())
@@ -80,7 +86,7 @@ def test_steps_without_noise_are_those_of_the_equations(system, optimiser):
 
 def chain(system, **given):
     """theta . grad U / N, loss, and share accepted, of a long run; the first fifth is left out."""
-    settings = trainer.Settings(weight_decay=0.2, temperature=0.1, friction=0.2, eval_every=20,
+    settings = Settings(weight_decay=0.2, temperature=0.1, friction=0.2, eval_every=20,
                                 **given)
     state = trainer.init(system, settings, generator())
     room = trainer.scratch(system)
@@ -90,7 +96,7 @@ def chain(system, **given):
         loss.append(curves.train_loss[-1])
         slope = room.gradient + settings.weight_decay * state.theta
         virial.append(state.theta @ slope / system.n_parameters)
-    accepted = state.counters[trainer.ACCEPTED] / state.step
+    accepted = state.counters[ACCEPTED] / state.step
     return mean_with_error(np.array(virial[800:])), mean_with_error(np.array(loss[800:])), accepted
 
 
@@ -111,14 +117,14 @@ def test_bias_gives_the_force_of_its_slope():
     bias = 0.3 * nodes**2
     inside = np.linspace(low + 0.6, high - 0.6, 37)
     for x in inside:
-        force = langevin_steps.force_factor.py_func(bias, x, low, high)
+        force = force_factor.py_func(bias, x, low, high)
         assert force == pytest.approx(1.0 + 0.6 * x, abs=1e-12)
     for x in (low - 1.0, high + 1.0):
-        assert langevin_steps.force_factor.py_func(bias, x, low, high) == 1.0
+        assert force_factor.py_func(bias, x, low, high) == 1.0
     tent = np.zeros(n + 1)
     for x in inside:
-        langevin_steps.deposit.py_func(tent, x, low, high, 0.5)
-    langevin_steps.deposit.py_func(tent, high + 0.1, low, high, 0.5)
+        deposit.py_func(tent, x, low, high, 0.5)
+    deposit.py_func(tent, high + 0.1, low, high, 0.5)
     assert tent.sum() == pytest.approx(0.5 * len(inside))
     assert tent @ nodes == pytest.approx(0.5 * inside.sum())  # the first moment is that of x
 
@@ -127,10 +133,10 @@ def test_bias_gives_the_force_of_its_slope():
     ("none", [0.4, 0.4, 0.4, 0.4]), ("linear", [0.4, 0.25, 0.1, 0.1]),
     ("exponential", [0.4, 0.2, 0.1, 0.1])])
 def test_schedules_of_the_noise(anneal, expected):
-    settings = trainer.Settings(temperature=0.4, final_temperature=0.1, anneal=anneal,
+    settings = Settings(temperature=0.4, final_temperature=0.1, anneal=anneal,
                                 anneal_steps=100)
-    constants = trainer.constants_of(settings)
-    found = [trainer.temperature_at.py_func(constants, k) for k in (0, 50, 100, 1000)]
+    constants = constants_of(settings)
+    found = [temperature_at.py_func(constants, k) for k in (0, 50, 100, 1000)]
     assert found == pytest.approx(expected)
 
 
@@ -144,7 +150,7 @@ def test_schedules_of_the_noise(anneal, expected):
 def test_free_diffusion_is_that_of_simulated_weights(given):
     """Against a simulation of the noise alone, written apart, of 40 000 weights."""
     n, h, T = 40_000, 0.05, 0.3
-    settings = trainer.Settings(learning_rate=h, warmup=5, temperature=T, **given)
+    settings = Settings(learning_rate=h, warmup=5, temperature=T, **given)
     rng = np.random.default_rng(7)
     x = 0.5 * rng.standard_normal(n)
     moving = settings.optimiser in ("baoab", "wand")
@@ -173,7 +179,7 @@ def test_free_diffusion_is_that_of_simulated_weights(given):
 
 def test_free_diffusion_at_long_times():
     h, T, friction, steps, n = 0.01, 0.6, 0.5, 10**5, 1000
-    settings = trainer.Settings(optimiser="wand", learning_rate=h, temperature=T, weight_decay=0.0,
+    settings = Settings(optimiser="wand", learning_rate=h, temperature=T, weight_decay=0.0,
                                 friction=friction, warmup=0)
     free = free_norm(settings, n, np.array([30.0]), np.array([0, steps]))[0]
     law = 900.0 + n * h**2 * T * (2.0 - friction) / friction * steps
@@ -184,12 +190,12 @@ def test_free_diffusion_at_long_times():
                                    dict(temperature=0.1, optimiser="adam"),
                                    dict(temperature=0.1, optimiser="ghmc")])
 def test_no_free_diffusion_is_given_where_it_is_not_known(given):
-    assert free_norm(trainer.Settings(**given), 10, np.ones(1), np.arange(3)) is None
+    assert free_norm(Settings(**given), 10, np.ones(1), np.arange(3)) is None
 
 
 @pytest.mark.parametrize("optimiser", ["ghmc", "wand"])
 def test_blocks_do_not_matter(system, optimiser):
-    settings = trainer.Settings(optimiser=optimiser, learning_rate=0.05, weight_decay=0.1,
+    settings = Settings(optimiser=optimiser, learning_rate=0.05, weight_decay=0.1,
                                 temperature=1e-3, anneal="exponential", final_temperature=1e-4,
                                 anneal_steps=30, eval_every=7)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
@@ -203,7 +209,7 @@ def test_blocks_do_not_matter(system, optimiser):
 
 
 def test_norms_of_updates(system):
-    settings = trainer.Settings(learning_rate=3e-3, eval_every=4, temperature=1e-4)
+    settings = Settings(learning_rate=3e-3, eval_every=4, temperature=1e-4)
     state = trainer.init(system, settings, generator(2))
     curves = trainer.advance(system, settings, state.copy(), 9)
     assert curves.moved_step.tolist() == [0, 4, 8] and curves.step.tolist() == [0, 4, 8]
@@ -217,7 +223,7 @@ def test_norms_of_updates(system):
 
 
 def test_clock_and_curves_do_not_depend_on_what_is_kept(system):
-    settings = trainer.Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=5)
+    settings = Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=5)
     every, thin = (Training(system, settings, 3, 1500, 40.0, per_decade=n) for n in (0, 12))
     groups = []
     for protocol in (every, thin):
@@ -259,7 +265,7 @@ def run(protocol, state=None):
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
 @pytest.mark.parametrize("every", [10, 1000])
 def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, every):
-    protocol = Training(system, trainer.Settings(**NOISY, eval_every=every, engine=engine), 2, 25)
+    protocol = Training(system, Settings(**NOISY, eval_every=every, engine=engine), 2, 25)
     state = run(protocol)
     before = {name: np.copy(value) for name, value in vars(state).items()}
     group = protocol.result(state)["training"]
@@ -275,7 +281,7 @@ def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, ever
             assert group[f"{side}_loss"][k, -1] != pytest.approx(E, rel=1e-3)
         norms = [np.linalg.norm(part) for part in system.views(state.theta[k])]
         np.testing.assert_allclose(group["final_weight_norm"][k], norms, rtol=1e-12)
-    often = Training(system, trainer.Settings(**NOISY, eval_every=5, engine=engine), 2, 25)
+    often = Training(system, Settings(**NOISY, eval_every=5, engine=engine), 2, 25)
     other = run(often)
     np.testing.assert_array_equal(other.theta, state.theta)
     regular = often.result(other)["training"]
@@ -287,7 +293,7 @@ def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, ever
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
 @pytest.mark.parametrize("per_decade", [0, 4])
 def test_a_raised_number_of_steps_equals_an_uninterrupted_run(system, engine, per_decade):
-    settings = trainer.Settings(**NOISY, eval_every=10, engine=engine)
+    settings = Settings(**NOISY, eval_every=10, engine=engine)
     short, long = (Training(system, settings, 2, n, 20.0, per_decade=per_decade)
                    for n in (34, 65))
     whole = run(long)
@@ -302,7 +308,7 @@ def test_a_raised_number_of_steps_equals_an_uninterrupted_run(system, engine, pe
 
 
 def test_clocks_are_read_at_the_last_step_too(system):
-    settings = trainer.Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=10_000)
+    settings = Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=10_000)
     protocol = Training(system, settings, 2, 1500, 40.0)
     state = protocol.init(1)
     protocol.advance(state, 1500)
@@ -313,7 +319,7 @@ def test_clocks_are_read_at_the_last_step_too(system):
 
 
 def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
-    settings = trainer.Settings(learning_rate=1e-2, weight_decay=0.5, temperature=1e-3,
+    settings = Settings(learning_rate=1e-2, weight_decay=0.5, temperature=1e-3,
                                 eval_every=40)
     protocol = Training(system, settings, 2, 50)
     state = protocol.init(1)
@@ -334,7 +340,7 @@ def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
 
 
 def test_clones_are_looked_at_where_they_end(system):
-    settings = trainer.Settings(learning_rate=1e-2, eval_every=10, event_threshold=1.0,
+    settings = Settings(learning_rate=1e-2, eval_every=10, event_threshold=1.0,
                                 event_hold=100)
     protocol = NetworkClones(system, settings, 2, 27, plateau_accuracy=0.9, search_steps=1000)
     state = protocol.init(3)
@@ -383,7 +389,7 @@ def of_type(name, parent):
 def test_a_network_without_kernels_of_its_own_is_refused(engine, where, tmp_path):
     """It was trained as its parent by the compiled engine."""
     (tmp_path / "mine.py").write_text(
-        "from phasegrok.systems import transformer\n"
+        "from phasegrok.networks.models import transformer\n"
         "class Swish(transformer.ModularTransformer):\n    pass\n"
         "class Parameters(transformer.Parameters):\n"
         "    def build(self, arrays=None):\n"
@@ -418,8 +424,8 @@ def test_other_types_and_structures_are_refused(system):
         with pytest.raises(ValueError, match="kernels of a committee"):
             trainer.scratch(other)
     for network in (pairs, patterns, committee, system):
-        check(network, trainer.Settings())
-        check(network, trainer.Settings(engine="torch"))
+        check(network, Settings())
+        check(network, Settings(engine="torch"))
 
 
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
@@ -428,9 +434,9 @@ def test_other_types_and_structures_are_refused(system):
 def test_an_update_that_one_engine_lacks_is_not_run_as_another(system, monkeypatch, engine, key,
                                                                table):
     """A further update ran as SGD, a filter as the moving average, a schedule as none."""
-    monkeypatch.setattr(trainer, table, (*getattr(trainer, table), "lion"))
-    monkeypatch.setattr(trainer, "LAMBDA", {**trainer.LAMBDA, "lion": 1.0})
-    settings = trainer.Settings(engine=engine, temperature=1e-6).model_copy(update={key: "lion"})
+    monkeypatch.setattr(named, table, (*getattr(named, table), "lion"))
+    monkeypatch.setattr(named, "LAMBDA", {**named.LAMBDA, "lion": 1.0})
+    settings = Settings(engine=engine, temperature=1e-6).model_copy(update={key: "lion"})
     protocol = Training(system, settings, 1, 5)
     state = protocol.init(1)
     with pytest.raises(ValueError, match=r"write it|call it"):
@@ -446,7 +452,7 @@ def test_a_replica_may_stop_at_its_event():
     protocol.advance(state, 3000)
     full = protocol.result(state)["training"]["generalisation_step_95"][0]
     assert 1000.0 < full < 3000.0
-    assert protocol.done(state) == 3000 and state.counters[0, trainer.STEP] == full + 50
+    assert protocol.done(state) == 3000 and state.counters[0, STEP] == full + 50
 
 
 @pytest.mark.parametrize("changes, message", [

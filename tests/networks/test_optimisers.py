@@ -6,13 +6,14 @@ import torch
 from pydantic import ValidationError
 
 from phasegrok.cards.library import load
-from phasegrok.dynamics import trainer
 from phasegrok.errors import InputError
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.settings import Settings
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 TORCH = {
@@ -40,9 +41,9 @@ def generator(seed=2):
 def gradient_at(system, state):
     """The gradient that the next step begins with, from the kernel of the steps itself."""
     room = trainer.scratch(system)
-    plain = trainer.init(system, trainer.Settings(), generator())
+    plain = trainer.init(system, Settings(), generator())
     plain.theta[:] = state.theta
-    trainer.advance(system, trainer.Settings(), plain, 1, room)
+    trainer.advance(system, Settings(), plain, 1, room)
     return room.gradient
 
 
@@ -63,7 +64,7 @@ def filtered(kind, gradients):
 @pytest.mark.parametrize("kind", ["none", "ema", "ma"])
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
 def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
-    settings = trainer.Settings(
+    settings = Settings(
         optimiser=optimiser, learning_rate=3e-3, weight_decay=0.7, momentum=0.8, warmup=10,
         filter=kind, filter_alpha=0.9, filter_window=6, filter_lambda=3.0, fixed_norm=fixed_norm,
     )
@@ -85,7 +86,7 @@ def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
 @pytest.mark.parametrize("kind, strength", [("ema", 2.0), ("ma", 5.0)])
 def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
     def weights(**given):
-        settings = trainer.Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
+        settings = Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
         state = trainer.init(system, settings, generator())
         trainer.advance(system, settings, state, 5)
         return state.theta
@@ -95,7 +96,7 @@ def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
 
 def test_defaults_are_adamw_without_filter(system):
     card = load("transformer-subtraction-31").model.training
-    settings = trainer.Settings()
+    settings = Settings()
     assert card.optimiser == settings.optimiser == "adamw"
     assert card.filter == settings.filter == "none"
     for name in ("filter_alpha", "filter_window", "filter_lambda", "momentum", "initial_scale",
@@ -108,10 +109,10 @@ def test_defaults_are_adamw_without_filter(system):
 
 def test_norm_stays_at_that_of_the_scaled_start():
     system = Parameters(**(SMALL | dict(precision="float32"))).build()
-    start = trainer.init(system, trainer.Settings(), generator())
+    start = trainer.init(system, Settings(), generator())
     plain = np.linalg.norm(start.theta.astype(float))
     for optimiser, scale in (("adamw", 0.5), ("sgd", 2.0)):
-        settings = trainer.Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
+        settings = Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
                                   learning_rate=3e-3, temperature=1e-5)
         state = trainer.init(system, settings, generator())
         start = state.theta.copy()
@@ -125,7 +126,7 @@ def test_norm_stays_at_that_of_the_scaled_start():
 def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
     after = []
     for T in (0.0, 0.3):
-        settings = trainer.Settings(optimiser=optimiser, learning_rate=0.01, warmup=4,
+        settings = Settings(optimiser=optimiser, learning_rate=0.01, warmup=4,
                                     temperature=T)
         state = trainer.init(system, settings, generator())
         trainer.advance(system, settings, state, 1)
@@ -142,7 +143,7 @@ def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
 ])
 def test_resumed_training_has_the_same_bits(given):
     system = Parameters(**(SMALL | dict(precision="float32"))).build()
-    settings = trainer.Settings(learning_rate=3e-3, eval_every=7, weight_decay=0.1, **given)
+    settings = Settings(learning_rate=3e-3, eval_every=7, weight_decay=0.1, **given)
     protocol = Training(system, settings, 2, 60, 10.0)
     whole = protocol.init(3)
     protocol.advance(whole, 60)
@@ -160,7 +161,7 @@ def test_resumed_training_has_the_same_bits(given):
 
 
 def test_clones_take_what_the_filter_keeps(system):
-    settings = trainer.Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
+    settings = Settings(optimiser="adam", weight_decay=0.0, learning_rate=1e-2, filter="ma",
                               filter_window=4, event_threshold=1.0, event_hold=100)
     protocol = NetworkClones(system, settings, 3, 10, plateau_accuracy=0.9, search_steps=1000)
     state = protocol.init(1)
@@ -198,4 +199,4 @@ def test_settings_that_cannot_be_run_are_refused_in_a_sentence(changes, text):
 def test_settings_of_the_code_are_checked_too():
     for given in (dict(optimiser="lion"), dict(filter="fir"), dict(initial_scale=0.0)):
         with pytest.raises(ValidationError):
-            trainer.Settings(**given)
+            Settings(**given)

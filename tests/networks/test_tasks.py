@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from phasegrok import cards
 from phasegrok.errors import InputError
-from phasegrok.systems.tasks import PERMUTATIONS, SYMMETRIC, Operation, label
-from phasegrok.systems.transformer import Parameters
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.tasks.pairs import PERMUTATIONS, SYMMETRIC, Operation, label
 
 RESIDUES = [o for o in get_args(Operation) if o not in PERMUTATIONS]
 

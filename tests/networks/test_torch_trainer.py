@@ -9,13 +9,18 @@ import torch
 
 from phasegrok import compiled
 from phasegrok.cards.library import load
-from phasegrok.dynamics import torch_trainer, trainer
 from phasegrok.errors import InputError
+from phasegrok.networks.models import decoder, mlp
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.pytorch import decoder as decoder_torch
+from phasegrok.networks.pytorch import transformer as transformer_torch
+from phasegrok.networks.tasks import teachers as regression
+from phasegrok.networks.training import stack_torch as torch_trainer
+from phasegrok.networks.training.settings import Settings
+from phasegrok.networks.training.state import ACCEPTED, BROKEN, CROSSING, NOT_FINITE, STATUS, STEP
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
-from phasegrok.systems import decoder, decoder_torch, mlp, regression, transformer_torch
-from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 RATES = dict(learning_rate=3e-3, weight_decay=0.7, eval_every=7)
@@ -43,7 +48,7 @@ def one_core():
 
 
 def protocol(system, engine="torch", replicas=3, steps=60, **given):
-    return Training(system, trainer.Settings(**(RATES | given), engine=engine), replicas, steps)
+    return Training(system, Settings(**(RATES | given), engine=engine), replicas, steps)
 
 
 def run(protocol, blocks=(1000,), seed=3):
@@ -112,7 +117,7 @@ def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
     given = dict(replicas=96, optimiser="ghmc", learning_rate=0.25, friction=0.2, weight_decay=wd,
                  temperature=T, eval_every=10**6, warmup=0)
     state = run(protocol(tiny, "compiled", steps=2000, **given), [2000])
-    state.counters[:, trainer.ACCEPTED] = 0
+    state.counters[:, ACCEPTED] = 0
     p, virial = protocol(tiny, steps=2300, **given), []
     for _ in range(25):
         p.advance(state, 12)
@@ -121,7 +126,7 @@ def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
             / tiny.n_parameters for theta in state.theta])
     mean, error = mean_and_error(np.array(virial).mean(axis=0))
     assert error < 0.009 * T and abs(mean - T) < 3.0 * error
-    assert 0.5 < (state.counters[:, trainer.ACCEPTED] / 300).mean() < 0.8
+    assert 0.5 < (state.counters[:, ACCEPTED] / 300).mean() < 0.8
 
 
 def test_event_and_hold_stop_a_replica_at_the_step_of_the_compiled_engine(one_core):
@@ -132,12 +137,12 @@ def test_event_and_hold_stop_a_replica_at_the_step_of_the_compiled_engine(one_co
     given |= dict(event_threshold=np.median(lowest.max(axis=1)), event_hold=3)
     states = [run(protocol(system, engine, **given), [23] * 9) for engine in ("torch", "compiled")]
     assert differences(*states, 1e-7) == []
-    crossed = states[0].counters[:, trainer.CROSSING]
+    crossed = states[0].counters[:, CROSSING]
     assert 2 <= (crossed >= 0).sum() and len(set(crossed)) == 3
-    assert (states[0].counters[:, trainer.STEP] < 200).any()
+    assert (states[0].counters[:, STEP] < 200).any()
     onward = run(protocol(system, **given, stop_at_event=False))
-    np.testing.assert_array_equal(onward.counters[:, trainer.CROSSING], crossed)
-    assert (onward.counters[:, trainer.STEP] == 200).all()
+    np.testing.assert_array_equal(onward.counters[:, CROSSING], crossed)
+    assert (onward.counters[:, STEP] == 200).all()
 
 
 @pytest.mark.parametrize("given", [dict(filter="ma", filter_window=5), dict(batch=30)])
@@ -152,7 +157,7 @@ def test_a_replica_that_is_not_finite_stops_alone(system, one_core, given):
         p.advance(state, 18)
         states.append(state)
     assert differences(*states, 1e-9) == []
-    assert list(states[0].counters[:, trainer.BROKEN]) == [12, -1, 12]
+    assert list(states[0].counters[:, BROKEN]) == [12, -1, 12]
     whole = run(protocol(system, **given))
     np.testing.assert_array_equal(states[0].theta[1], whole.theta[1])
 
@@ -161,13 +166,13 @@ def test_weights_that_overflow_stop_at_the_step_of_the_compiled_engine(system, o
     states = [run(protocol(system, engine, learning_rate=1e308, weight_decay=1e308))
               for engine in ("torch", "compiled")]
     np.testing.assert_array_equal(states[0].counters, states[1].counters)
-    assert (states[0].counters[:, trainer.STATUS] == trainer.NOT_FINITE).all()
+    assert (states[0].counters[:, STATUS] == NOT_FINITE).all()
 
 
 def test_clones_of_one_checkpoint(system, one_core):
     states = []
     for engine in ("torch", "compiled"):
-        settings = trainer.Settings(
+        settings = Settings(
             **(RATES | dict(learning_rate=1e-2, weight_decay=0.0, eval_every=10)), engine=engine,
             optimiser="adam", filter="ma", filter_window=4, event_threshold=1.0, event_hold=100)
         p = NetworkClones(system, settings, 2, 25, plateau_accuracy=0.9, search_steps=1000)

@@ -7,13 +7,15 @@ import pytest
 import torch
 from network_checks import compiled_gradient, relative_errors
 
-from phasegrok.dynamics import trainer
+from phasegrok.networks import engine as networks
+from phasegrok.networks.compiled import transformer as compiled
+from phasegrok.networks.compiled.kernels import pairs as data_pairs
+from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.pytorch import transformer as transformer_torch
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.settings import Settings
 from phasegrok.rng import streams
-from phasegrok.systems import networks, transformer_torch
-from phasegrok.systems import transformer_compiled as compiled
-from phasegrok.systems.network_kernels import pairs as data_pairs
-from phasegrok.systems.network_kernels import single_threaded_blas
-from phasegrok.systems.transformer import Parameters
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
@@ -153,7 +155,7 @@ def test_scores_beyond_the_range_of_exp():
 
 def test_fifty_steps_equal_those_of_torch():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(learning_rate=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
+    settings = Settings(learning_rate=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
@@ -183,7 +185,7 @@ def test_noise_has_variance_2_lr_T():
     system = Parameters(**SMALL).build()
     after = {}
     for T in (0.0, 0.3):
-        settings = trainer.Settings(learning_rate=0.01, warmup=4, temperature=T)
+        settings = Settings(learning_rate=0.01, warmup=4, temperature=T)
         state = trainer.init(system, settings, generator(7))
         before = state.rng.copy()
         trainer.advance(system, settings, state, 1)
@@ -199,7 +201,7 @@ def test_noise_has_variance_2_lr_T():
 @pytest.mark.parametrize("blocks", [[1] * 40, [13, 1, 26], [7, 14, 19], [0, 40, 0]])
 def test_blocks_give_the_same_bits(blocks):
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(**BLOCK_SETTINGS)
+    settings = Settings(**BLOCK_SETTINGS)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
     curves = trainer.advance(system, settings, whole, 40)
     parts = [trainer.advance(system, settings, cut, n) for n in blocks]
@@ -212,7 +214,7 @@ def test_blocks_give_the_same_bits(blocks):
 
 def test_threads_give_the_same_bits():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(**BLOCK_SETTINGS)
+    settings = Settings(**BLOCK_SETTINGS)
     alone = trainer.init(system, settings, generator(4))
     trainer.advance(system, settings, alone, 60)
     clones = [trainer.init(system, settings, generator(4)) for _ in range(3)]
@@ -231,7 +233,7 @@ def test_event_stops_the_run_and_reports_the_crossing():
     """Threshold on an accuracy curve known from a run without it."""
     system = Parameters(**(SMALL | dict(train_fraction=0.9))).build()
     common = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5)
-    free = trainer.Settings(**common)
+    free = Settings(**common)
     state = trainer.init(system, free, generator(3))
     curves = trainer.advance(system, free, state, 600)
     assert state.status == "running" and state.crossing_step is None
@@ -241,7 +243,7 @@ def test_event_stops_the_run_and_reports_the_crossing():
     expected = int(np.argmax(lowest))
     assert 0 < expected < len(lowest) - 1 and (curves.test_accuracy[:expected] >= level).any()
 
-    watched = trainer.Settings(**common, event_threshold=level, event_hold=hold)
+    watched = Settings(**common, event_threshold=level, event_hold=hold)
     state = trainer.init(system, watched, generator(3))
     for _ in range(60):  # blocks that are no multiple of eval_every
         trainer.advance(system, watched, state, 11)
@@ -249,7 +251,7 @@ def test_event_stops_the_run_and_reports_the_crossing():
     assert state.crossing_step == curves.step[expected]
     assert state.step == curves.step[expected + hold - 1]
 
-    onward = trainer.Settings(**common, event_threshold=level, event_hold=hold, stop_at_event=False)
+    onward = Settings(**common, event_threshold=level, event_hold=hold, stop_at_event=False)
     state = trainer.init(system, onward, generator(3))
     trainer.advance(system, onward, state, 600)
     assert state.status == "running" and state.step == 600
@@ -258,7 +260,7 @@ def test_event_stops_the_run_and_reports_the_crossing():
 
 def test_numbers_not_finite_stop_the_run():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings(learning_rate=1e-3)
+    settings = Settings(learning_rate=1e-3)
     for place, value in ((0, np.nan), (-1, np.inf), (system.layout["b_in"][0], np.nan)):
         state = trainer.init(system, settings, generator(1))
         trainer.advance(system, settings, state, 12)
@@ -270,14 +272,14 @@ def test_numbers_not_finite_stop_the_run():
         assert state.step == 12
 
     state = trainer.init(system, settings, generator(1))
-    hot = trainer.Settings(learning_rate=1e308, weight_decay=1e308)
+    hot = Settings(learning_rate=1e308, weight_decay=1e308)
     trainer.advance(system, hot, state, 100)  # the weights overflow in the first steps
     assert state.status == "not finite" and 0 < state.broken_step <= 3
 
 
 def test_negative_number_of_steps_is_refused():
     system = Parameters(**SMALL).build()
-    settings = trainer.Settings()
+    settings = Settings()
     with pytest.raises(ValueError, match="negative"):
         trainer.advance(system, settings, trainer.init(system, settings, generator(1)), -1)
 
@@ -290,7 +292,7 @@ def test_negative_number_of_steps_is_refused():
 def test_subtraction_modulo_31_groks(seed):
     """Train accuracy 99 % near step 100 with the test set at chance, generalisation far later."""
     system = Parameters(**SMALL_31).build()
-    settings = trainer.Settings(
+    settings = Settings(
         learning_rate=3e-3, weight_decay=1.0, warmup=10, event_threshold=0.95, event_hold=20
     )
     state = trainer.init(system, settings, generator(seed))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, compiled
-from phasegrok.dynamics import torch_trainer
+from phasegrok.networks.training import stack_torch as torch_trainer
 from phasegrok.protocols.escape import Escape
 from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.studies.chains import langevin

@@ -6,9 +6,9 @@ import pytest
 from phasegrok.cards.library import load
 from phasegrok.figures import networks
 from phasegrok.groups import Group
+from phasegrok.networks.compiled.kernels import single_threaded_blas
 from phasegrok.run import runfile
 from phasegrok.studies import optimisers
-from phasegrok.systems.network_kernels import single_threaded_blas
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,15 @@
 """Multilayer perceptrons in PyTorch: the same function of the same flat vector theta.
 
 Written for reading, for gradient tests and for runs on a GPU.  All works under ``torch.func.vmap``
-over a leading axis of theta, for replicas side by side; the compiled engine is ``mlp_compiled``.
+over a leading axis of theta, for replicas side by side; the compiled engine is ``compiled/mlp.py``.
 """
 
 import functools
 
 import torch
 
-from phasegrok.systems import transformer_torch
-from phasegrok.systems.mlp import MLP, Structure
+from phasegrok.networks.models.mlp import MLP, Structure
+from phasegrok.networks.pytorch import transformer as transformer_torch
 
 
 def _activation(structure: Structure, h: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phasegrok.systems.decoder import NORM_EPSILON, ModularDecoder, positions
-from phasegrok.systems.network_kernels import (
+from phasegrok.networks.compiled.kernels import (
     NEVER,
     add_product,
     aligned,
@@ -34,7 +33,7 @@ from phasegrok.systems.network_kernels import (
     padded,
     tn,
 )
-from phasegrok.systems.simd import (
+from phasegrok.networks.compiled.simd import (
     BYTES,
     add,
     fma,
@@ -47,6 +46,7 @@ from phasegrok.systems.simd import (
     sub,
     sum_of_lanes,
 )
+from phasegrok.networks.models.decoder import NORM_EPSILON, ModularDecoder, positions
 
 ROWS = 256  # pairs handled at once: their 512 hidden rows stay in the second-level cache
 

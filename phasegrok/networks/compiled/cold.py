@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from phasegrok.compiled import cache_directory
-from phasegrok.dynamics import trainer
+from phasegrok.networks.engine import kernels_of
+from phasegrok.networks.network import Network
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.settings import Settings
 from phasegrok.rng import streams
 from phasegrok.systems import parameters_class
-from phasegrok.systems.networks import kernels_of
-from phasegrok.systems.tasks import Network
 
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
 _TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
@@ -29,7 +30,7 @@ _SMALL: dict[str, dict[str, Any]] = {
 }
 _COMPILE = """
 import sys
-from phasegrok.dynamics.training import compile_here
+from phasegrok.networks.compiled.cold import compile_here
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
 compile_here(*sys.argv[1:])
 """
@@ -56,10 +57,10 @@ def _kind(system: Network) -> str:
         if compiled(_small(kind, system.parameters.precision)) == wanted:
             return kind
     raise ValueError(f"{type(system).__name__} has no small system of its kernels: give one in "
-                     "_SMALL of phasegrok/dynamics/training.py")
+                     "_SMALL of phasegrok/networks/compiled/cold.py")
 
 
-def check(system: Network, settings: trainer.Settings) -> None:
+def check(system: Network, settings: Settings) -> None:
     """Refuse a network that an engine does not have, and would train as another one.
 
     Raises
@@ -68,7 +69,7 @@ def check(system: Network, settings: trainer.Settings) -> None:
         One sentence that says where its kernels are named.
     """
     if settings.engine == "torch":
-        from phasegrok.dynamics.torch_trainer import module_of
+        from phasegrok.networks.training.stack_torch import module_of
 
         module_of(system)
     else:
@@ -78,7 +79,7 @@ def check(system: Network, settings: trainer.Settings) -> None:
 def compile_here(kind: str, precision: str) -> None:
     """Compile the training kernels of a kind at a precision: two steps of a small system."""
     system = _small(kind, precision)
-    settings = trainer.Settings(temperature=1e-3)
+    settings = Settings(temperature=1e-3)
     trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
 
 

@@ -1,11 +1,11 @@
 """Training of all replicas of a network at once with PyTorch, on a CPU or on a CUDA device.
 
-The steps are those of ``phasegrok.dynamics.trainer``, whose head has the equations: the same
-initial weights, minibatches, filters, evaluations and events, so that in float64 the curves are
-those of the compiled engine up to rounding.  Weights of R replicas are rows of one tensor; energies
-and gradients are those of one replica under ``torch.func.vmap``.  AdamW and Adam are PyTorch's:
-they are element-wise, so that R rows are R independent runs.  SGD is written out, since PyTorch's
-takes its rate from the host, where a captured graph could not change it.
+The steps are those of ``phasegrok.networks.training.kernel``, whose head has the equations: the
+same initial weights, minibatches, filters, evaluations and events, so that in float64 the curves
+are those of the compiled engine up to rounding.  Weights of R replicas are rows of one tensor;
+energies and gradients are those of one replica under ``torch.func.vmap``.  AdamW and Adam are
+PyTorch's: they are element-wise, so that R rows are R independent runs.  SGD is written out, since
+PyTorch's takes its rate from the host, where a captured graph could not change it.
 
 On a CUDA device a step is captured once as a CUDA graph and replayed, which leaves one launch of
 the several hundred; evaluations are made outside of it.  On a CPU the compiled engine is several
@@ -28,16 +28,32 @@ import numpy as np
 import torch
 
 from phasegrok.compiled import kernel, n_threads, over_threads
-from phasegrok.dynamics import trainer
-from phasegrok.dynamics.optimisers import ADAM, ADAMW, BAOAB, EMA, GHMC, MA, NO_FILTER, SGD, WAND
-from phasegrok.systems import decoder_torch, mlp_torch, transformer_torch
-from phasegrok.systems.decoder import ModularDecoder
-from phasegrok.systems.mlp import MLP
-from phasegrok.systems.tasks import Network
-from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.networks.models.decoder import ModularDecoder
+from phasegrok.networks.models.mlp import MLP
+from phasegrok.networks.models.transformer import ModularTransformer
+from phasegrok.networks.network import Network
+from phasegrok.networks.pytorch import decoder as decoder_torch
+from phasegrok.networks.pytorch import mlp as mlp_torch
+from phasegrok.networks.pytorch import transformer as transformer_torch
+from phasegrok.networks.training import kernel as trainer
+from phasegrok.networks.training.settings import ANNEAL, Settings, constants_of
+from phasegrok.networks.training.state import (
+    ACCEPTED,
+    BROKEN,
+    CROSSING,
+    EVALUATED,
+    EVENT,
+    HELD,
+    NOT_FINITE,
+    RUNNING,
+    STATUS,
+    STEP,
+)
+from phasegrok.networks.updates.filters import EMA, MA, NO_FILTER
+from phasegrok.networks.updates.table import ADAM, ADAMW, BAOAB, GHMC, SGD, WAND
 
 if TYPE_CHECKING:
-    from phasegrok.dynamics.ensemble import State
+    from phasegrok.networks.training.ensemble_state import EnsembleState
 
 Keep = Callable[..., None]  # what is done with evaluations and norms of updates
 # by exact type: a subclass may be another function of its weights
@@ -107,7 +123,8 @@ def module_of(system: Network) -> Any:
     if type(system) not in MODULES:
         raise ValueError(
             f"{type(system).__name__} has no energy in PyTorch: name its module in MODULES of "
-            "phasegrok/dynamics/torch_trainer.py (its parent's only where it is the same function)")
+            "phasegrok/networks/training/stack_torch.py (its parent's only where it is the same "
+            "function)")
     return MODULES[type(system)]
 
 
@@ -119,13 +136,13 @@ class Trainer:
     Parameters
     ----------
     system : Network
-    settings : trainer.Settings
+    settings : Settings
         ``device`` says where: "cpu" or "cuda".
     replicas : int
         Of the ensemble.
     """
 
-    def __init__(self, system: Network, settings: trainer.Settings, replicas: int):
+    def __init__(self, system: Network, settings: Settings, replicas: int):
         self.system, self.settings = system, settings
         self.device = torch.device(settings.device)
         fit = max(1, int(self._limit() / self._bytes_of_one()))
@@ -165,24 +182,24 @@ class Trainer:
         on_host = self.device.type == "cpu"
         return self._workers * self.size * self._bytes_of_one() if on_host else 0
 
-    def advance(self, state: "State", n: int, keep: "Keep") -> None:
+    def advance(self, state: "EnsembleState", n: int, keep: "Keep") -> None:
         """Advance the replicas of an ensemble that run by ``n`` steps, in place.
 
         Evaluations and norms of updates go to ``keep(replicas, step, name=rows, ...)``; replicas
-        end as in ``trainer.advance``.
+        end as in ``kernel.advance``.
         """
-        running = state.counters[:, trainer.STATUS] == trainer.RUNNING
+        running = state.counters[:, STATUS] == RUNNING
         parts = [part for part in self._parts(state) if running[part].any()]
         self._over_stacks(parts, lambda stack, part: stack.advance(state, part, n, keep))
 
-    def evaluate(self, state: "State", keep: "Keep") -> None:
+    def evaluate(self, state: "EnsembleState", keep: "Keep") -> None:
         """Evaluate the present weights of all replicas that are finite; the state stays as it is.
 
         Evaluations go to ``keep`` as those of ``advance``.
         """
         self._over_stacks(self._parts(state), lambda stack, part: stack.evaluate(state, part, keep))
 
-    def _parts(self, state: "State") -> list[slice]:
+    def _parts(self, state: "EnsembleState") -> list[slice]:
         """Replicas that are stacked at once."""
         n = len(state.counters)
         return [slice(first, min(first + self.size, n)) for first in range(0, n, self.size)]
@@ -213,7 +230,7 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def _batch(system: Network, settings: trainer.Settings) -> int:
+def _batch(system: Network, settings: Settings) -> int:
     """Pairs of a step."""
     n_train = len(system.labels_train)
     return settings.batch if 0 < settings.batch < n_train else n_train
@@ -225,15 +242,15 @@ class Stack:
     Parameters
     ----------
     system : Network
-    settings : trainer.Settings
+    settings : Settings
     size : int
         Replicas at once; rows that are not needed stay where they are.
     """
 
-    def __init__(self, system: Network, settings: trainer.Settings, size: int):
+    def __init__(self, system: Network, settings: Settings, size: int):
         self.system, self.settings, self.size = system, settings, size
         self.device = torch.device(settings.device)
-        self.constants = trainer.constants_of(settings)
+        self.constants = constants_of(settings)
         self._module = module_of(system)
         self._batch = _batch(system, settings)
         self._whole = self._batch == len(system.labels_train)
@@ -329,23 +346,23 @@ class Stack:
         self._stop_unless(torch.isfinite(self.theta).all(dim=1), self.k)
 
     def _temperature(self) -> torch.Tensor:
-        """``trainer.temperature_at`` of this step."""
+        """``settings.temperature_at`` of this step."""
         c = self.constants
         s = (self.k.double() / c.anneal_steps).clamp(max=1.0)
-        if c.anneal == trainer.ANNEAL.index("linear"):
+        if c.anneal == ANNEAL.index("linear"):
             return (1.0 - s) * c.temperature + s * c.final_temperature
-        if c.anneal == trainer.ANNEAL.index("exponential"):
+        if c.anneal == ANNEAL.index("exponential"):
             return c.temperature * (c.final_temperature / c.temperature) ** s
-        if c.anneal != trainer.ANNEAL.index("none"):
+        if c.anneal != ANNEAL.index("none"):
             raise ValueError("the engine torch has no such schedule of the noise: write it in "
-                             "torch_trainer.Stack._temperature")
+                             "stack_torch.Stack._temperature")
         return torch.full_like(s, c.temperature)
 
     def _noise(self) -> torch.Tensor:
         return normals(self.key, self.k, self.system.n_parameters).to(self.theta.dtype)
 
     def _biased(self, g: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
-        """A deposit at x = ln E, and the gradient of x + W(x), as ``trainer._bias_force``."""
+        """A deposit at x = ln E, and the gradient of x + W(x), as ``wand.bias_force``."""
         c, n = self.constants, self.bias.shape[1] - 1
         energy = energy.clamp(min=1e-300)
         place = (torch.log(energy) - c.x_low) / (c.x_high - c.x_low) * n
@@ -361,7 +378,7 @@ class Stack:
         return factor[:, None].to(g.dtype) * g
 
     def _hybrid_step(self) -> None:
-        """``trainer._propose`` and ``trainer._decide`` in all replicas that run."""
+        """``ghmc.propose`` and ``ghmc.decide`` in all replicas that run."""
         c, h, T = self.constants, self.lr, self._temperature()
         memory = 1.0 - c.friction
         v = memory * self.m + torch.sqrt(T * (1.0 - memory**2)) * self._noise()
@@ -397,7 +414,7 @@ class Stack:
             return (g + c.strength * self.mu).to(g.dtype)
         if c.filter != MA:
             raise ValueError(f"the engine torch has no filter {self.settings.filter}: write it in "
-                             "torch_trainer.Stack._filtered")
+                             "stack_torch.Stack._filtered")
         w = self.window.shape[1]
         place = (self.k % w).reshape(1)
         row = self.window.index_select(1, place)[:, 0]
@@ -417,7 +434,7 @@ class Stack:
             self._optimiser.step()
         elif c.scheme != SGD:
             raise ValueError(f"the engine torch has no update {self.settings.optimiser}: write it "
-                             "in torch_trainer.Stack._update")
+                             "in stack_torch.Stack._update")
         else:
             self.m.mul_(c.momentum).add_(g.add(self.theta, alpha=c.wd))
             self.theta -= (self.lr * self.m).to(self.theta.dtype)
@@ -425,7 +442,7 @@ class Stack:
             self.theta += torch.sqrt(2.0 * self.lr * self._temperature()) * self._noise()
 
     def _leap(self, g: torch.Tensor) -> None:
-        """``langevin_steps.baoab_step``."""
+        """``baoab.baoab_step``."""
         c, memory = self.constants, 1.0 - self.constants.friction
         kick = self.lr * torch.where(self.k == 0, 0.5, 1.0)
         self.m -= kick * g.add(self.theta, alpha=c.wd)
@@ -436,14 +453,14 @@ class Stack:
 
     # --- blocks of steps --------------------------------------------------------------------------
 
-    def advance(self, state: "State", part: slice, n: int, keep: Keep) -> None:
+    def advance(self, state: "EnsembleState", part: slice, n: int, keep: Keep) -> None:
         """Advance one part of an ensemble by ``n`` steps, in place."""
         k = self._load(state, part)
         for now in range(k, k + n + 1):
             due = now % self.constants.eval_every == 0
             if due:
                 self._evaluate(state, part, now, keep)
-            running = state.counters[part, trainer.STATUS] == trainer.RUNNING
+            running = state.counters[part, STATUS] == RUNNING
             if now == k + n or not running.any():
                 break
             before = self.theta.clone() if due else None
@@ -453,12 +470,12 @@ class Stack:
         self._learn(state, part, now)
         self._store(state, part)
 
-    def _pairs(self, state: "State", part: slice):
+    def _pairs(self, state: "EnsembleState", part: slice):
         """What is on the device and in the state: (rows of a tensor, array) of each."""
         for name in ("theta", "m", "v", "mu", "window", "bias"):
             yield getattr(self, name)[: part.stop - part.start], getattr(state, name)[part]
 
-    def _load(self, state: "State", part: slice) -> int:
+    def _load(self, state: "EnsembleState", part: slice) -> int:
         """Bring a part of the ensemble to the device; returns the step of those that run."""
         for tensor, array in self._pairs(state, part):
             tensor.copy_(torch.from_numpy(array))
@@ -467,7 +484,7 @@ class Stack:
         self.broken.fill_(-1)
         self._tell_who_runs(state, part)
         self._load_order(state, part)
-        steps = np.unique(counters[counters[:, trainer.STATUS] == trainer.RUNNING, trainer.STEP])
+        steps = np.unique(counters[counters[:, STATUS] == RUNNING, STEP])
         if len(steps) != 1:
             raise ValueError(f"replicas that run together are at different steps: {steps}")
         self.k.fill_(int(steps[0]))
@@ -478,36 +495,36 @@ class Stack:
                 x.copy_(new)
         return int(steps[0])
 
-    def _load_order(self, state: "State", part: slice) -> None:
+    def _load_order(self, state: "EnsembleState", part: slice) -> None:
         rows = part.stop - part.start
         self.key[:rows].copy_(torch.from_numpy(state.rng[part, 0].view(np.int64)))
         if not self._whole:
             self.order[:rows].copy_(torch.from_numpy(state.order[part]))
 
-    def _tell_who_runs(self, state: "State", part: slice) -> None:
-        running = state.counters[part, trainer.STATUS] == trainer.RUNNING
+    def _tell_who_runs(self, state: "EnsembleState", part: slice) -> None:
+        running = state.counters[part, STATUS] == RUNNING
         self.alive.fill_(False)
         self.alive[: len(running)].copy_(torch.from_numpy(running))
 
-    def _store(self, state: "State", part: slice) -> None:
+    def _store(self, state: "EnsembleState", part: slice) -> None:
         for tensor, array in self._pairs(state, part):
             array[...] = tensor.cpu().numpy()
         accepted = self.accepted[: part.stop - part.start].cpu().numpy()
-        state.counters[part, trainer.ACCEPTED] += accepted
+        state.counters[part, ACCEPTED] += accepted
 
-    def _learn(self, state: "State", part: slice, k: int) -> np.ndarray:
+    def _learn(self, state: "EnsembleState", part: slice, k: int) -> np.ndarray:
         """Write the step k of those that run, and who broke before; returns which rows run."""
         counters = state.counters[part]
         broken = self.broken[: len(counters)].cpu().numpy()
-        running = counters[:, trainer.STATUS] == trainer.RUNNING
-        counters[running, trainer.STEP] = k
+        running = counters[:, STATUS] == RUNNING
+        counters[running, STEP] = k
         new = running & (broken >= 0)
-        for place in (trainer.STEP, trainer.BROKEN):
+        for place in (STEP, BROKEN):
             counters[new, place] = broken[new]
-        counters[new, trainer.STATUS] = trainer.NOT_FINITE
+        counters[new, STATUS] = NOT_FINITE
         return running & ~new
 
-    def _choose(self, state: "State", part: slice, k: int) -> int:
+    def _choose(self, state: "EnsembleState", part: slice, k: int) -> int:
         """Lay out the minibatches of step k; returns how many pairs each has."""
         n_all = len(self._train[1])
         first = k % math.ceil(n_all / self._batch) * self._batch
@@ -533,9 +550,9 @@ class Stack:
         loss, accuracy = (total / len(labels)).T.cpu().numpy()
         return loss, accuracy
 
-    def evaluate(self, state: "State", part: slice, keep: Keep) -> None:
+    def evaluate(self, state: "EnsembleState", part: slice, keep: Keep) -> None:
         """Evaluate the present weights of those that are finite, and hand them to ``keep``."""
-        fine = state.counters[part, trainer.STATUS] != trainer.NOT_FINITE
+        fine = state.counters[part, STATUS] != NOT_FINITE
         self.theta[: len(fine)].copy_(torch.from_numpy(state.theta[part]))
         self._hand_over(part.start, np.flatnonzero(fine), None, keep)
 
@@ -559,23 +576,23 @@ class Stack:
         rows = np.flatnonzero(running & (self.broken[: len(running)].cpu().numpy() != k))
         keep(part.start + rows, k, moved=self._norms(self.theta - before)[rows])
 
-    def _evaluate(self, state: "State", part: slice, k: int, keep: Keep) -> None:
-        """Write one evaluation and watch for the event, as ``trainer._record`` does."""
+    def _evaluate(self, state: "EnsembleState", part: slice, k: int, keep: Keep) -> None:
+        """Write one evaluation and watch for the event, as ``kernel._record`` does."""
         counters, c = state.counters[part], self.constants
-        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, trainer.EVALUATED] != k))
+        rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, EVALUATED] != k))
         if len(rows) == 0:
             return
         train, test = self._hand_over(part.start, rows, k, keep)
-        counters[rows, trainer.EVALUATED] = k
-        held = np.where(test[1][rows] >= c.threshold, counters[rows, trainer.HELD] + 1, 0)
-        counters[rows, trainer.HELD] = held
-        event = rows[(held == c.hold) & (counters[rows, trainer.CROSSING] < 0)]
-        counters[event, trainer.CROSSING] = k - (c.hold - 1) * c.eval_every
+        counters[rows, EVALUATED] = k
+        held = np.where(test[1][rows] >= c.threshold, counters[rows, HELD] + 1, 0)
+        counters[rows, HELD] = held
+        event = rows[(held == c.hold) & (counters[rows, CROSSING] < 0)]
+        counters[event, CROSSING] = k - (c.hold - 1) * c.eval_every
         if c.stop:
-            counters[event, trainer.STATUS] = trainer.EVENT
+            counters[event, STATUS] = EVENT
         broken = rows[~np.isfinite(train[0][rows])]
-        counters[broken, trainer.STATUS] = trainer.NOT_FINITE
-        counters[broken, trainer.BROKEN] = k
+        counters[broken, STATUS] = NOT_FINITE
+        counters[broken, BROKEN] = k
         self._tell_who_runs(state, part)
 
 

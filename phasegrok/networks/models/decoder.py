@@ -23,8 +23,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from phasegrok.systems import transformer
-from phasegrok.systems.tasks import Network, Operation, data_set, layout_of
+from phasegrok.networks.models import transformer
+from phasegrok.networks.network import Network, layout_of
+from phasegrok.networks.tasks.pairs import Operation, data_set
 
 LAYERS = (1, 2)
 NORM_EPSILON = 1e-5  # added to the variance; the value of torch.nn.LayerNorm

@@ -16,7 +16,7 @@ s_1 = (2n)^(-1/2) and s_L = 1/k_{L-1}; matrices between hidden layers have s_l =
 ``scaling = "none"`` has s_l = 1 and starts as PyTorch's ``nn.Linear`` does, weights and biases
 uniform within +-k_{l-1}^(-1/2).
 
-Only arrays are made here; the energy and its gradient are in ``mlp_compiled`` (Numba) and
+Only arrays are made here; the energy and its gradient are in ``compiled/mlp.py`` (Numba) and
 ``mlp_torch`` (PyTorch), which give the same function of the same flat vector theta.
 """
 
@@ -28,8 +28,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from phasegrok.systems import tasks
-from phasegrok.systems.tasks import Network, data_set, layout_of
+from phasegrok.networks.network import Network, layout_of
+from phasegrok.networks.tasks import pairs as tasks
+from phasegrok.networks.tasks.pairs import data_set
 
 Precision = Literal["float32", "float64"]
 ACTIVATIONS, LOSSES = ("polynomial", "relu", "tanh"), ("cross-entropy", "mse")

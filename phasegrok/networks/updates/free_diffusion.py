@@ -3,11 +3,11 @@
 import numpy as np
 
 from phasegrok.compiled import kernel
-from phasegrok.dynamics import trainer
-from phasegrok.dynamics.optimisers import VELOCITIES
+from phasegrok.networks.training.settings import Settings, constants_of, temperature_at
+from phasegrok.networks.updates.table import VELOCITIES
 
 
-def free_norm(settings: trainer.Settings, n_parameters: int, norm: np.ndarray,
+def free_norm(settings: Settings, n_parameters: int, norm: np.ndarray,
               grid: np.ndarray) -> np.ndarray | None:
     """Root mean square norm of the weights without the force of the loss.
 
@@ -22,7 +22,7 @@ def free_norm(settings: trainer.Settings, n_parameters: int, norm: np.ndarray,
 
     Parameters
     ----------
-    settings : trainer.Settings
+    settings : Settings
     n_parameters : int
         N.
     norm : (R,) array
@@ -45,7 +45,7 @@ def free_norm(settings: trainer.Settings, n_parameters: int, norm: np.ndarray,
     moving = optimiser in VELOCITIES
     square = np.asarray(norm, dtype=float) ** 2 / n_parameters
     start = np.array([0.0, 0.0, settings.temperature if moving else 0.0])
-    kept, added = _moments(trainer.constants_of(settings), moving, optimiser == "adamw",
+    kept, added = _moments(constants_of(settings), moving, optimiser == "adamw",
                            memory[optimiser], start, np.asarray(grid))
     return np.sqrt(n_parameters * (square[:, None] * kept + added))
 
@@ -66,7 +66,7 @@ def _moments(c, moving, decoupled, memory, start, grid):
             if row == len(grid):
                 break
         h = c.lr * (min(1.0, (k + 1.0) / c.warmup) if c.warmup else 1.0)
-        T = trainer.temperature_at(c, k)
+        T = temperature_at(c, k)
         if moving:  # kick, half a step, Ornstein-Uhlenbeck, half a step
             f = 1.0 - c.friction
             kick = h * c.wd * (0.5 if k == 0 else 1.0)

@@ -10,8 +10,8 @@ import math
 import torch
 from torch.nn.functional import layer_norm
 
-from phasegrok.systems import transformer_torch
-from phasegrok.systems.decoder import NORM_EPSILON, Layer, ModularDecoder, positions
+from phasegrok.networks.models.decoder import NORM_EPSILON, Layer, ModularDecoder, positions
+from phasegrok.networks.pytorch import transformer as transformer_torch
 
 
 def _layer(w: Layer, x: torch.Tensor) -> torch.Tensor:

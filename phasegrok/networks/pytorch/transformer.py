@@ -9,7 +9,7 @@ import math
 import numpy as np
 import torch
 
-from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.networks.models.transformer import ModularTransformer
 
 
 def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from phasegrok.compiled import NOT_FROM_PYTHON, kernel
-from phasegrok.systems.simd import (
+from phasegrok.networks.compiled.simd import (
     BYTES,
     add,
     exponential,

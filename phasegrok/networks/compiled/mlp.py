@@ -18,8 +18,7 @@ import numpy as np
 from numba.extending import overload
 
 from phasegrok.compiled import NOT_FROM_PYTHON
-from phasegrok.systems.mlp import MLP
-from phasegrok.systems.network_kernels import (
+from phasegrok.networks.compiled.kernels import (
     NEVER,
     Pairs,
     add_product,
@@ -30,7 +29,7 @@ from phasegrok.systems.network_kernels import (
     nt,
     padded,
 )
-from phasegrok.systems.simd import (
+from phasegrok.networks.compiled.simd import (
     BYTES,
     add,
     fma,
@@ -45,6 +44,7 @@ from phasegrok.systems.simd import (
     sub,
     sum_of_lanes,
 )
+from phasegrok.networks.models.mlp import MLP
 
 CHUNK_BYTES = 1 << 20  # activities of the widest layer handled at once: they stay in the cache
 NIL = {"float32": 1e-16, "float64": 1e-150}
@@ -283,7 +283,7 @@ def _outcome_pairs(data, first, n, f, work, scale):
     if work.loss == _CROSS_ENTROPY:
         return cross_entropy(data, first, n, f, scale)
     if work.loss != _MSE:
-        raise ValueError("no kernel of this loss: write it in mlp_compiled._outcome_pairs")
+        raise ValueError("no kernel of this loss: write it in compiled/mlp.py, _outcome_pairs")
     lanes, outputs = BYTES // f.itemsize, work.layers[-1, _UNITS]
     total, n_right = 0.0, 0
     for i in range(n):
@@ -381,7 +381,7 @@ def _activate(n, layer, work):
                 store(active, row + j, mul(h, fma(c_2, h, c_1)))
                 store(slopes, row + j, fma(two_c_2, h, c_1))
         else:
-            raise ValueError("no kernel of this activation: write it in mlp_compiled._activate")
+            raise ValueError("no kernel of this activation: write it in compiled/mlp.py, _activate")
 
 
 @inner

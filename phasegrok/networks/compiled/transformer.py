@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phasegrok.systems.network_kernels import (
+from phasegrok.networks.compiled.kernels import (
     LANES,
     NEVER,
     aligned,
@@ -30,8 +30,17 @@ from phasegrok.systems.network_kernels import (
     padded,
     tn,
 )
-from phasegrok.systems.simd import BYTES, add, fma, load, positive_part, splat, store, sum_of_lanes
-from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.networks.compiled.simd import (
+    BYTES,
+    add,
+    fma,
+    load,
+    positive_part,
+    splat,
+    store,
+    sum_of_lanes,
+)
+from phasegrok.networks.models.transformer import ModularTransformer
 
 # ----------------------------------------------------------------------------------------------
 # Arrays of a calculation

@@ -1,8 +1,8 @@
 """The networks that are trained, under one set of names.
 
-Kernels of ``phasegrok.dynamics.trainer`` are written once; which network's energy they compile in
-follows from the type of its workspace, and what a minibatch is from the type of the data.  From
-Python the same names run compiled as well.
+Kernels of ``phasegrok.networks.training.kernel`` are written once; which network's energy they
+compile in follows from the type of its workspace, and what a minibatch is from the type of the
+data.  From Python the same names run compiled as well.
 """
 
 from typing import Any
@@ -11,17 +11,15 @@ import numpy as np
 from numba.extending import overload
 
 from phasegrok.compiled import NOT_FROM_PYTHON, kernel
-from phasegrok.systems import (
-    committee_compiled,
-    decoder_compiled,
-    mlp_compiled,
-    transformer_compiled,
-)
-from phasegrok.systems.decoder import ModularDecoder
-from phasegrok.systems.mlp import MLP
-from phasegrok.systems.network_kernels import Pairs, Patterns, pairs, patterns
-from phasegrok.systems.tasks import Network
-from phasegrok.systems.transformer import ModularTransformer
+from phasegrok.networks.compiled import committee as committee_compiled
+from phasegrok.networks.compiled import decoder as decoder_compiled
+from phasegrok.networks.compiled import mlp as mlp_compiled
+from phasegrok.networks.compiled import transformer as transformer_compiled
+from phasegrok.networks.compiled.kernels import Pairs, Patterns, pairs, patterns
+from phasegrok.networks.models.decoder import ModularDecoder
+from phasegrok.networks.models.mlp import MLP
+from phasegrok.networks.models.transformer import ModularTransformer
+from phasegrok.networks.network import Network
 
 # by exact type: a subclass may be another function of its weights
 COMPILED: dict[type, Any] = {
@@ -42,7 +40,7 @@ def kernels_of(system: Network) -> Any:
     if type(system) not in COMPILED:
         raise ValueError(
             f"{type(system).__name__} has no compiled kernels: name its own in COMPILED of "
-            "phasegrok/systems/networks.py (its parent's only where it is the same function)")
+            "phasegrok/networks/engine.py (its parent's only where it is the same function)")
     if type(system) is not MLP or not system.structure.committee:
         return COMPILED[type(system)]
     if not committee_compiled.fits(system.structure):

@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasegrok.systems import mlp, tanh_mlp
-from phasegrok.systems.mlp import MLP, PRECISION, Precision, Structure
+from phasegrok.networks.models import mlp
+from phasegrok.networks.models.mlp import MLP, PRECISION, Precision, Structure
+from phasegrok.systems import tanh_mlp
 
 _PHI = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0.0)}
 

@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from phasegrok.systems.mlp import MLP, Structure
-from phasegrok.systems.mlp_compiled import NIL, copy_matrix
-from phasegrok.systems.network_kernels import aligned, inner, nn, padded, tn
-from phasegrok.systems.simd import BYTES, fma, load, mul, splat, store, sum_of_lanes
+from phasegrok.networks.compiled.kernels import aligned, inner, nn, padded, tn
+from phasegrok.networks.compiled.mlp import NIL, copy_matrix
+from phasegrok.networks.compiled.simd import BYTES, fma, load, mul, splat, store, sum_of_lanes
+from phasegrok.networks.models.mlp import MLP, Structure
 
 
 class Workspace(NamedTuple):
     """Scratch arrays of one calculation; one a thread.  D is the padded number of inputs."""
 
     inputs: int
-    nil: Any  # weights and gradients below are zero, see ``mlp_compiled``
+    nil: Any  # weights and gradients below are zero, see ``mlp.py``
     linear: Any  # s c_1
     square: Any  # s c_2
     w: np.ndarray  # (N, D)

@@ -15,8 +15,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from phasegrok.systems import tasks
-from phasegrok.systems.tasks import Network, data_set, layout_of
+from phasegrok.networks.network import Network, layout_of
+from phasegrok.networks.tasks import pairs as tasks
+from phasegrok.networks.tasks.pairs import data_set
 
 
 class Parameters(tasks.Parameters):

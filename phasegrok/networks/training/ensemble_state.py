@@ -4,18 +4,18 @@ import dataclasses
 
 import numpy as np
 
-from phasegrok.dynamics import trainer
+from phasegrok.networks.training.state import State
 
 
 @dataclasses.dataclass
-class State:
+class EnsembleState:
     """Replicas: weights, moments, generators, counters, and the curves recorded so far."""
 
     theta: np.ndarray  # (R, n)
     m: np.ndarray  # (R, n)
     v: np.ndarray  # (R, n)
     rng: np.ndarray  # (R, 4) uint64
-    counters: np.ndarray  # (R, 7) int64, see trainer.State
+    counters: np.ndarray  # (R, 7) int64, see ``state.State``
     order: np.ndarray  # (R, n_train) int64, or (R, 0) without minibatches
     mu: np.ndarray  # (R, n), or (R, 0) without a filter of the gradient
     window: np.ndarray  # (R, w, n), or (R, 0, 0) without a moving average
@@ -32,7 +32,7 @@ class State:
     moved: np.ndarray  # (R, K, matrices) norm of the update that follows
     start_step: int
 
-    def replica(self, k: int) -> trainer.State:
+    def replica(self, k: int) -> State:
         """The k-th replica as views: advancing it advances this state."""
-        return trainer.State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
+        return State(self.theta[k], self.m[k], self.v[k], self.rng[k], self.counters[k],
                            self.order[k], self.mu[k], self.window[k], self.norm[k], self.bias[k])

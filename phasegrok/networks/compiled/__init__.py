@@ -1,0 +1,1 @@
+"""Networks compiled: energy, gradient and losses of one replica on one core."""

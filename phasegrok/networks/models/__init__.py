@@ -1,0 +1,1 @@
+"""Networks as functions of one flat vector: layout, initial weights, names of the matrices."""

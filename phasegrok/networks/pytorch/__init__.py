@@ -1,0 +1,1 @@
+"""The same functions in PyTorch, under ``torch.func.vmap``."""

@@ -1,0 +1,1 @@
+"""What networks learn: pairs under a binary operation, and teachers."""

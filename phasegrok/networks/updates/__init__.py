@@ -1,0 +1,1 @@
+"""What an optimiser does to weights, one file an update."""
