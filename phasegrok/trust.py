@@ -8,12 +8,13 @@ one writes the other.  So anything else needs the user's word, ``--trust``.
 import sys
 from pathlib import Path
 
-_REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent
+"""The folder in which the package stands: a clone, or where it is installed."""
 
 
 def shipped_folders(kind: str) -> list[Path]:
     """Where the package's own ``experiments`` or ``models`` are: of a clone, and as installed."""
-    return [_REPOSITORY / kind, Path(sys.prefix) / "share" / "phasegrok" / kind]
+    return [REPOSITORY / kind, Path(sys.prefix) / "share" / "phasegrok" / kind]
 
 
 def ships(path: Path, kind: str) -> bool:

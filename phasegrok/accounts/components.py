@@ -203,6 +203,3 @@ def _ageing(two_time: Group | None) -> dict[str, Measured | None]:
     found = {ours: Measured(float(two_time[name]), float(two_time[f"{name}_err"]))
              for ours, name in pairs.items()}
     return {**found, "tau_a": last}
-
-
-# --- exact values ---------------------------------------------------------------------------------

@@ -272,6 +272,3 @@ def _disorder(model, parameters, folder, source) -> dict[str, np.ndarray]:
         return arrays
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
-
-
-# --- TOML out -------------------------------------------------------------------------------------

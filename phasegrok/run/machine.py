@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phasegrok.errors import InputError
+from phasegrok.trust import REPOSITORY
 
 if TYPE_CHECKING:
     from phasegrok.protocols.protocol import Protocol
@@ -62,6 +63,5 @@ def announce_compilation() -> None:
 
 def data_folder() -> Path:
     """Where runs go unless told otherwise: data/runs of the repository, or of this folder."""
-    repository = Path(__file__).resolve().parents[2]
-    inside = (repository / "setup.cfg").is_file() and os.access(repository, os.W_OK)
-    return (repository if inside else Path.cwd()) / "data" / "runs"
+    inside = (REPOSITORY / "setup.cfg").is_file() and os.access(REPOSITORY, os.W_OK)
+    return (REPOSITORY if inside else Path.cwd()) / "data" / "runs"

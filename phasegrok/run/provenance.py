@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from phasegrok.trust import REPOSITORY
+
 
 def this_process() -> dict[str, Any]:
     """Who writes, and when: by which a status table knows what is alive."""
@@ -46,12 +48,11 @@ def _cpu() -> str:
 
 
 def _git_commit() -> str:
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
+    if not (REPOSITORY / ".git").exists():
         return "not in a git checkout"
 
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True,
+        return subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True,
                               text=True, timeout=10, check=True).stdout.strip()
 
     with contextlib.suppress(OSError, subprocess.SubprocessError):

@@ -528,6 +528,3 @@ def whole_of(path: Path) -> tuple[Path, RunFile]:
         passed.add(path)
         found = read(path)
     return path, found
-
-
-# --- one writer a run -----------------------------------------------------------------------------

@@ -53,6 +53,7 @@ from phasegrok.run.point import (
 from phasegrok.run.script import Script
 from phasegrok.run.stopping import Interrupted, Unfinished
 from phasegrok.text import printable
+from phasegrok.trust import REPOSITORY
 
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 2.0  # before a point that was busy or interrupted is submitted again
@@ -64,7 +65,6 @@ _CLOSE_SECONDS = 8.0  # that the end of workers and driver takes, of the wall ti
 _LOOPBACK = "127.0.0.1"
 _NO_PAGES: dict[str, Any] = {"distributed.scheduler.http.routes": [],
                              "distributed.worker.http.routes": []}
-_PACKAGE = Path(__file__).resolve().parents[2]
 _DASK = _NO_PAGES | {
     # a task killed a few times took innocent ones that only waited in the same worker with it
     "distributed.scheduler.allowed-failures": 1_000_000,
@@ -324,7 +324,7 @@ class Crew:
         self._words = [sys.executable, "-P", "-c",
                        "from phasegrok.run.workers import serve; "
                        f"serve({address!r}, {os.getpid()})"]
-        paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", ""), str(script.parent)]
+        paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", ""), str(script.parent)]
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._environment = os.environ | single | {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
@@ -401,7 +401,7 @@ def slurm_cluster(folder: Path):
                          'pip install "phasegrok[cluster]", or in a clone pip install -e '
                          '".[cluster]"') from error
     prologue = list(dask.config.get("jobqueue.slurm.job-script-prologue", []) or [])
-    prologue.append(f'export PYTHONPATH="{_PACKAGE}${{PYTHONPATH:+:$PYTHONPATH}}"')
+    prologue.append(f'export PYTHONPATH="{REPOSITORY}${{PYTHONPATH:+:$PYTHONPATH}}"')
     prologue += [f"export DASK_{key.upper().replace('.', '__')}='[]'" for key in _NO_PAGES]
     arguments = [*(dask.config.get("jobqueue.slurm.worker-extra-args", []) or []), "--nthreads",
                  "1", "--no-dashboard"]

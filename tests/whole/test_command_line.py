@@ -702,3 +702,10 @@ def test_a_broken_replica_does_not_stop_the_others():
         assert np.array_equal(whole[name][[0, 2]], broken[name][[0, 2]])
         assert np.array_equal(whole[name][1, :2], broken[name][1, :2])
         assert np.isnan(broken[name][1, 2:]).all()
+
+
+def test_the_folder_of_the_package_is_where_other_processes_find_it():
+    """On their path stands what holds the package: inside it, statistics.py hides Python's own."""
+    from phasegrok.trust import REPOSITORY
+
+    assert REPOSITORY == EXPERIMENTS.parent and (REPOSITORY / "phasegrok" / "trust.py").is_file()

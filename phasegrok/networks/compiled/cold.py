@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.rng import streams
 from phasegrok.systems import parameters_class
+from phasegrok.trust import REPOSITORY
 
 _ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
 _TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
@@ -90,7 +90,7 @@ def compile_apart(system: Network) -> None:
     the cache; a run that began in it could not be resumed bit for bit.
     """
     kind, precision = _kind(system), system.parameters.precision
-    root = str(Path(trainer.__file__).resolve().parents[2])
+    root = str(REPOSITORY)
     here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
     name = f"training-{kind}-{precision}-{here}"
     marker = cache_directory() / f"{name}.ready"
