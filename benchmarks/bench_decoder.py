@@ -37,7 +37,7 @@ def measure(size, name, rounds):
     system = dataclasses.replace(
         system, pairs_train=system.pairs_train[:n], labels_train=system.labels_train[:n]
     )
-    ours = Run(system, Settings(learning_rate=1e-3, batch=batch))
+    ours = Run(system, Settings(lr=1e-3, batch=batch))
     peer = Peer(PEERS[name], system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
     for _ in range(10):
         ours.advance(1)

@@ -44,7 +44,7 @@ def seconds(function, n):
 def measure(name, rounds):
     """Times of both sides; raises where their losses differ."""
     system = Parameters(operation="-", **CASES[name]).build()
-    ours = Run(system, Settings(learning_rate=1e-3))
+    ours = Run(system, Settings(lr=1e-3))
     peer = Peer(system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
 
     def peer_steps(n):

@@ -20,7 +20,7 @@ UPDATES = {
     "adamw": {}, "adamw, noise": dict(temperature=1e-6), "sgd": dict(optimiser="sgd"),
     "adamw + ema": dict(filter="ema"), "adamw + ma": dict(filter="ma"),
     "baoab": dict(optimiser="baoab", temperature=1e-6),
-    "ghmc": dict(optimiser="ghmc", temperature=1e-6, learning_rate=1e-4),
+    "ghmc": dict(optimiser="ghmc", temperature=1e-6, lr=1e-4),
     "wand": dict(optimiser="wand", temperature=1e-6, weight_decay=0.0),
 }
 STEPS = {31: 100, 113: 4}
@@ -31,7 +31,7 @@ def measure(p, name, rounds):
     """Time of a step over that of its gradient."""
     changes = {f"parameters.{key}": value for key, value in NETWORKS[p].items()}
     system = load("transformer-subtraction-31", changes).build()
-    ours = Run(system, Settings(**(dict(learning_rate=1e-3) | UPDATES[name])))
+    ours = Run(system, Settings(**(dict(lr=1e-3) | UPDATES[name])))
     w, g = (system.matrices(x) for x in (ours.state.theta, ours.room.gradient))
 
     def gradients():

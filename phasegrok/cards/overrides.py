@@ -6,6 +6,7 @@ from typing import Any
 from phasegrok.cards.sections import READS, SECTIONS, CardModel
 from phasegrok.cards.values import MOST_MESSAGES, did_you_mean, shortened
 from phasegrok.errors import InputError
+from phasegrok.networks.training.settings import RENAMED
 from phasegrok.text import as_typed
 
 
@@ -48,7 +49,8 @@ def apply(raw, overrides, schema, label, section="", script="") -> list[str]:
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
     messages = []
-    for key, value in overrides.items():
+    for typed, value in overrides.items():
+        key = typed if typed in keys or typed in dotted else _present_name(typed)
         here = [full for full in keys.get(key, []) if full.rpartition(".")[0] not in unread]
         if key in dotted:
             full = key
@@ -84,6 +86,13 @@ def apply(raw, overrides, schema, label, section="", script="") -> list[str]:
         if isinstance(table, dict):
             table[name] = value
     return messages
+
+
+def _present_name(key: str) -> str:
+    """Key of [training] that has another name now."""
+    section, dot, name = key.rpartition(".")
+    return f"{section}{dot}{RENAMED[name]}" if name in RENAMED and (
+        section in ("", "training")) else key
 
 
 def _sections(names) -> str:

@@ -14,6 +14,8 @@ from phasegrok.cards.values import (
     shortened,
     temperature_grid,
 )
+from phasegrok.networks.training.settings import Settings as Training
+from phasegrok.networks.updates.table import UPDATES
 
 
 class Observables(Section):
@@ -245,68 +247,9 @@ class LearningCurve(Section):
         return values
 
 
-class Training(Section):
-    """Settings of the training of a network: optimiser, filter of the gradient, initial weights."""
-
-    optimiser: Literal["adamw", "adam", "sgd", "baoab", "ghmc", "wand"] = Field(
-        "adamw", description="adamw: decoupled decay; the others: decay in the gradient; baoab, "
-        "ghmc: Langevin dynamics with velocities; wand: Wang-Landau molecular dynamics in ln loss")
-    steps: int = Field(3000, ge=1, description="steps of a network")
-    batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
-    lr: float = Field(1e-3, gt=0.0, description="learning rate; baoab, ghmc, wand: step of time")
-    weight_decay: float = Field(1.0, ge=0.0, description="wd; adamw: weights shrink by lr wd a "
-                                "step; adam, sgd: wd theta is added to the gradient")
-    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
-    beta1: float = Field(0.9, ge=0.0, lt=1.0)
-    beta2: float = Field(0.98, ge=0.0, lt=1.0)
-    epsilon: float = Field(1e-8, gt=0.0)
-    warmup: int = Field(10, ge=0, description="steps of linear warm-up")
-    filter: Literal["none", "ema", "ma"] = Field(
-        "none", description="Grokfast's filter of the gradient: exponential or moving average")
-    filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
-    filter_window: int = Field(100, ge=1, le=10_000, description="gradients in the ma; none is "
-                               "added before there are so many")
-    filter_lambda: float | None = Field(
-        None, ge=0.0, description="how much of the average is added; none: 2 for ema, 5 for ma")
-    initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
-    fixed_norm: bool = Field(False, description="after every step, scale the weights back to their "
-                             "norm at the start")
-    noise: float = Field(0.0, ge=0.0, description="T of the weights, in units of the mean loss "
-                         "(wand: of its ln): noise of variance 2 lr T a step, or T of velocities")
-    anneal: Literal["none", "linear", "exponential"] = Field(
-        "none", description="schedule of the noise, to final_noise at anneal_steps")
-    final_noise: float = Field(0.0, ge=0.0, description="T at the end of the schedule")
-    anneal_steps: int | None = Field(None, ge=1, description="none: all steps of the card")
-    friction: float = Field(0.1, gt=0.0, le=1.0, description="share of a velocity lost a step")
-    deposit: float = Field(1e-3, ge=0.0, description="wand: height of a deposit, in units of ln "
-                           "loss; 0: no Wang-Landau term")
-    deposit_steps: int = Field(10_000, ge=1, description="wand: steps after which deposits fall as "
-                               "one over the time")
-    x_range: tuple[float, float] = Field((-20.0, 3.0), description="wand: ln loss of deposits")
-    x_bins: int = Field(230, ge=4, le=100_000, description="wand: intervals of it")
-    replicas: int = Field(4, ge=1, description="independent initialisations")
-    eval_every: int = Field(10, ge=1, description="steps between evaluations")
-    per_decade: int = Field(100, ge=0, description="points of the curves in a decade of steps; 0: "
-                            "every evaluation")
-    stop_at_event: bool = Field(False, description="end a replica when 95 % test accuracy has held")
-    engine: Literal["compiled", "torch"] = Field(
-        "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
-
-    @model_validator(mode="after")
-    def _engine_runs_there(self) -> "Training":
-        if self.device == "cuda" and self.engine != "torch":
-            raise ValueError('device = "cuda" needs engine = "torch"')
-        return self
-
-
 OPTIMISERS: dict[str, dict[str, Any]] = {
-    "adamw": {"optimiser": "adamw"},
-    "adam": {"optimiser": "adam"},
-    "sgd": {"optimiser": "sgd"},
+    **{name: {"optimiser": name} for name in UPDATES},
     "sgld": {"optimiser": "sgd", "momentum": 0.0},
-    "baoab": {"optimiser": "baoab"},
-    "ghmc": {"optimiser": "ghmc"},
     "wand": {"optimiser": "wand", "weight_decay": 0.0},
     "sphere": {"optimiser": "adamw", "weight_decay": 0.0, "fixed_norm": True},
 }
@@ -316,10 +259,10 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
 class Optimisers(Section):
     """Optimisers to compare on one network, split and set of initial weights, with [training]."""
 
-    names: list[str] = Field(min_length=1, description="adamw, adam, sgd, sphere (adamw without "
-                             "decay at fixed norm), sgld, baoab, ghmc, wand or a name that "
-                             "settings explain, with +ema or +ma where the gradient is filtered; "
-                             "the first is the reference")
+    names: list[str] = Field(min_length=1, description="an optimiser of [training], sphere (adamw "
+                             "without decay at fixed norm), sgld (sgd without momentum) or a name "
+                             "that settings explain, with +ema or +ma where the gradient is "
+                             "filtered; the first is the reference")
     settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="a name -> keys of [training] of its own; those of NAME "
         "hold for NAME+ema and NAME+ma as well")

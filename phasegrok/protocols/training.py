@@ -24,14 +24,16 @@ from phasegrok.networks.training.state import (
     CROSSING,
     EVALUATED,
     HELD,
+    NO_EVENT,
     RUNNING,
     STATUS,
     STEP,
     Curves,
+    Event,
     State,
 )
 from phasegrok.networks.updates.free_diffusion import free_norm
-from phasegrok.networks.updates.table import VELOCITIES
+from phasegrok.networks.updates.table import UPDATES
 from phasegrok.rng import streams
 
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
@@ -53,6 +55,7 @@ class _Ensemble:
     settings: Settings
     replicas: int
     steps: int
+    event: Event = NO_EVENT
     unit: str = dataclasses.field(default="steps", init=False)
 
     @functools.cached_property
@@ -62,7 +65,7 @@ class _Ensemble:
             Trainer,  # PyTorch only where it is asked for
         )
 
-        return Trainer(self.system, self.settings, self.replicas)
+        return Trainer(self.system, self.settings, self.replicas, self.event)
 
     def memory(self) -> int:
         """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
@@ -132,7 +135,7 @@ class _Ensemble:
             left = self.steps - self.done(state)
             self.stacked.advance(state, min(n, left), functools.partial(self._keep_step, state))
             return
-        compile_apart(self.system)
+        compile_apart(self.system, self.settings)
         active = self._active(state)
         groups = np.array_split(active, min(len(active), n_threads()))
 
@@ -159,7 +162,7 @@ class _Ensemble:
 
             self.stacked.evaluate(state, keep)
             return found
-        compile_apart(self.system)
+        compile_apart(self.system, self.settings)
         groups = np.array_split(np.arange(self.replicas), min(self.replicas, n_threads()))
 
         def run(g):
@@ -177,7 +180,7 @@ class _Ensemble:
         replica = state.replica(k)
         left = self.steps - (replica.step - state.start_step)
         self._keep(state, k, trainer.advance(self.system, self.settings, replica, min(n, left),
-                                             room))
+                                             room, self.event))
 
     def _keep(self, state: EnsembleState, k: int, curves: Curves) -> None:
         """Read the clock of the k-th replica, and keep what is on the grid."""
@@ -232,6 +235,8 @@ class Training(_Ensemble):
         Independent initialisations; the split into train and test set is the same.
     steps : int
         Steps of each.
+    event : Event
+        What a replica waits for, and whether it ends there.
     hold : float
         Steps over which 95 % test accuracy must last to count as generalised.
     seed : int, optional
@@ -269,7 +274,7 @@ class Training(_Ensemble):
     def init(self, seed: int) -> EnsembleState:
         """Draw the weights of every replica."""
         if self.settings.engine == "compiled":
-            compile_apart(self.system)
+            compile_apart(self.system, self.settings)
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
         firsts = [trainer.init(self.system, self.settings, row)
                   for row in rng]
@@ -307,14 +312,15 @@ class Training(_Ensemble):
         self._add_times(group, state, end)
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
-        if self.settings.optimiser == "ghmc":
+        row = UPDATES[self.settings.optimiser]
+        if row.monte_carlo:
             steps = np.maximum(1, state.counters[:, STEP])
             group.add("acceptance", state.counters[:, ACCEPTED] / steps, "replica", "1",
                       "share of the proposals that were accepted")
-        if self.settings.optimiser in VELOCITIES:
+        if row.velocities:
             group.add("kinetic_temperature", np.mean(state.m.astype(float) ** 2, axis=1), "replica",
                       "1", "mean square velocity at the end; T where the step is small enough")
-        if self.settings.optimiser == "wand":
+        if state.bias.size:
             self._add_bias(group, state)
         return {"training": group}
 
@@ -365,11 +371,13 @@ class NetworkClones(_Ensemble):
     ----------
     system : Network
     settings : Settings
-        With ``temperature``, ``event_threshold`` and ``event_hold``.
+        With ``temperature``.
     replicas : int
         Number of clones.
     steps : int
         Censored after this many steps.
+    event : Event
+        What they wait for.
     plateau_accuracy : float
         Train accuracy that makes the checkpoint.
     search_steps : int
@@ -389,13 +397,13 @@ class NetworkClones(_Ensemble):
         """
         quiet = self.settings.model_copy(update={"temperature": 0.0})
         rng = streams(seed, ["training"], 1)[0]
-        compile_apart(self.system)
+        compile_apart(self.system, quiet)
         state = trainer.init(self.system, quiet, rng)
         room = trainer.scratch(self.system)
         with single_threaded_blas():
             while True:
-                curves = trainer.advance(self.system, quiet, state,
-                                       quiet.eval_every, room)
+                curves = trainer.advance(self.system, quiet, state, quiet.eval_every, room,
+                                         self.event)
                 if state.status != "running" or state.step > self.search_steps:
                     raise ValueError(
                         f"no plateau: by step {state.step} the run was {state.status!r} and the "
@@ -440,8 +448,8 @@ class NetworkClones(_Ensemble):
                   "train accuracy")
         group.attributes.update({
             "temperature": self.settings.temperature,
-            "threshold": self.settings.event_threshold,
-            "hold": float((self.settings.event_hold - 1) * self.settings.eval_every),
+            "threshold": self.event.threshold,
+            "hold": float((self.event.hold - 1) * self.settings.eval_every),
             "limit": float(self.steps),
             "start_order_parameter": start_phi,
             "checkpoint_step": state.start_step,

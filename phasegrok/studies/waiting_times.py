@@ -81,13 +81,14 @@ def _known_start(card: Card, waiting: WaitingTimes) -> float | None:
 
 
 def _network_clones(card: Card, temperature: float, number: int):
+    from phasegrok.networks.training.state import Event
     from phasegrok.protocols.training import NetworkClones
 
     waiting, event = event_of(card)
-    settings = training_settings(card, temperature=temperature, event_threshold=event.threshold,
-                                  event_hold=evaluations(card, event.hold), stop_at_event=True)
+    settings = training_settings(card, temperature=temperature)
     trainable(card, settings.model_copy(update={"engine": "compiled"}))  # finds the plateau
     return NetworkClones(trainable(card, settings), settings, number, int(waiting.limit),
+                         Event(event.threshold, evaluations(card, event.hold)),
                          waiting.plateau_accuracy, card.model.training.steps)
 
 

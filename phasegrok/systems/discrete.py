@@ -91,8 +91,15 @@ def generic(stub, options=KERNEL_OPTIONS):
     return stub
 
 
-def behaviour(system_class):
-    """Register the decorated function as ``system_class``'s version of the function of its name.
+def behaviour(system_class, name=""):
+    """Register the decorated function as ``system_class``'s version of a function.
+
+    Parameters
+    ----------
+    system_class : type
+        A NamedTuple.
+    name : str
+        Of the function, where it is not that of the decorated one.
 
     Raises
     ------
@@ -101,13 +108,13 @@ def behaviour(system_class):
     """
 
     def register(function):
-        if function.__name__ not in GENERIC:
-            known = ", ".join(GENERIC)
-            raise NameError(f"{function.__name__} is no behaviour of a system; there are {known}")
-        versions = GENERIC[function.__name__]
+        of = name or function.__name__
+        if of not in GENERIC:
+            raise NameError(f"{of} is no behaviour of a system; there are {', '.join(GENERIC)}")
+        versions = GENERIC[of]
         earlier = versions.get(system_class)
         if earlier is not None and earlier.__module__ == function.__module__:
-            raise NameError(f"{function.__name__} of {system_class.__name__} is defined twice")
+            raise NameError(f"{of} of {system_class.__name__} is defined twice")
         versions[system_class] = function
         return function
 

@@ -1,5 +1,7 @@
 """What the tests of all networks share: gradients, their errors, and minibatches."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from phasegrok.networks import engine as networks
@@ -32,3 +34,9 @@ def minibatches(system, settings, rng, steps):
         trainer.advance(system, settings, state, 1)
         first = k % per_epoch * settings.batch
         yield state.order[first : first + settings.batch].copy()
+
+
+class Lost(NamedTuple):
+    """An update whose file has no step."""
+
+    weight_decay: float

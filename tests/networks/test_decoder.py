@@ -187,7 +187,7 @@ def test_minibatches_take_every_pair_once_an_epoch():
 @pytest.mark.parametrize("batch", [0, 25, 66])
 def test_twenty_steps_equal_those_of_torch(batch):
     system = Parameters(**SMALL).build()
-    settings = Settings(learning_rate=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
+    settings = Settings(lr=3e-3, weight_decay=0.7, batch=batch, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
@@ -215,7 +215,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
 @pytest.mark.parametrize("temperature", [0.0, 1e-6])
 def test_blocks_give_the_same_bits(blocks, temperature):
     system = Parameters(**SMALL).build()
-    settings = Settings(learning_rate=3e-3, temperature=temperature, batch=25, eval_every=7)
+    settings = Settings(lr=3e-3, temperature=temperature, batch=25, eval_every=7)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
     curves = trainer.advance(system, settings, whole, 40)
     parts = [trainer.advance(system, settings, cut, n) for n in blocks]

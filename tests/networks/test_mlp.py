@@ -261,8 +261,8 @@ OPTIMISERS = {
 @pytest.mark.parametrize("batch", [0, 25])
 def test_twenty_steps_equal_those_of_torch(name, optimiser, batch):
     system = built(name)
-    settings = Settings(optimiser=optimiser, learning_rate=3e-3, weight_decay=0.7,
-                                momentum=0.0, batch=batch, warmup=0, eval_every=10)
+    settings = Settings(optimiser=optimiser, lr=3e-3, weight_decay=0.7,
+         momentum=0.0, batch=batch, warmup=0, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     update = OPTIMISERS[optimiser]([theta])
@@ -288,7 +288,7 @@ def test_twenty_steps_equal_those_of_torch(name, optimiser, batch):
 @pytest.mark.parametrize("blocks", [[1] * 40, [13, 1, 26]])
 def test_blocks_give_the_same_bits(name, blocks):
     system = built(name)
-    settings = Settings(learning_rate=3e-3, temperature=1e-6, batch=25, eval_every=7)
+    settings = Settings(lr=3e-3, temperature=1e-6, batch=25, eval_every=7)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
     curves = trainer.advance(system, settings, whole, 40)
     parts = [trainer.advance(system, settings, cut, n) for n in blocks]
@@ -302,7 +302,7 @@ def test_blocks_give_the_same_bits(name, blocks):
 def test_weights_of_a_dead_unit_become_zero():
     """Squares of weights that only decay would soon be denormal, and every step slow."""
     system = built("quadratic", precision="float32")
-    settings = Settings(learning_rate=0.01, weight_decay=10.0, warmup=0, eval_every=1000)
+    settings = Settings(lr=0.01, weight_decay=10.0, warmup=0, eval_every=1000)
     state = trainer.init(system, settings, generator(3))
     U, V, W = system.views(state.theta)
     U[:, 3] = V[:, 3] = 0.0

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
@@ -17,10 +18,10 @@ from phasegrok.networks.models.transformer import Parameters
 from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.tasks import teachers as regression
 from phasegrok.networks.training import kernel as trainer
-from phasegrok.networks.training import settings as named
-from phasegrok.networks.training.settings import Settings, constants_of, temperature_at
-from phasegrok.networks.training.state import ACCEPTED, STEP
+from phasegrok.networks.training.settings import Settings, rates, temperatures
+from phasegrok.networks.training.state import ACCEPTED, STEP, Event, State
 from phasegrok.networks.updates.free_diffusion import free_norm
+from phasegrok.networks.updates.table import UPDATES, Update
 from phasegrok.networks.updates.wand import deposit, force_factor
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
@@ -61,8 +62,8 @@ def gradient(system, theta):
 @pytest.mark.parametrize("optimiser", ["baoab", "wand"])
 def test_steps_without_noise_are_those_of_the_equations(system, optimiser):
     h, friction, wd = 0.02, 0.3, 0.1
-    settings = Settings(optimiser=optimiser, learning_rate=h, weight_decay=wd, warmup=0,
-                                friction=friction, deposit=0.05, deposit_steps=2,
+    settings = Settings(optimiser=optimiser, lr=h, weight_decay=wd, warmup=0,
+         friction=friction, deposit=0.05, deposit_steps=2,
                                 x_range=(-3.0, 3.0), x_bins=6)
     state = trainer.init(system, settings, generator())
     theta, v = state.theta.copy(), np.zeros(system.n_parameters)
@@ -87,7 +88,7 @@ def test_steps_without_noise_are_those_of_the_equations(system, optimiser):
 def chain(system, **given):
     """theta . grad U / N, loss, and share accepted, of a long run; the first fifth is left out."""
     settings = Settings(weight_decay=0.2, temperature=0.1, friction=0.2, eval_every=20,
-                                **given)
+         **given)
     state = trainer.init(system, settings, generator())
     room = trainer.scratch(system)
     virial, loss = [], []
@@ -102,10 +103,10 @@ def chain(system, **given):
 
 def test_hybrid_monte_carlo_obeys_the_virial_theorem_and_agrees_with_baoab(tiny):
     """<theta . grad U> = N T holds for any energy; few rejections would hide a wrong rule."""
-    virial, loss, accepted = chain(tiny, optimiser="ghmc", learning_rate=0.25)
+    virial, loss, accepted = chain(tiny, optimiser="ghmc", lr=0.25)
     assert 0.5 < accepted < 0.8
     assert virial.error < 8e-4 and abs(virial.value - 0.1) < 3.0 * virial.error
-    finite_step, other, _ = chain(tiny, optimiser="baoab", learning_rate=0.1)
+    finite_step, other, _ = chain(tiny, optimiser="baoab", lr=0.1)
     assert finite_step.error < 8e-4 and abs(finite_step.value - 0.1) < 3.0 * finite_step.error
     error = np.hypot(loss.error, other.error)
     assert error < 0.03 * loss.value and abs(loss.value - other.value) < 3.0 * error
@@ -134,10 +135,30 @@ def test_bias_gives_the_force_of_its_slope():
     ("exponential", [0.4, 0.2, 0.1, 0.1])])
 def test_schedules_of_the_noise(anneal, expected):
     settings = Settings(temperature=0.4, final_temperature=0.1, anneal=anneal,
-                                anneal_steps=100)
-    constants = constants_of(settings)
-    found = [temperature_at.py_func(constants, k) for k in (0, 50, 100, 1000)]
+         anneal_steps=100)
+    found = temperatures(settings, np.array([0, 50, 100, 1000]))
     assert found == pytest.approx(expected)
+
+
+def test_schedules_of_the_learning_rate():
+    k = np.array([0, 4, 9, 10, 60, 110, 200])
+    warm = np.array([0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0])
+    for schedule, factor in (("constant", np.ones(7)), ("linear", [1, 1, 1, 1, 0.5, 0, 0]),
+                             ("cosine", [1, 1, 1, 1, 0.5, 0, 0]),
+                             ([(10, 1.0), (110, 3.0)], [1, 1, 1, 1, 2, 3, 3])):
+        settings = Settings(lr=0.2, warmup=10, steps=110, schedule=schedule)
+        assert rates(settings, k) == pytest.approx(0.2 * warm * factor)
+    assert rates(Settings(lr=0.2, warmup=0, steps=90, schedule="cosine"), np.array([30])) == (
+        pytest.approx(0.15))
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=0.2)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 90)
+    for rate in rates(Settings(lr=0.2, warmup=0, steps=90, schedule="cosine"), np.arange(90)):
+        assert scheduler.get_last_lr()[0] == pytest.approx(rate, rel=1e-9)
+        optimiser.step()
+        scheduler.step()
+    for wrong in ([], [(5, 1.0), (5, 2.0)], [(0, -1.0)], "sine"):
+        with pytest.raises(ValidationError):
+            Settings(schedule=wrong)
 
 
 @pytest.mark.parametrize("given", [
@@ -150,7 +171,7 @@ def test_schedules_of_the_noise(anneal, expected):
 def test_free_diffusion_is_that_of_simulated_weights(given):
     """Against a simulation of the noise alone, written apart, of 40 000 weights."""
     n, h, T = 40_000, 0.05, 0.3
-    settings = Settings(learning_rate=h, warmup=5, temperature=T, **given)
+    settings = Settings(lr=h, warmup=5, temperature=T, **given)
     rng = np.random.default_rng(7)
     x = 0.5 * rng.standard_normal(n)
     moving = settings.optimiser in ("baoab", "wand")
@@ -179,8 +200,8 @@ def test_free_diffusion_is_that_of_simulated_weights(given):
 
 def test_free_diffusion_at_long_times():
     h, T, friction, steps, n = 0.01, 0.6, 0.5, 10**5, 1000
-    settings = Settings(optimiser="wand", learning_rate=h, temperature=T, weight_decay=0.0,
-                                friction=friction, warmup=0)
+    settings = Settings(optimiser="wand", lr=h, temperature=T, weight_decay=0.0,
+         friction=friction, warmup=0)
     free = free_norm(settings, n, np.array([30.0]), np.array([0, steps]))[0]
     law = 900.0 + n * h**2 * T * (2.0 - friction) / friction * steps
     assert free[0] == pytest.approx(30.0) and free[1] ** 2 == pytest.approx(law, rel=1e-4)
@@ -195,21 +216,20 @@ def test_no_free_diffusion_is_given_where_it_is_not_known(given):
 
 @pytest.mark.parametrize("optimiser", ["ghmc", "wand"])
 def test_blocks_do_not_matter(system, optimiser):
-    settings = Settings(optimiser=optimiser, learning_rate=0.05, weight_decay=0.1,
-                                temperature=1e-3, anneal="exponential", final_temperature=1e-4,
-                                anneal_steps=30, eval_every=7)
+    settings = Settings(optimiser=optimiser, lr=0.05, weight_decay=0.1, temperature=1e-3,
+                        anneal="exponential", final_temperature=1e-4, anneal_steps=30, eval_every=7)
     whole, cut = (trainer.init(system, settings, generator(4)) for _ in range(2))
     curves = trainer.advance(system, settings, whole, 40)
     parts = [trainer.advance(system, settings, cut, n) for n in (1, 14, 18, 7)]
-    for name, value in vars(whole).items():
-        assert np.array_equal(value, vars(cut)[name]), name
+    for name, *values in zip(State._fields, whole, cut):
+        assert np.array_equal(*values), name
     for name in curves._fields:
         joined = np.concatenate([getattr(part, name) for part in parts])
         assert np.array_equal(joined, getattr(curves, name)), name
 
 
 def test_norms_of_updates(system):
-    settings = Settings(learning_rate=3e-3, eval_every=4, temperature=1e-4)
+    settings = Settings(lr=3e-3, eval_every=4, temperature=1e-4)
     state = trainer.init(system, settings, generator(2))
     curves = trainer.advance(system, settings, state.copy(), 9)
     assert curves.moved_step.tolist() == [0, 4, 8] and curves.step.tolist() == [0, 4, 8]
@@ -223,8 +243,9 @@ def test_norms_of_updates(system):
 
 
 def test_clock_and_curves_do_not_depend_on_what_is_kept(system):
-    settings = Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=5)
-    every, thin = (Training(system, settings, 3, 1500, 40.0, per_decade=n) for n in (0, 12))
+    settings = Settings(lr=1e-2, weight_decay=1.0, eval_every=5)
+    every, thin = (Training(system, settings, 3, 1500, hold=40.0, per_decade=n)
+                   for n in (0, 12))
     groups = []
     for protocol in (every, thin):
         state = protocol.init(1)
@@ -251,7 +272,7 @@ def test_clock_and_curves_do_not_depend_on_what_is_kept(system):
 
 # ----------------------------------------------------------------------------------- the last step
 
-NOISY = dict(learning_rate=1e-2, weight_decay=1.0, batch=30, temperature=1e-6)
+NOISY = dict(lr=1e-2, weight_decay=1.0, batch=30, temperature=1e-6)
 ENDS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
 
 
@@ -294,7 +315,7 @@ def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, ever
 @pytest.mark.parametrize("per_decade", [0, 4])
 def test_a_raised_number_of_steps_equals_an_uninterrupted_run(system, engine, per_decade):
     settings = Settings(**NOISY, eval_every=10, engine=engine)
-    short, long = (Training(system, settings, 2, n, 20.0, per_decade=per_decade)
+    short, long = (Training(system, settings, 2, n, hold=20.0, per_decade=per_decade)
                    for n in (34, 65))
     whole = run(long)
     cut = run(short)
@@ -308,8 +329,8 @@ def test_a_raised_number_of_steps_equals_an_uninterrupted_run(system, engine, pe
 
 
 def test_clocks_are_read_at_the_last_step_too(system):
-    settings = Settings(learning_rate=1e-2, weight_decay=1.0, eval_every=10_000)
-    protocol = Training(system, settings, 2, 1500, 40.0)
+    settings = Settings(lr=1e-2, weight_decay=1.0, eval_every=10_000)
+    protocol = Training(system, settings, 2, 1500, hold=40.0)
     state = protocol.init(1)
     protocol.advance(state, 1500)
     group = protocol.result(state)["training"]
@@ -319,8 +340,8 @@ def test_clocks_are_read_at_the_last_step_too(system):
 
 
 def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
-    settings = Settings(learning_rate=1e-2, weight_decay=0.5, temperature=1e-3,
-                                eval_every=40)
+    settings = Settings(lr=1e-2, weight_decay=0.5, temperature=1e-3,
+         eval_every=40)
     protocol = Training(system, settings, 2, 50)
     state = protocol.init(1)
     protocol.advance(state, 20)
@@ -340,9 +361,9 @@ def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
 
 
 def test_clones_are_looked_at_where_they_end(system):
-    settings = Settings(learning_rate=1e-2, eval_every=10, event_threshold=1.0,
-                                event_hold=100)
-    protocol = NetworkClones(system, settings, 2, 27, plateau_accuracy=0.9, search_steps=1000)
+    settings = Settings(lr=1e-2, eval_every=10)
+    protocol = NetworkClones(system, settings, 2, 27, Event(1.0, 100), plateau_accuracy=0.9,
+                             search_steps=1000)
     state = protocol.init(3)
     protocol.advance(state, 27)
     found = protocol.result(state)["waiting_times"]["final_order_parameter"]
@@ -428,20 +449,14 @@ def test_other_types_and_structures_are_refused(system):
         check(network, Settings(engine="torch"))
 
 
-@pytest.mark.parametrize("engine", ["compiled", "torch"])
-@pytest.mark.parametrize("key, table", [("optimiser", "OPTIMISERS"), ("filter", "FILTERS"),
-                                        ("anneal", "ANNEAL")])
-def test_an_update_that_one_engine_lacks_is_not_run_as_another(system, monkeypatch, engine, key,
-                                                               table):
-    """A further update ran as SGD, a filter as the moving average, a schedule as none."""
-    monkeypatch.setattr(named, table, (*getattr(named, table), "lion"))
-    monkeypatch.setattr(named, "LAMBDA", {**named.LAMBDA, "lion": 1.0})
-    settings = Settings(engine=engine, temperature=1e-6).model_copy(update={key: "lion"})
-    protocol = Training(system, settings, 1, 5)
-    state = protocol.init(1)
-    with pytest.raises(ValueError, match=r"write it|call it"):
-        protocol.advance(state, 5)
-    assert key != "optimiser" or free_norm(settings, 10, np.ones(1), np.arange(3)) is None
+def test_an_update_that_an_engine_lacks_is_not_run_as_another(system, monkeypatch):
+    """A further update once ran as SGD."""
+    monkeypatch.setitem(UPDATES, "lost", Update("tests.networks.network_checks:Lost"))
+    for engine, message in (("compiled", "no compiled form"), ("torch", "no tensor_step")):
+        settings = Settings(engine=engine, optimiser="lost", temperature=1e-6)
+        with pytest.raises(ValueError, match=message):
+            check(system, settings)
+    assert free_norm(settings, 10, np.ones(1), np.arange(3)) is None
 
 
 @pytest.mark.slow
@@ -456,10 +471,11 @@ def test_a_replica_may_stop_at_its_event():
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"training.optimiser": "ghmc", "training.batch": 8, "training.noise": 1.0}, "leave out batch"),
+    ({"training.optimiser": "ghmc", "training.batch": 8, "training.temperature": 1.0},
+     "leave out batch"),
     ({"training.optimiser": "ghmc"}, "temperature above zero"),
     ({"training.optimiser": "wand", "training.fixed_norm": True}, "leave the sphere"),
-    ({"training.anneal": "exponential", "training.noise": 1.0}, "above zero temperature"),
+    ({"training.anneal": "exponential", "training.temperature": 1.0}, "above zero temperature"),
     ({"training.x_range": [1.0, -1.0]}, "ascend"),
 ])
 def test_settings_that_do_not_go_together(changes, message):

@@ -17,13 +17,22 @@ from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.tasks import teachers as regression
 from phasegrok.networks.training import stack_torch as torch_trainer
 from phasegrok.networks.training.settings import Settings
-from phasegrok.networks.training.state import ACCEPTED, BROKEN, CROSSING, NOT_FINITE, STATUS, STEP
+from phasegrok.networks.training.state import (
+    ACCEPTED,
+    BROKEN,
+    CROSSING,
+    NO_EVENT,
+    NOT_FINITE,
+    STATUS,
+    STEP,
+    Event,
+)
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
-RATES = dict(learning_rate=3e-3, weight_decay=0.7, eval_every=7)
+RATES = dict(lr=3e-3, weight_decay=0.7, eval_every=7)
 EXACT = ("rng", "counters", "order", "train_accuracy", "test_accuracy", "start_step")
 
 
@@ -47,8 +56,8 @@ def one_core():
     compiled.use_threads(0)
 
 
-def protocol(system, engine="torch", replicas=3, steps=60, **given):
-    return Training(system, Settings(**(RATES | given), engine=engine), replicas, steps)
+def protocol(system, engine="torch", replicas=3, steps=60, event=NO_EVENT, **given):
+    return Training(system, Settings(**(RATES | given), engine=engine), replicas, steps, event)
 
 
 def run(protocol, blocks=(1000,), seed=3):
@@ -76,8 +85,8 @@ def differences(a, b, tolerance):
     dict(batch=30),
     dict(optimiser="sgd", momentum=0.0, warmup=0, batch=24, filter="ema"),
     dict(filter="ma", filter_window=9, filter_lambda=0.5, fixed_norm=True),
-    dict(optimiser="baoab", learning_rate=0.05, friction=0.2, weight_decay=0.1),
-    dict(optimiser="wand", learning_rate=0.1, friction=0.3, weight_decay=0.0, deposit=0.02,
+    dict(optimiser="baoab", lr=0.05, friction=0.2, weight_decay=0.1),
+    dict(optimiser="wand", lr=0.1, friction=0.3, weight_decay=0.0, deposit=0.02,
          deposit_steps=20, x_range=(-2.0, 2.0), x_bins=9),
 ])
 def test_curves_and_weights_equal_those_of_the_compiled_engine(system, one_core, given):
@@ -91,7 +100,7 @@ def test_curves_and_weights_equal_those_of_the_compiled_engine(system, one_core,
 @pytest.mark.parametrize("parameters, given", [
     (mlp.Parameters(p=11, train_fraction=0.6, hidden=[24], precision="float64"), dict(batch=30)),
     (mlp.Parameters(p=7, train_fraction=0.6, hidden=[12, 10], activation="tanh", biases=True,
-                    loss="mse", precision="float64"), dict(optimiser="sgd", learning_rate=0.1)),
+                    loss="mse", precision="float64"), dict(optimiser="sgd", lr=0.1)),
     (regression.StudentParameters(layers=[3, 8, 2], n=20, n_test=30, precision="float64"),
      dict(batch=7)),
     (regression.CommitteeParameters(D=5, N=12, n=20, n_test=30, precision="float64"),
@@ -114,7 +123,7 @@ def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
     T, wd = 0.1, 0.2
     tiny = Parameters(p=3, d_model=4, heads=1, mlp=4, train_fraction=0.6,
                       precision="float64").build()
-    given = dict(replicas=96, optimiser="ghmc", learning_rate=0.25, friction=0.2, weight_decay=wd,
+    given = dict(replicas=96, optimiser="ghmc", lr=0.25, friction=0.2, weight_decay=wd,
                  temperature=T, eval_every=10**6, warmup=0)
     state = run(protocol(tiny, "compiled", steps=2000, **given), [2000])
     state.counters[:, ACCEPTED] = 0
@@ -131,16 +140,17 @@ def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
 
 def test_event_and_hold_stop_a_replica_at_the_step_of_the_compiled_engine(one_core):
     system = Parameters(**(SMALL | dict(train_fraction=0.9))).build()
-    given = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5, steps=200)
+    given = dict(lr=1e-2, weight_decay=0.5, eval_every=5, steps=200)
     free = run(protocol(system, "compiled", **given))
     lowest = np.lib.stride_tricks.sliding_window_view(free.test_accuracy, 3, axis=1).min(axis=2)
-    given |= dict(event_threshold=np.median(lowest.max(axis=1)), event_hold=3)
-    states = [run(protocol(system, engine, **given), [23] * 9) for engine in ("torch", "compiled")]
+    event = Event(np.median(lowest.max(axis=1)), 3)
+    states = [run(protocol(system, engine, event=event, **given), [23] * 9)
+              for engine in ("torch", "compiled")]
     assert differences(*states, 1e-7) == []
     crossed = states[0].counters[:, CROSSING]
     assert 2 <= (crossed >= 0).sum() and len(set(crossed)) == 3
     assert (states[0].counters[:, STEP] < 200).any()
-    onward = run(protocol(system, **given, stop_at_event=False))
+    onward = run(protocol(system, event=event._replace(stop=False), **given))
     np.testing.assert_array_equal(onward.counters[:, CROSSING], crossed)
     assert (onward.counters[:, STEP] == 200).all()
 
@@ -163,7 +173,7 @@ def test_a_replica_that_is_not_finite_stops_alone(system, one_core, given):
 
 
 def test_weights_that_overflow_stop_at_the_step_of_the_compiled_engine(system, one_core):
-    states = [run(protocol(system, engine, learning_rate=1e308, weight_decay=1e308))
+    states = [run(protocol(system, engine, lr=1e308, weight_decay=1e308))
               for engine in ("torch", "compiled")]
     np.testing.assert_array_equal(states[0].counters, states[1].counters)
     assert (states[0].counters[:, STATUS] == NOT_FINITE).all()
@@ -173,9 +183,10 @@ def test_clones_of_one_checkpoint(system, one_core):
     states = []
     for engine in ("torch", "compiled"):
         settings = Settings(
-            **(RATES | dict(learning_rate=1e-2, weight_decay=0.0, eval_every=10)), engine=engine,
-            optimiser="adam", filter="ma", filter_window=4, event_threshold=1.0, event_hold=100)
-        p = NetworkClones(system, settings, 2, 25, plateau_accuracy=0.9, search_steps=1000)
+            **(RATES | dict(lr=1e-2, weight_decay=0.0, eval_every=10)), engine=engine,
+            optimiser="adam", filter="ma", filter_window=4)
+        p = NetworkClones(system, settings, 2, 25, Event(1.0, 100), plateau_accuracy=0.9,
+                          search_steps=1000)
         states.append(run(p))
     assert states[0].start_step > 4 and differences(*states, 1e-8) == []
 
@@ -266,7 +277,7 @@ def test_words_are_those_of_splitmix64():
 
 def test_noise_has_variance_2_lr_T_and_is_independent(system, one_core):
     def steps(T, n):
-        return run(protocol(system, learning_rate=0.01, warmup=4, temperature=T), [n]).theta
+        return run(protocol(system, lr=0.01, warmup=4, temperature=T), [n]).theta
 
     noise = (steps(0.3, 1) - steps(0.0, 1)) / np.sqrt(2 * 0.01 / 4 * 0.3)
     n = noise.size

@@ -15,11 +15,12 @@ from phasegrok.networks.models.transformer import Parameters
 from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
+from phasegrok.networks.training.state import Event
 from phasegrok.rng import streams
 
 SMALL = dict(p=11, d_model=20, heads=2, mlp=24, train_fraction=0.6, precision="float64")
 SMALL_31 = dict(operation="-", p=31, train_fraction=0.7, d_model=48, heads=4, mlp=192)
-BLOCK_SETTINGS = dict(learning_rate=3e-3, temperature=1e-6, eval_every=7, warmup=10)
+BLOCK_SETTINGS = dict(lr=3e-3, temperature=1e-6, eval_every=7, warmup=10)
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +156,7 @@ def test_scores_beyond_the_range_of_exp():
 
 def test_fifty_steps_equal_those_of_torch():
     system = Parameters(**SMALL).build()
-    settings = Settings(learning_rate=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
+    settings = Settings(lr=3e-3, weight_decay=0.7, warmup=10, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
@@ -185,7 +186,7 @@ def test_noise_has_variance_2_lr_T():
     system = Parameters(**SMALL).build()
     after = {}
     for T in (0.0, 0.3):
-        settings = Settings(learning_rate=0.01, warmup=4, temperature=T)
+        settings = Settings(lr=0.01, warmup=4, temperature=T)
         state = trainer.init(system, settings, generator(7))
         before = state.rng.copy()
         trainer.advance(system, settings, state, 1)
@@ -232,8 +233,7 @@ def test_threads_give_the_same_bits():
 def test_event_stops_the_run_and_reports_the_crossing():
     """Threshold on an accuracy curve known from a run without it."""
     system = Parameters(**(SMALL | dict(train_fraction=0.9))).build()
-    common = dict(learning_rate=1e-2, weight_decay=0.5, eval_every=5)
-    free = Settings(**common)
+    free = Settings(lr=1e-2, weight_decay=0.5, eval_every=5)
     state = trainer.init(system, free, generator(3))
     curves = trainer.advance(system, free, state, 600)
     assert state.status == "running" and state.crossing_step is None
@@ -243,24 +243,22 @@ def test_event_stops_the_run_and_reports_the_crossing():
     expected = int(np.argmax(lowest))
     assert 0 < expected < len(lowest) - 1 and (curves.test_accuracy[:expected] >= level).any()
 
-    watched = Settings(**common, event_threshold=level, event_hold=hold)
-    state = trainer.init(system, watched, generator(3))
+    state = trainer.init(system, free, generator(3))
     for _ in range(60):  # blocks that are no multiple of eval_every
-        trainer.advance(system, watched, state, 11)
+        trainer.advance(system, free, state, 11, event=Event(level, hold))
     assert state.status == "event"
     assert state.crossing_step == curves.step[expected]
     assert state.step == curves.step[expected + hold - 1]
 
-    onward = Settings(**common, event_threshold=level, event_hold=hold, stop_at_event=False)
-    state = trainer.init(system, onward, generator(3))
-    trainer.advance(system, onward, state, 600)
+    state = trainer.init(system, free, generator(3))
+    trainer.advance(system, free, state, 600, event=Event(level, hold, stop=False))
     assert state.status == "running" and state.step == 600
     assert state.crossing_step == curves.step[expected]
 
 
 def test_numbers_not_finite_stop_the_run():
     system = Parameters(**SMALL).build()
-    settings = Settings(learning_rate=1e-3)
+    settings = Settings(lr=1e-3)
     for place, value in ((0, np.nan), (-1, np.inf), (system.layout["b_in"][0], np.nan)):
         state = trainer.init(system, settings, generator(1))
         trainer.advance(system, settings, state, 12)
@@ -272,7 +270,7 @@ def test_numbers_not_finite_stop_the_run():
         assert state.step == 12
 
     state = trainer.init(system, settings, generator(1))
-    hot = Settings(learning_rate=1e308, weight_decay=1e308)
+    hot = Settings(lr=1e308, weight_decay=1e308)
     trainer.advance(system, hot, state, 100)  # the weights overflow in the first steps
     assert state.status == "not finite" and 0 < state.broken_step <= 3
 
@@ -292,11 +290,9 @@ def test_negative_number_of_steps_is_refused():
 def test_subtraction_modulo_31_groks(seed):
     """Train accuracy 99 % near step 100 with the test set at chance, generalisation far later."""
     system = Parameters(**SMALL_31).build()
-    settings = Settings(
-        learning_rate=3e-3, weight_decay=1.0, warmup=10, event_threshold=0.95, event_hold=20
-    )
+    settings = Settings(lr=3e-3, weight_decay=1.0, warmup=10)
     state = trainer.init(system, settings, generator(seed))
-    curves = trainer.advance(system, settings, state, 20_000)
+    curves = trainer.advance(system, settings, state, 20_000, event=Event(0.95, 20))
     memorised = int(np.argmax(curves.train_accuracy >= 0.99))
     assert 50 <= curves.step[memorised] <= 200
     assert curves.test_accuracy[memorised] < 0.12  # 288 pairs at chance: 0.032(10)

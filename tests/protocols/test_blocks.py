@@ -141,10 +141,11 @@ PROTOCOLS = {
         cards.load("ising-perceptron", {"parameters.N": 5}), 3, 200, 2),
     "training": trained,
     "training, minibatches": lambda: trained(**{"training.batch": 5}),
-    "training, noise": lambda: trained(**{"training.noise": 1e-5, "training.optimiser": "sgd"}),
+    "training, noise": lambda: trained(**{
+        "training.temperature": 1e-5, "training.optimiser": "sgd"}),
     "training, torch": lambda: trained(**{"training.engine": "torch"}),
     "training, wand": lambda: trained(**{
-        "training.optimiser": "wand", "training.weight_decay": 0.0, "training.noise": 1e-6,
+        "training.optimiser": "wand", "training.weight_decay": 0.0, "training.temperature": 1e-6,
         "training.deposit": 1e-3, "training.warmup": 0, "training.friction": 0.5}),
     "training, filter": lambda: trained(**{"training.filter": "ma", "training.filter_window": 5}),
     "clones of a network": lambda: cloned("mlp-subtraction-31", 3, **TRAINED | {

@@ -13,11 +13,13 @@ from phasegrok.networks.engine import kernels_of
 from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
+from phasegrok.networks.updates.common import has, step
+from phasegrok.networks.updates.table import update_of
 from phasegrok.rng import streams
 from phasegrok.systems import parameters_class
 from phasegrok.trust import REPOSITORY
 
-_ready: set[str] = set()  # kinds and precisions whose kernels this process loads from the cache
+_ready: set[str] = set()  # names of kernels that this process loads from the cache
 _TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
                                     mlp=8)
 # a small system of each kind
@@ -61,7 +63,7 @@ def _kind(system: Network) -> str:
 
 
 def check(system: Network, settings: Settings) -> None:
-    """Refuse a network that an engine does not have, and would train as another one.
+    """Refuse a network or an update that an engine does not have.
 
     Raises
     ------
@@ -69,34 +71,39 @@ def check(system: Network, settings: Settings) -> None:
         One sentence that says where its kernels are named.
     """
     if settings.engine == "torch":
-        from phasegrok.networks.training.stack_torch import module_of
+        from phasegrok.networks.training.stack_torch import module_of, tensor_step_of
 
         module_of(system)
-    else:
-        _kind(system)
+        tensor_step_of(update_of(settings))
+        return
+    _kind(system)
+    if not has(step, update_of(settings)):
+        raise ValueError(f"the update {settings.optimiser} has no compiled form: set "
+                         "training.engine to torch")
 
 
-def compile_here(kind: str, precision: str) -> None:
-    """Compile the training kernels of a kind at a precision: two steps of a small system."""
+def compile_here(kind: str, precision: str, optimiser: str, filter_: str) -> None:
+    """Compile the training kernels of a kind, precision, update and filter: two steps, small."""
     system = _small(kind, precision)
-    settings = Settings(temperature=1e-3)
+    settings = Settings.model_validate(
+        {"optimiser": optimiser, "filter": filter_, "temperature": 1e-3})
     trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
 
 
-def compile_apart(system: Network) -> None:
+def compile_apart(system: Network, settings: Settings) -> None:
     """Compile the training kernels in a process of their own, where they are not cached yet.
 
     The process that compiles these kernels gives other last digits than those that load them from
     the cache; a run that began in it could not be resumed bit for bit.
     """
-    kind, precision = _kind(system), system.parameters.precision
+    what = _kind(system), system.parameters.precision, settings.optimiser, settings.filter
     root = str(REPOSITORY)
     here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
-    name = f"training-{kind}-{precision}-{here}"
+    name = f"training-{'-'.join(what)}-{here}"
     marker = cache_directory() / f"{name}.ready"
     if name not in _ready and not marker.exists():
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        subprocess.run([sys.executable, "-c", _COMPILE, kind, precision], check=True,
+        subprocess.run([sys.executable, "-c", _COMPILE, *what], check=True,
                        env=os.environ | {"PYTHONPATH": path})
         marker.touch()
     _ready.add(name)

@@ -92,9 +92,10 @@ def single_threaded_blas():
         yield
 
 
-# Called from kernels only.  Division by zero gives infinity or NaN as in the rest of NumPy; a test
-# would stop vectorisation.
-inner: Any = functools.partial(kernel, error_model="numpy", **NOT_FROM_PYTHON)
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
+"""Of what is called from kernels only.  Division by zero gives infinity or NaN as in the rest of
+NumPy; a test would stop vectorisation."""
+inner: Any = functools.partial(kernel, **OPTIONS)
 
 
 @inner

@@ -1,145 +1,153 @@
-"""Settings of training, and as kernels take them."""
+"""Settings of training: the section [training] of a card, and its schedules of rate and noise."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from phasegrok.networks.compiled.kernels import inner
-from phasegrok.networks.updates.filters import FILTERS, LAMBDA
-from phasegrok.networks.updates.table import OPTIMISERS, VELOCITIES
+from phasegrok.networks.updates.table import UPDATES
 
-ANNEAL = ("none", "linear", "exponential")
-_CONSTANT, _LINEAR, _EXPONENTIAL = range(3)
+RENAMED = {"noise": "temperature", "final_noise": "final_temperature"}
+"""Earlier names of keys, which cards and run files still have."""
 
 
 class Settings(BaseModel):
-    """An optimiser with weight noise, on the whole training set or on minibatches."""
+    """Settings of the training of a network: optimiser, filter of the gradient, initial weights."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    optimiser: Literal["adamw", "adam", "sgd", "baoab", "ghmc", "wand"] = Field(
-        "adamw", description="the update")
-    learning_rate: float = Field(
-        1e-3, gt=0.0, description="learning rate lr, per step; step of time where there are "
-        "velocities"
-    )
-    weight_decay: float = Field(
-        1.0, ge=0.0, description="weight decay wd; adamw: weights shrink by lr wd a step; adam, "
-        "sgd: wd theta is added to the gradient"
-    )
-    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
-    beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
-    beta_2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
-    epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
+    optimiser: str = Field(
+        "adamw", description="adamw: decoupled decay; adam, sgd and the others: decay in the "
+        "gradient; baoab, ghmc: Langevin dynamics with velocities; wand: Wang-Landau molecular "
+        "dynamics in ln loss")
+    steps: int = Field(3000, ge=1, description="steps of a network")
     batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
+    lr: float = Field(1e-3, gt=0.0, description="learning rate; baoab, ghmc, wand: step of time")
+    weight_decay: float = Field(1.0, ge=0.0, description="wd; adamw: weights shrink by lr wd a "
+                                "step; adam, sgd: wd theta is added to the gradient")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
+    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
+    beta2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
+    epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
     warmup: int = Field(10, ge=0, description="steps in which the learning rate rises linearly")
-    temperature: float = Field(
-        0.0, ge=0.0, description="T of the weight noise, variance 2 lr T a step; in units of energy"
-    )
-    anneal: Literal["none", "linear", "exponential"] = Field("none", description="schedule of T")
-    final_temperature: float = Field(0.0, ge=0.0, description="T at the end of the schedule")
-    anneal_steps: int = Field(1, ge=1, description="steps of the schedule")
-    friction: float = Field(0.1, gt=0.0, le=1.0, description="velocity lost a step, baoab to wand")
-    deposit: float = Field(
-        1e-3, ge=0.0, description="wand: height of a deposit at first, in units of ln E; 0: none"
-    )
-    deposit_steps: int = Field(
-        10_000, ge=1, description="wand: steps after which deposits fall as one over the time"
-    )
-    x_range: tuple[float, float] = Field((-20.0, 3.0), description="wand: x = ln E of the deposits")
-    x_bins: int = Field(230, ge=4, description="wand: intervals of x")
-    eval_every: int = Field(10, ge=1, description="steps between evaluations; step 0 is the first")
-    filter: Literal["none", "ema", "ma"] = Field("none", description="filter of the gradient")
+    schedule: Literal["constant", "linear", "cosine"] | list[tuple[float, float]] = Field(
+        "constant", description="factor of the learning rate: constant; linear or cosine, from 1 "
+        "after the warm-up to 0 at steps; or [step, factor] pairs, linear between them")
+    filter: Literal["none", "ema", "ma"] = Field(
+        "none", description="Grokfast's filter of the gradient: exponential or moving average")
     filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
-    filter_window: int = Field(100, ge=1, description="gradients in the ma")
+    filter_window: int = Field(100, ge=1, le=10_000, description="gradients in the ma; none is "
+                               "added before there are so many")
     filter_lambda: float | None = Field(
-        None, ge=0.0, description="strength lambda; None: 2 for ema, 5 for ma"
-    )
+        None, ge=0.0, description="how much of the average is added; none: 2 for ema, 5 for ma")
     initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
-    fixed_norm: bool = Field(False, description="keep the norm of theta at that of the start")
-    event_threshold: float | None = Field(
-        None, gt=0.0, le=1.0, description="test accuracy at which the network has generalised"
-    )
-    event_hold: int = Field(
-        1, ge=1, description="consecutive evaluations at or above the threshold that make the event"
-    )
-    stop_at_event: bool = Field(True, description="end the run when the event has happened")
+    fixed_norm: bool = Field(False, description="after every step, scale the weights back to their "
+                             "norm at the start")
+    temperature: float = Field(
+        0.0, ge=0.0, description="T of the weights, in units of the mean loss (wand: of its ln): "
+        "noise of variance 2 lr T a step, or T of velocities")
+    anneal: Literal["none", "linear", "exponential"] = Field(
+        "none", description="schedule of T, to final_temperature at anneal_steps")
+    final_temperature: float = Field(0.0, ge=0.0, description="T at the end of the schedule")
+    anneal_steps: int | None = Field(None, ge=1, description="none: all steps of the card")
+    friction: float = Field(0.1, gt=0.0, le=1.0, description="share of a velocity lost a step")
+    deposit: float = Field(1e-3, ge=0.0, description="wand: height of a deposit, in units of ln "
+                           "loss; 0: no Wang-Landau term")
+    deposit_steps: int = Field(10_000, ge=1, description="wand: steps after which deposits fall as "
+                               "one over the time")
+    x_range: tuple[float, float] = Field((-20.0, 3.0), description="wand: ln loss of deposits")
+    x_bins: int = Field(230, ge=4, le=100_000, description="wand: intervals of it")
+    replicas: int = Field(4, ge=1, description="independent initialisations")
+    eval_every: int = Field(10, ge=1, description="steps between evaluations")
+    per_decade: int = Field(100, ge=0, description="points of the curves in a decade of steps; 0: "
+                            "every evaluation")
+    stop_at_event: bool = Field(False, description="end a replica when 95 % test accuracy has held")
     engine: Literal["compiled", "torch"] = Field(
-        "compiled", description="of an ensemble: one replica a core, or stacked")
+        "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
     device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_present_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {RENAMED.get(key, key) if RENAMED.get(key) not in given else key: value
+                for key, value in given.items()}
+
+    @field_validator("optimiser")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in UPDATES:
+            raise ValueError(f"there is no optimiser {name}: give one of {', '.join(UPDATES)}")
+        return name
+
+    @field_validator("schedule")
+    @classmethod
+    def _ascends(cls, schedule: Any) -> Any:
+        if isinstance(schedule, str):
+            return schedule
+        steps, factors = zip(*schedule) if schedule else ((), ())
+        if not steps or list(steps) != sorted(set(steps)) or min(factors) < 0.0:
+            raise ValueError("give [step, factor] pairs with ascending steps and no factor below 0")
+        return schedule
+
     @model_validator(mode="after")
-    def _fit_together(self):
-        T, last = self.temperature, self.final_temperature
-        if self.optimiser in VELOCITIES and self.fixed_norm:
-            raise ValueError(f"{self.optimiser} has velocities, which leave the sphere: leave out "
-                             "fixed_norm")
-        if self.optimiser == "ghmc" and (self.batch or self.filter != "none"):
-            raise ValueError("ghmc needs the gradient of the whole training set as it is: leave "
-                             "out batch and filter")
-        if self.optimiser == "ghmc" and T == 0.0:
-            raise ValueError("ghmc needs a temperature above zero")
-        if self.anneal == "exponential" and not min(T, last) > 0.0:
-            raise ValueError("an exponential schedule begins and ends above zero temperature")
-        if not self.x_range[0] < self.x_range[1]:
-            raise ValueError("x_range must ascend")
+    def _engine_runs_there(self) -> "Settings":
+        if self.device == "cuda" and self.engine != "torch":
+            raise ValueError('device = "cuda" needs engine = "torch"')
         return self
 
 
-class Constants(NamedTuple):
-    """What kernels read of the settings."""
+def check(s: Settings) -> None:
+    """Refuse settings that do not go together.
 
-    lr: float
-    wd: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    batch: int
-    warmup: int
-    temperature: float
-    eval_every: int
-    threshold: float
-    hold: int
-    stop: bool
-    scheme: int  # place in OPTIMISERS
-    momentum: float
-    filter: int  # place in FILTERS
-    alpha: float
-    strength: float
-    fixed_norm: bool
-    anneal: int  # place in ANNEAL
-    final_temperature: float
-    anneal_steps: int
-    friction: float
-    deposit: float
-    deposit_steps: int
-    x_low: float
-    x_high: float
+    A card may have them: it is changed for one optimiser or another.
+
+    Raises
+    ------
+    ValueError
+        One sentence that says what to leave out.
+    """
+    name, row = s.optimiser, UPDATES[s.optimiser]
+    if row.velocities and s.fixed_norm:
+        raise ValueError(f"{name} has velocities, which leave the sphere: leave out fixed_norm")
+    if row.monte_carlo and (s.batch or s.filter != "none"):
+        raise ValueError(f"{name} needs the gradient of the whole training set as it is: leave "
+                         "out batch and filter")
+    if row.monte_carlo and s.temperature == 0.0:
+        raise ValueError(f"{name} needs a temperature above zero")
+    if s.anneal == "exponential" and not min(s.temperature, s.final_temperature) > 0.0:
+        raise ValueError("an exponential schedule begins and ends above zero temperature")
+    if not s.x_range[0] < s.x_range[1]:
+        raise ValueError("x_range must ascend")
 
 
-@inner
-def temperature_at(c, k):
-    """T of step k."""
-    s = min(1.0, k / c.anneal_steps)
-    if c.anneal == _LINEAR:
-        return (1.0 - s) * c.temperature + s * c.final_temperature
-    if c.anneal == _EXPONENTIAL:
-        return c.temperature * (c.final_temperature / c.temperature) ** s
-    if c.anneal != _CONSTANT:
-        raise ValueError("no such schedule of the noise: write it in settings.temperature_at")
-    return c.temperature
+def rates(s: Settings, k: np.ndarray) -> np.ndarray:
+    """Learning rate lr_k of steps k: the warm-up min(1, (k + 1) / warmup), and then the schedule.
+
+    Parameters
+    ----------
+    s : Settings
+    k : (n,) int64 array
+    """
+    lr = s.lr * np.minimum(1.0, (k + 1.0) / max(1, s.warmup))
+    if s.schedule == "constant":
+        return lr
+    if isinstance(s.schedule, list):
+        return lr * np.interp(k, *np.transpose(s.schedule))
+    done = np.clip((k - s.warmup) / max(1, s.steps - s.warmup), 0.0, 1.0)
+    return lr * (1.0 - done if s.schedule == "linear" else 0.5 * (1.0 + np.cos(np.pi * done)))
 
 
-def constants_of(settings: Settings) -> Constants:
-    """The settings as kernels take them."""
-    s = settings
-    threshold = np.inf if s.event_threshold is None else s.event_threshold
-    strength = LAMBDA[s.filter] if s.filter_lambda is None else s.filter_lambda
-    return Constants(
-        s.learning_rate, s.weight_decay, s.beta_1, s.beta_2, s.epsilon, s.batch, s.warmup,
-        s.temperature, s.eval_every, float(threshold), s.event_hold, s.stop_at_event,
-        OPTIMISERS.index(s.optimiser), s.momentum, FILTERS.index(s.filter), s.filter_alpha,
-        strength, s.fixed_norm, ANNEAL.index(s.anneal), s.final_temperature, s.anneal_steps,
-        s.friction, s.deposit, s.deposit_steps, *s.x_range,
-    )  # fmt: skip
+def temperatures(s: Settings, k: np.ndarray) -> np.ndarray:
+    """Temperature T_k of steps k.
+
+    With s_k = min(1, k / anneal_steps) it is T (1 - s_k) + T_final s_k (linear) or
+    T (T_final / T)^s_k (exponential).  Arguments as :func:`rates`.
+    """
+    share = np.minimum(1.0, k / (s.anneal_steps or s.steps))
+    if s.anneal == "linear":
+        return (1.0 - share) * s.temperature + share * s.final_temperature
+    if s.anneal == "exponential":
+        return s.temperature * (s.final_temperature / s.temperature) ** share
+    return np.full(len(k), s.temperature)

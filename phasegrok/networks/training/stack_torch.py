@@ -1,11 +1,10 @@
 """Training of all replicas of a network at once with PyTorch, on a CPU or on a CUDA device.
 
-The steps are those of ``phasegrok.networks.training.kernel``, whose head has the equations: the
-same initial weights, minibatches, filters, evaluations and events, so that in float64 the curves
-are those of the compiled engine up to rounding.  Weights of R replicas are rows of one tensor;
-energies and gradients are those of one replica under ``torch.func.vmap``.  AdamW and Adam are
-PyTorch's: they are element-wise, so that R rows are R independent runs.  SGD is written out, since
-PyTorch's takes its rate from the host, where a captured graph could not change it.
+The steps are those of ``phasegrok.networks.training.kernel``: the same initial weights,
+minibatches, filters, evaluations and events, so that in float64 the curves are those of the
+compiled engine up to rounding.  Weights of R replicas are rows of one tensor; energies and
+gradients are those of one replica under ``torch.func.vmap``, updates the ``tensor_step`` of each
+file of ``phasegrok.networks.updates``.
 
 On a CUDA device a step is captured once as a CUDA graph and replayed, which leaves one launch of
 the several hundred; evaluations are made outside of it.  On a CPU the compiled engine is several
@@ -20,6 +19,7 @@ cut into any blocks give the same bits on one device, stacked in the same way.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from phasegrok.networks.pytorch import decoder as decoder_torch
 from phasegrok.networks.pytorch import mlp as mlp_torch
 from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.training import kernel as trainer
-from phasegrok.networks.training.settings import ANNEAL, Settings, constants_of
+from phasegrok.networks.training.settings import Settings, rates, temperatures
 from phasegrok.networks.training.state import (
     ACCEPTED,
     BROKEN,
@@ -48,9 +48,11 @@ from phasegrok.networks.training.state import (
     RUNNING,
     STATUS,
     STEP,
+    Event,
 )
-from phasegrok.networks.updates.filters import EMA, MA, NO_FILTER
-from phasegrok.networks.updates.table import ADAM, ADAMW, BAOAB, GHMC, SGD, WAND
+from phasegrok.networks.updates.filters import filter_of, tensor_filter
+from phasegrok.networks.updates.fixed_norm import tensor_rescale
+from phasegrok.networks.updates.table import UPDATES, update_of
 
 if TYPE_CHECKING:
     from phasegrok.networks.training.ensemble_state import EnsembleState
@@ -140,10 +142,12 @@ class Trainer:
         ``device`` says where: "cpu" or "cuda".
     replicas : int
         Of the ensemble.
+    event : Event
+        What the replicas wait for.
     """
 
-    def __init__(self, system: Network, settings: Settings, replicas: int):
-        self.system, self.settings = system, settings
+    def __init__(self, system: Network, settings: Settings, replicas: int, event: Event):
+        self.system, self.settings, self.event = system, settings, event
         self.device = torch.device(settings.device)
         fit = max(1, int(self._limit() / self._bytes_of_one()))
         cores = n_threads() if self.device.type == "cpu" else 1
@@ -206,8 +210,8 @@ class Trainer:
 
     def _over_stacks(self, parts: list[slice], what: Callable[["Stack", slice], None]) -> None:
         if not self.stacks:
-            self.stacks = [Stack(self.system, self.settings, self.size)
-                            for _ in range(self._workers)]
+            self.stacks = [Stack(self.system, self.settings, self.size, self.event)
+                           for _ in range(self._workers)]
 
         @torch.no_grad()
         def run(worker):
@@ -245,12 +249,33 @@ class Stack:
     settings : Settings
     size : int
         Replicas at once; rows that are not needed stay where they are.
+    event : Event
+        What they wait for.
+
+    Attributes
+    ----------
+    theta, m, v : (size, n_parameters) tensors
+        Weights and moments.
+    g : (size, n_parameters) tensor
+        Gradient of the energy, of this step; the filter and the update may change it.
+    energy : (size,) float64 tensor
+    mu, window, bias, norm : tensors
+        As in ``state.State``, with the replicas as first axis.
+    k, lr, T : scalar tensors
+        Step, its learning rate and temperature.
+    noisy : bool
+        Whether T is ever above zero.
+    alive : (size,) bool tensor
+        Which replicas run.
     """
 
-    def __init__(self, system: Network, settings: Settings, size: int):
-        self.system, self.settings, self.size = system, settings, size
+    def __init__(self, system: Network, settings: Settings, size: int, event: Event):
+        self.system, self.settings, self.size, self.event = system, settings, size, event
         self.device = torch.device(settings.device)
-        self.constants = constants_of(settings)
+        self.update, self.filter = update_of(settings), filter_of(settings)
+        self._tensor_step = tensor_step_of(self.update)
+        self._keeps_gradient = UPDATES[settings.optimiser].monte_carlo
+        self.noisy = settings.temperature > 0.0 or settings.final_temperature > 0.0
         self._module = module_of(system)
         self._batch = _batch(system, settings)
         self._whole = self._batch == len(system.labels_train)
@@ -265,44 +290,32 @@ class Stack:
             self._steps = {b: self._captured(b) for b in self._chosen}
 
     def _allocate(self) -> None:
-        c, r, n = self.constants, self.size, self.system.n_parameters
+        s, r, n = self.settings, self.size, self.system.n_parameters
         real = _dtype(self.system)
 
         def zeros(*shape, dtype=real):
             return torch.zeros(*shape, dtype=dtype, device=self.device)
 
-        self.theta, self.m, self.v = zeros(r, n), zeros(r, n), zeros(r, n)
-        self.mu = zeros(r, n if c.filter != NO_FILTER else 0, dtype=torch.float64)
-        self.window = zeros(r, *((self.settings.filter_window, n) if c.filter == MA else (0, 0)))
+        self.theta, self.m, self.v, self.g = (zeros(r, n) for _ in range(4))
+        self.mu = zeros(r, n if s.filter != "none" else 0, dtype=torch.float64)
+        self.window = zeros(r, *((s.filter_window, n) if s.filter == "ma" else (0, 0)))
         self.norm = zeros(r, 1, dtype=torch.float64)
-        nodes = self.settings.x_bins + 1 if c.scheme == WAND else 0
-        self.bias = zeros(r, nodes, dtype=torch.float64)
-        self.g = zeros(r, n if c.scheme == GHMC else 0)  # gradient and energy of the present state
+        self.bias = zeros(r, s.x_bins + 1 if s.optimiser == "wand" else 0, dtype=torch.float64)
         self.energy = zeros(r, dtype=torch.float64)
         self.accepted = zeros(r, dtype=torch.int64)
         self.key = zeros(r, dtype=torch.int64)
-        self.k, self.step = zeros((), dtype=torch.int64), zeros((), dtype=torch.float64)
-        self.lr = zeros((), dtype=torch.float64)
+        self.k = zeros((), dtype=torch.int64)
+        self.lr, self.T = (zeros((), dtype=torch.float64) for _ in range(2))
         self.alive = zeros(r, dtype=torch.bool)
         self.broken = torch.full_like(self.key, -1)
         self.order = zeros(r, 0 if self._whole else len(self._train[1]), dtype=torch.int64)
-        self._optimiser = self._adam() if c.scheme in (ADAMW, ADAM) else None
 
-        def energy(theta, pairs, labels):
-            return self._module.energy(self.system, theta, pairs, labels)
+        def energy(theta, inputs, targets):
+            return self._module.energy(self.system, theta, inputs, targets)
 
         axis = None if self._whole else 0
         self._gradient = torch.func.vmap(torch.func.grad_and_value(energy), (0, axis, axis))
-
-    def _adam(self) -> torch.optim.Optimizer:
-        s = self.settings
-        kind = torch.optim.AdamW if s.optimiser == "adamw" else torch.optim.Adam
-        optimiser = kind([self.theta], lr=self.lr, betas=(s.beta_1, s.beta_2), eps=s.epsilon,
-                         weight_decay=s.weight_decay, foreach=False,
-                         capturable=self.device.type == "cuda")
-        # a float64 step: PyTorch's own is float32, as are the corrections 1 - beta^step made of it
-        optimiser.state[self.theta] = {"step": self.step, "exp_avg": self.m, "exp_avg_sq": self.v}
-        return optimiser
+        self._data = self._train  # of this step
 
     def _captured(self, b: int):
         """The step on ``b`` pairs, as one call."""
@@ -322,148 +335,71 @@ class Stack:
     # --- one step, on the device alone ------------------------------------------------------------
 
     def _step(self, b: int) -> None:
-        c = self.constants
-        # numbers on the device, and in float64: a captured step would keep those of the host
-        self.lr.copy_(c.lr * ((self.k + 1).double() / max(c.warmup, 1)).clamp(max=1.0))
-        if c.scheme == GHMC:
-            self._stop_unless(torch.isfinite(self.energy), self.k)
-            self._hybrid_step()
-            self.k += 1
-            return
-        data = self._train if self._whole else tuple(x[self._chosen[b]] for x in self._train)
-        g, energy = self._gradient(self.theta, *data)
-        self._stop_unless(torch.isfinite(energy), self.k)
-        moving = (self.theta, self.m, self.v, self.mu, self.bias)
+        """Step k -> k + 1 of those that run; the rest stays where it is."""
+        self._data = self._train if self._whole else tuple(x[self._chosen[b]] for x in self._train)
+        if not self._keeps_gradient:
+            self._find_gradient()
+        self._stop_unless(torch.isfinite(self.energy), self.k)
+        moving = [self.theta, self.m, self.v, self.mu, self.bias]
+        if self._keeps_gradient:
+            moving += [self.g, self.energy]
         before = [x.clone() for x in moving]
-        if c.scheme == WAND:
-            g = self._biased(g, energy)
-        self._update(self._filtered(g))
-        if c.fixed_norm:
-            self.theta.copy_(self.norm / _norm(self.theta) * self.theta)
+        tensor_filter(self.filter, self)
+        self._tensor_step(self.update, self)
+        if self.settings.fixed_norm:
+            tensor_rescale(self)
         for x, old in zip(moving, before):
-            x.copy_(torch.where(self.alive[:, None], x, old))
+            x.copy_(self.where_alive(x, old))
         self.k += 1
         self._stop_unless(torch.isfinite(self.theta).all(dim=1), self.k)
 
-    def _temperature(self) -> torch.Tensor:
-        """``settings.temperature_at`` of this step."""
-        c = self.constants
-        s = (self.k.double() / c.anneal_steps).clamp(max=1.0)
-        if c.anneal == ANNEAL.index("linear"):
-            return (1.0 - s) * c.temperature + s * c.final_temperature
-        if c.anneal == ANNEAL.index("exponential"):
-            return c.temperature * (c.final_temperature / c.temperature) ** s
-        if c.anneal != ANNEAL.index("none"):
-            raise ValueError("the engine torch has no such schedule of the noise: write it in "
-                             "stack_torch.Stack._temperature")
-        return torch.full_like(s, c.temperature)
-
-    def _noise(self) -> torch.Tensor:
-        return normals(self.key, self.k, self.system.n_parameters).to(self.theta.dtype)
-
-    def _biased(self, g: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
-        """A deposit at x = ln E, and the gradient of x + W(x), as ``wand.bias_force``."""
-        c, n = self.constants, self.bias.shape[1] - 1
-        energy = energy.clamp(min=1e-300)
-        place = (torch.log(energy) - c.x_low) / (c.x_high - c.x_low) * n
-        inside = (place >= 0.0) & (place < n)
-        left = place.floor().clamp(0, n - 1).nan_to_num().to(torch.int64)
-        nodes = torch.stack([left, left + 1], dim=1)
-        share = torch.stack([left + 1 - place, place - left], dim=1)
-        share = torch.where(inside[:, None], share, 0.0)
-        height = c.deposit * (c.deposit_steps / (self.k + 1).double()).clamp(max=1.0)
-        self.bias.scatter_add_(1, nodes, height * share)
-        slope = (torch.gradient(self.bias, dim=1)[0].gather(1, nodes) * share).sum(dim=1)
-        factor = (1.0 + slope * n / (c.x_high - c.x_low)) / energy
-        return factor[:, None].to(g.dtype) * g
-
-    def _hybrid_step(self) -> None:
-        """``ghmc.propose`` and ``ghmc.decide`` in all replicas that run."""
-        c, h, T = self.constants, self.lr, self._temperature()
-        memory = 1.0 - c.friction
-        v = memory * self.m + torch.sqrt(T * (1.0 - memory**2)) * self._noise()
-        start = self._total(self.energy, self.theta, v)
-        half = v - 0.5 * h * (self.g + c.wd * self.theta)
-        theta = self.theta + h * half
-        g, energy = self._gradient(theta, *self._train)
-        end = half - 0.5 * h * (g + c.wd * theta)
-        change = self._total(energy, theta, end) - start
-        taken = uniforms(self.key, self.k) < torch.exp((-change / T).clamp(max=0.0))
-        self.accepted += taken & self.alive
-        of_each = ((self.theta, theta, self.theta), (self.m, end, -v), (self.g, g, self.g))
-        for x, new, old in of_each:
-            x.copy_(torch.where(self.alive[:, None], torch.where(taken[:, None], new, old), x))
-        self.energy.copy_(torch.where(self.alive & taken, energy, self.energy))
-
-    def _total(self, energy: torch.Tensor, theta: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        potential = 0.5 * self.constants.wd * _norm(theta)[:, 0] ** 2
-        return energy + potential + 0.5 * _norm(v)[:, 0] ** 2
+    def _find_gradient(self) -> None:
+        for x, new in zip((self.g, self.energy), self.gradient(self.theta)):
+            x.copy_(new)
 
     def _stop_unless(self, fine: torch.Tensor, step: torch.Tensor) -> None:
         self.broken.copy_(torch.where(self.alive & ~fine, step, self.broken))
         self.alive &= fine
 
-    def _filtered(self, g: torch.Tensor) -> torch.Tensor:
-        """``optimisers.filter_gradient`` on all replicas."""
-        c = self.constants
-        if c.filter == NO_FILTER:
-            return g
-        if c.filter == EMA:
-            keep = c.alpha * (self.k > 0).double()
-            self.mu.copy_(keep * self.mu + (1.0 - keep) * g)
-            return (g + c.strength * self.mu).to(g.dtype)
-        if c.filter != MA:
-            raise ValueError(f"the engine torch has no filter {self.settings.filter}: write it in "
-                             "stack_torch.Stack._filtered")
-        w = self.window.shape[1]
-        place = (self.k % w).reshape(1)
-        row = self.window.index_select(1, place)[:, 0]
-        self.mu += g.double() - row.double()
-        now = torch.where(self.alive[:, None], g, row)
-        self.window.index_copy_(1, place, now[:, None])
-        scale = c.strength / w * (self.k + 1 >= w).double()
-        return (g + scale * self.mu).to(g.dtype)
+    # what updates ask for
 
-    def _update(self, g: torch.Tensor) -> None:
-        c = self.constants
-        if c.scheme in (BAOAB, WAND):
-            self._leap(g)
-            return
-        if self._optimiser is not None:
-            self.theta.grad = g
-            self._optimiser.step()
-        elif c.scheme != SGD:
-            raise ValueError(f"the engine torch has no update {self.settings.optimiser}: write it "
-                             "in stack_torch.Stack._update")
-        else:
-            self.m.mul_(c.momentum).add_(g.add(self.theta, alpha=c.wd))
-            self.theta -= (self.lr * self.m).to(self.theta.dtype)
-        if c.temperature > 0.0 or c.final_temperature > 0.0:
-            self.theta += torch.sqrt(2.0 * self.lr * self._temperature()) * self._noise()
+    def gradient(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradient (size, n_parameters) and energy (size,) of this step's data at other weights."""
+        return self._gradient(theta, *self._data)
 
-    def _leap(self, g: torch.Tensor) -> None:
-        """``baoab.baoab_step``."""
-        c, memory = self.constants, 1.0 - self.constants.friction
-        kick = self.lr * torch.where(self.k == 0, 0.5, 1.0)
-        self.m -= kick * g.add(self.theta, alpha=c.wd)
-        self.theta += 0.5 * self.lr * self.m
-        spread = torch.sqrt(self._temperature() * (1.0 - memory**2))
-        self.m.mul_(memory).add_(spread * self._noise())
-        self.theta += 0.5 * self.lr * self.m
+    def noise(self) -> torch.Tensor:
+        """Standard normal variates of this step, one for each weight."""
+        return normals(self.key, self.k, self.system.n_parameters).to(self.theta.dtype)
+
+    def uniforms(self) -> torch.Tensor:
+        """A uniform variate of this step for each replica, (size,) float64."""
+        return uniforms(self.key, self.k)
+
+    def norm_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Norm of every row, (size, 1) float64."""
+        return _norm(x)
+
+    def where_alive(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """``x`` in the replicas that run, ``other`` in those that have ended."""
+        return torch.where(self.alive if x.ndim == 1 else self.alive[:, None], x, other)
 
     # --- blocks of steps --------------------------------------------------------------------------
 
     def advance(self, state: "EnsembleState", part: slice, n: int, keep: Keep) -> None:
         """Advance one part of an ensemble by ``n`` steps, in place."""
         k = self._load(state, part)
+        steps = np.arange(k, k + n)
+        lr, T = rates(self.settings, steps), temperatures(self.settings, steps)
         for now in range(k, k + n + 1):
-            due = now % self.constants.eval_every == 0
+            due = now % self.settings.eval_every == 0
             if due:
                 self._evaluate(state, part, now, keep)
             running = state.counters[part, STATUS] == RUNNING
             if now == k + n or not running.any():
                 break
             before = self.theta.clone() if due else None
+            self.lr.fill_(lr[now - k])
+            self.T.fill_(T[now - k])
             self._steps[self._batch if self._whole else self._choose(state, part, now)]()
             if before is not None:
                 self._keep_moves(part, now, running, before, keep)
@@ -488,11 +424,9 @@ class Stack:
         if len(steps) != 1:
             raise ValueError(f"replicas that run together are at different steps: {steps}")
         self.k.fill_(int(steps[0]))
-        self.step.fill_(float(steps[0]))
-        if self.constants.scheme == GHMC:
-            self.accepted.zero_()
-            for x, new in zip((self.g, self.energy), self._gradient(self.theta, *self._train)):
-                x.copy_(new)
+        self.accepted.zero_()
+        if self._keeps_gradient:
+            self._find_gradient()
         return int(steps[0])
 
     def _load_order(self, state: "EnsembleState", part: slice) -> None:
@@ -578,22 +512,36 @@ class Stack:
 
     def _evaluate(self, state: "EnsembleState", part: slice, k: int, keep: Keep) -> None:
         """Write one evaluation and watch for the event, as ``kernel._record`` does."""
-        counters, c = state.counters[part], self.constants
+        counters, event = state.counters[part], self.event
         rows = np.flatnonzero(self._learn(state, part, k) & (counters[:, EVALUATED] != k))
         if len(rows) == 0:
             return
         train, test = self._hand_over(part.start, rows, k, keep)
         counters[rows, EVALUATED] = k
-        held = np.where(test[1][rows] >= c.threshold, counters[rows, HELD] + 1, 0)
+        held = np.where(test[1][rows] >= event.threshold, counters[rows, HELD] + 1, 0)
         counters[rows, HELD] = held
-        event = rows[(held == c.hold) & (counters[rows, CROSSING] < 0)]
-        counters[event, CROSSING] = k - (c.hold - 1) * c.eval_every
-        if c.stop:
-            counters[event, STATUS] = EVENT
+        crossed = rows[(held == event.hold) & (counters[rows, CROSSING] < 0)]
+        counters[crossed, CROSSING] = k - (event.hold - 1) * self.settings.eval_every
+        if event.stop:
+            counters[crossed, STATUS] = EVENT
         broken = rows[~np.isfinite(train[0][rows])]
         counters[broken, STATUS] = NOT_FINITE
         counters[broken, BROKEN] = k
         self._tell_who_runs(state, part)
+
+
+def tensor_step_of(update):
+    """The function in PyTorch beside the class of an update.
+
+    Raises
+    ------
+    ValueError
+        Where its file has none.
+    """
+    module = sys.modules[type(update).__module__]
+    if not hasattr(module, "tensor_step"):
+        raise ValueError(f"{module.__name__} has no tensor_step: set training.engine to compiled")
+    return module.tensor_step
 
 
 def _dtype(system: Network) -> torch.dtype:

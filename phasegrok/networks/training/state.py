@@ -1,6 +1,6 @@
 """The state of one replica in training, and what is kept of its course."""
 
-from dataclasses import dataclass
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +12,13 @@ STATUS_NAMES = ("running", "event", "not finite")
 STEP, EVALUATED, HELD, CROSSING, STATUS, BROKEN, ACCEPTED = range(7)  # of State.counters
 
 
-@dataclass
-class State:
+class State(NamedTuple):
     """State of a run; writing its arrays is the checkpoint.
 
     Attributes
     ----------
     theta, m, v : (n_parameters,) arrays
-        Weights and the two moments of the gradient.
+        Weights and the moments of an update: averages of the gradient, or velocities.
     rng : (4,) uint64 array
         State of the generator.
     counters : (7,) int64 array
@@ -29,7 +28,7 @@ class State:
     order : (n_train,) int64 array
         Training pairs in the order of the present epoch; empty without minibatches.
     mu : (n_parameters,) float64 array
-        What the filter averages (``optimisers.filter_gradient``); empty without a filter.
+        What the filter averages (``updates.filters``); empty without a filter.
     window : (w, n_parameters) array
         The last gradients; of no rows but for the moving average.
     norm : (1,) float64 array
@@ -73,7 +72,18 @@ class State:
 
     def copy(self) -> "State":
         """An independent copy, for clones; give each its own ``rng``."""
-        return State(*(x.copy() for x in vars(self).values()))
+        return State(*(x.copy() for x in self))
+
+
+class Event(NamedTuple):
+    """What a run waits for: that the test accuracy is at ``threshold`` in ``hold`` evaluations."""
+
+    threshold: float = math.inf
+    hold: int = 1  # consecutive evaluations
+    stop: bool = True  # the run ends there
+
+
+NO_EVENT = Event()
 
 
 class Curves(NamedTuple):
@@ -104,3 +114,14 @@ class Scratch(NamedTuple):
     kept: np.ndarray  # (2, n_parameters) gradient and velocity that a rejection restores
     ends: np.ndarray  # (number of matrices,) where each matrix ends in theta
     work: Any  # Workspace of the network
+
+
+class At(NamedTuple):
+    """Where a step of one replica begins, for the kernels of updates."""
+
+    w: Any  # Matrices: views of state.theta
+    g: Any  # Matrices: views of ``grad``
+    grad: np.ndarray  # (n_parameters,) gradient of ``data``, filtered
+    state: State
+    data: Pairs | Patterns  # of this step: the training set, or a minibatch
+    scratch: Scratch

@@ -3,8 +3,9 @@
 import numpy as np
 
 from phasegrok.compiled import kernel
-from phasegrok.networks.training.settings import Settings, constants_of, temperature_at
-from phasegrok.networks.updates.table import VELOCITIES
+from phasegrok.networks.training.settings import Settings, rates, temperatures
+from phasegrok.networks.updates.common import free_step, has
+from phasegrok.networks.updates.table import UPDATES, update_of
 
 
 def free_norm(settings: Settings, n_parameters: int, norm: np.ndarray,
@@ -33,25 +34,29 @@ def free_norm(settings: Settings, n_parameters: int, norm: np.ndarray,
     Returns
     -------
     free : (R, K) array, or None
-        None where there is no noise, where the norm is fixed, where the decay passes through the
-        preconditioner of Adam, where steps are rejected, or for an update that is not known here.
+        None where there is no noise, where the norm is fixed, or for an update without
+        ``free_step``: where the decay passes through the preconditioner of Adam, or steps are
+        rejected.
     """
-    optimiser = settings.optimiser
-    memory = {"adamw": 0.0, "adam": 0.0, "sgd": settings.momentum, "baoab": 0.0, "wand": 0.0}
     noisy = settings.temperature > 0.0 or settings.final_temperature > 0.0
-    if not noisy or settings.fixed_norm or settings.filter != "none" or (
-            optimiser not in memory or (optimiser == "adam" and settings.weight_decay > 0.0)):
+    if not noisy or settings.fixed_norm or settings.filter != "none":
         return None
-    moving = optimiser in VELOCITIES
+    update = update_of(settings)
+    if settings.optimiser == "adam" and settings.weight_decay == 0.0:
+        update = update_of(settings.model_copy(update={"optimiser": "adamw"}))  # the same then
+    if not has(free_step, update):
+        return None
+    moving = UPDATES[settings.optimiser].velocities
     square = np.asarray(norm, dtype=float) ** 2 / n_parameters
     start = np.array([0.0, 0.0, settings.temperature if moving else 0.0])
-    kept, added = _moments(constants_of(settings), moving, optimiser == "adamw",
-                           memory[optimiser], start, np.asarray(grid))
+    k = np.arange(grid[-1])
+    kept, added = _moments(update, rates(settings, k), temperatures(settings, k), start,
+                           np.asarray(grid))
     return np.sqrt(n_parameters * (square[:, None] * kept + added))
 
 
 @kernel
-def _moments(c, moving, decoupled, memory, start, grid):
+def _moments(update, lr, T, start, grid):
     """Factor of the first <x^2>, and what noise adds to it, at the steps of ``grid``.
 
     ``a`` holds <x^2>, <x u>, <u^2> from <x^2> = 1 without noise, ``b`` the same from 0 with it.
@@ -65,22 +70,7 @@ def _moments(c, moving, decoupled, memory, start, grid):
             row += 1
             if row == len(grid):
                 break
-        h = c.lr * (min(1.0, (k + 1.0) / c.warmup) if c.warmup else 1.0)
-        T = temperature_at(c, k)
-        if moving:  # kick, half a step, Ornstein-Uhlenbeck, half a step
-            f = 1.0 - c.friction
-            kick = h * c.wd * (0.5 if k == 0 else 1.0)
-            # x' = x + (h/2)(1 + f)(u - kick x) + noise h/2;  u' = f (u - kick x) + noise
-            xx, xu = 1.0 - 0.5 * h * (1.0 + f) * kick, 0.5 * h * (1.0 + f)
-            ux, uu = -f * kick, f
-            n_u = np.sqrt(T * (1.0 - f * f))
-            n_x = 0.5 * h * n_u
-        elif decoupled:
-            xx, xu, ux, uu = 1.0 - h * c.wd, 0.0, 0.0, 0.0
-            n_x, n_u = np.sqrt(2.0 * h * T), 0.0
-        else:  # u' = memory u + wd x;  x' = x - h u' + noise
-            xx, xu, ux, uu = 1.0 - h * c.wd, -h * memory, c.wd, memory
-            n_x, n_u = np.sqrt(2.0 * h * T), 0.0
+        xx, xu, ux, uu, n_x, n_u = free_step(update, lr[k], T[k], k)
         for m, noise in ((a, 0.0), (b, 1.0)):
             p, q, r = m[0], m[1], m[2]
             m[0] = xx * xx * p + 2.0 * xx * xu * q + xu * xu * r + noise * n_x * n_x

@@ -1,10 +1,45 @@
-"""The updates by name, and which of them have velocities.
+"""The updates by name, a row each.
 
-Within the step k -> k + 1 of ``phasegrok.networks.training.kernel`` come a filter of the gradient,
-the decay where it is coupled, the update, and the noise.  At a fixed norm (Omnigrok: Liu et al.,
-arXiv 2210.01117, sec. 3) theta is then scaled back to the norm of its start.
+A row names the class of an update, which is a ``NamedTuple`` of the settings that it reads, by
+their names in [training].  The file of the class holds the rest: the equation on top,
+
+``step(update, at, energy, k, lr, T)``
+    compiled, registered by ``behaviour``: the step k -> k + 1 of one replica (``state.At``);
+    returns the energy (loss, order parameter) that is known of the weights after it, and whether
+    one is.  Without it the engine compiled refuses the update.
+``tensor_step(update, at)``
+    in PyTorch: the same of a stack of replicas (``stack_torch.Stack``).
+``free_step(update, h, T, k)``
+    compiled, where the step is linear but for the force of the loss (``free_diffusion``).
+
+Within a step come a filter of the gradient, the update with its decay and noise, and at a fixed
+norm the way back to the sphere.
 """
 
-OPTIMISERS = ("adamw", "adam", "sgd", "baoab", "ghmc", "wand")  # the scheme is the place here
-ADAMW, ADAM, SGD, BAOAB, GHMC, WAND = range(6)
-VELOCITIES = ("baoab", "ghmc", "wand")  # updates with velocities, in ``State.m``
+import importlib
+from typing import Any, NamedTuple
+
+
+class Update(NamedTuple):
+    """A row: where an update is, and what it asks for."""
+
+    place: str  # module:class
+    velocities: bool = False  # State.m are velocities, drawn at the start
+    monte_carlo: bool = False  # accepts or rejects by the energy of all pairs, which it keeps
+
+
+UPDATES = {
+    "adamw": Update("phasegrok.networks.updates.adamw:AdamW"),
+    "adam": Update("phasegrok.networks.updates.adam:Adam"),
+    "sgd": Update("phasegrok.networks.updates.sgd:SGD"),
+    "baoab": Update("phasegrok.networks.updates.baoab:BAOAB", velocities=True),
+    "ghmc": Update("phasegrok.networks.updates.ghmc:GHMC", velocities=True, monte_carlo=True),
+    "wand": Update("phasegrok.networks.updates.wand:WanD", velocities=True),
+}
+
+
+def update_of(settings: Any) -> Any:
+    """The update that settings of training name, with what it reads of them."""
+    module, name = UPDATES[settings.optimiser].place.split(":")
+    kind = getattr(importlib.import_module(module), name)
+    return kind(**{field: getattr(settings, field) for field in kind._fields})

@@ -6,9 +6,63 @@ ever rejected, so that the estimate is biased by the finite step.  Without depos
 exp(-x/T) = E^(-1/T); without noise as well it is descent in ln E with momentum.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from phasegrok.networks.compiled.kernels import inner
+from phasegrok.networks.updates.baoab import free_leap, leap, tensor_leap
+from phasegrok.systems.discrete import behaviour
+
+_NIL = 1e-300  # a loss below has the ln of this one
+
+
+class WanD(NamedTuple):
+    """Settings of Wang-Landau molecular dynamics; W has ``x_bins + 1`` nodes in ``x_range``."""
+
+    weight_decay: float
+    friction: float
+    deposit: float
+    deposit_steps: int
+    x_range: tuple[float, float]
+
+
+@behaviour(WanD)
+def step(update, at, energy, k, lr, T):
+    g, bias, E = at.grad, at.state.bias, max(energy[0], _NIL)
+    x, (low, high) = np.log(E), update.x_range
+    height = update.deposit * min(1.0, update.deposit_steps / (k + 1.0))
+    if height > 0.0:
+        deposit(bias, x, low, high, height)
+    factor = g.dtype.type(force_factor(bias, x, low, high) / E)
+    for i in range(g.shape[0]):
+        g[i] *= factor
+    leap(update, at, k, lr, T)
+    return energy, False
+
+
+@behaviour(WanD)
+def free_step(update, h, T, k):
+    return free_leap(update, h, T, k)
+
+
+def tensor_step(update, at) -> None:
+    """The same of all replicas of a ``stack_torch.Stack``."""
+    import torch  # only where an engine in PyTorch asks
+
+    (low, high), n = update.x_range, at.bias.shape[1] - 1
+    energy = at.energy.clamp(min=_NIL)
+    place = (torch.log(energy) - low) / (high - low) * n
+    inside = (place >= 0.0) & (place < n)
+    left = place.floor().clamp(0, n - 1).nan_to_num().to(torch.int64)
+    nodes = torch.stack([left, left + 1], dim=1)
+    share = torch.stack([left + 1 - place, place - left], dim=1)
+    share = torch.where(inside[:, None], share, 0.0)
+    height = update.deposit * (update.deposit_steps / (at.k + 1).double()).clamp(max=1.0)
+    at.bias.scatter_add_(1, nodes, height * share)
+    slope = (torch.gradient(at.bias, dim=1)[0].gather(1, nodes) * share).sum(dim=1)
+    at.g *= ((1.0 + slope * n / (high - low)) / energy)[:, None]
+    tensor_leap(update, at)
 
 
 @inner
@@ -43,15 +97,3 @@ def force_factor(bias, x, low, high):
         (bias[min(k + 2, n)] - bias[k]) / (min(k + 2, n) - k),
     )
     return 1.0 + (slopes[0] * (k + 1 - place) + slopes[1] * (place - k)) / spacing
-
-
-@inner
-def bias_force(g, bias, energy, k, c):
-    """Wang-Landau deposit at x = ln E, and the gradient of E turned into that of x + W(x)."""
-    x = np.log(max(energy, 1e-300))
-    height = c.deposit * min(1.0, c.deposit_steps / (k + 1.0))
-    if height > 0.0:
-        deposit(bias, x, c.x_low, c.x_high, height)
-    factor = g.dtype.type(force_factor(bias, x, c.x_low, c.x_high) / max(energy, 1e-300))
-    for i in range(g.shape[0]):
-        g[i] *= factor
