@@ -57,6 +57,11 @@ class Network:
         """What the order parameter is."""
         return "accuracy"
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of the matrices between the first, which embeds, and the last, which reads out."""
+        return tuple(name for name, (_, shape) in self.layout.items() if len(shape) > 1)[1:-1]
+
     def views(self, theta: Any) -> list:
         """The matrices in the order of ``layout``: views of ``theta``, an array or a tensor.
 

@@ -262,7 +262,7 @@ OPTIMISERS = {
 def test_twenty_steps_equal_those_of_torch(name, optimiser, batch):
     system = built(name)
     settings = Settings(optimiser=optimiser, lr=3e-3, weight_decay=0.7,
-         momentum=0.0, batch=batch, warmup=0, eval_every=10)
+                        momentum=0.0, batch=batch, warmup=0, eval_every=10)
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     update = OPTIMISERS[optimiser]([theta])

@@ -63,7 +63,7 @@ def gradient(system, theta):
 def test_steps_without_noise_are_those_of_the_equations(system, optimiser):
     h, friction, wd = 0.02, 0.3, 0.1
     settings = Settings(optimiser=optimiser, lr=h, weight_decay=wd, warmup=0,
-         friction=friction, deposit=0.05, deposit_steps=2,
+                        friction=friction, deposit=0.05, deposit_steps=2,
                                 x_range=(-3.0, 3.0), x_bins=6)
     state = trainer.init(system, settings, generator())
     theta, v = state.theta.copy(), np.zeros(system.n_parameters)
@@ -135,7 +135,7 @@ def test_bias_gives_the_force_of_its_slope():
     ("exponential", [0.4, 0.2, 0.1, 0.1])])
 def test_schedules_of_the_noise(anneal, expected):
     settings = Settings(temperature=0.4, final_temperature=0.1, anneal=anneal,
-         anneal_steps=100)
+                        anneal_steps=100)
     found = temperatures(settings, np.array([0, 50, 100, 1000]))
     assert found == pytest.approx(expected)
 
@@ -201,7 +201,7 @@ def test_free_diffusion_is_that_of_simulated_weights(given):
 def test_free_diffusion_at_long_times():
     h, T, friction, steps, n = 0.01, 0.6, 0.5, 10**5, 1000
     settings = Settings(optimiser="wand", lr=h, temperature=T, weight_decay=0.0,
-         friction=friction, warmup=0)
+                        friction=friction, warmup=0)
     free = free_norm(settings, n, np.array([30.0]), np.array([0, steps]))[0]
     law = 900.0 + n * h**2 * T * (2.0 - friction) / friction * steps
     assert free[0] == pytest.approx(30.0) and free[1] ** 2 == pytest.approx(law, rel=1e-4)
@@ -341,7 +341,7 @@ def test_clocks_are_read_at_the_last_step_too(system):
 
 def test_free_norm_at_the_end_and_the_end_of_a_broken_replica(system):
     settings = Settings(lr=1e-2, weight_decay=0.5, temperature=1e-3,
-         eval_every=40)
+                        eval_every=40)
     protocol = Training(system, settings, 2, 50)
     state = protocol.init(1)
     protocol.advance(state, 20)
@@ -451,7 +451,7 @@ def test_other_types_and_structures_are_refused(system):
 
 def test_an_update_that_an_engine_lacks_is_not_run_as_another(system, monkeypatch):
     """A further update once ran as SGD."""
-    monkeypatch.setitem(UPDATES, "lost", Update("tests.networks.network_checks:Lost"))
+    monkeypatch.setitem(UPDATES, "lost", Update("network_checks:Lost"))
     for engine, message in (("compiled", "no compiled form"), ("torch", "no tensor_step")):
         settings = Settings(engine=engine, optimiser="lost", temperature=1e-6)
         with pytest.raises(ValueError, match=message):

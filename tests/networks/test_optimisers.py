@@ -1,17 +1,22 @@
 """Optimisers of networks: updates against PyTorch, filters against NumPy, resuming."""
 
+import json
 import tomllib
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from repository import REFERENCE
 
 from phasegrok.cards.card import from_text
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
+from phasegrok.networks.compiled.cold import check
 from phasegrok.networks.compiled.kernels import single_threaded_blas
+from phasegrok.networks.models import mlp
 from phasegrok.networks.models.transformer import Parameters
+from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import Event
@@ -87,6 +92,68 @@ def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
     assert np.abs(state.theta).max() > 0.1 and state.step == 20
 
 
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("optimiser, given, rounding", [
+    ("lion", dict(lr=2e-3, weight_decay=0.5), 1e-12),
+    ("sam", dict(lr=0.05, momentum=0.8, weight_decay=0.01, rho=0.3), 1e-8),
+])
+def test_weights_are_those_of_published_optimisers(optimiser, given, rounding, engine):
+    """Against data/reference/updates.json; its SAM takes norms in single precision."""
+    table = json.loads((REFERENCE / "updates.json").read_text())
+    network = mlp.Parameters(**table["network"]).build()
+    settings = Settings(optimiser=optimiser, warmup=0, engine=engine, **given)
+    protocol = Training(network, settings, 2, table["steps"])
+    state = protocol.init(1)
+    state.theta[:] = 0.4 * np.sin(1.0 + 3.0 * np.arange(network.n_parameters))
+    start = state.theta.copy()
+    protocol.advance(state, 7)
+    protocol.advance(state, table["steps"])
+    np.testing.assert_allclose(state.theta, [table[optimiser]] * 2, rtol=0, atol=rounding)
+    assert np.abs(state.theta - start).max() > 0.01
+
+
+def test_muon_is_that_of_torch_on_hidden_matrices_and_adamw_elsewhere(system, monkeypatch):
+    """PyTorch's iterates in bfloat16, three digits: here in the weights' precision instead."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda x: x.clone())
+    settings = Settings(optimiser="muon", lr=3e-3, weight_decay=0.7, momentum=0.9, engine="torch")
+    protocol = Training(system, settings, 2, 20)
+    state = protocol.init(1)
+    expected = []
+    for theta in torch.tensor(state.theta):
+        parts = dict(zip(system.layout, (x.clone() for x in system.views(theta))))
+        for name in ("W_Q", "W_K", "W_V"):
+            parts[name] = parts[name].flatten(0, 1)
+        hidden = [parts[name] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")]
+        others = [parts[name] for name in ("W_E", "W_pos", "b_in", "b_out", "W_U")]
+        torchs = [torch.optim.Muon(hidden, lr=3e-3, weight_decay=0.7, momentum=0.9,
+                                   adjust_lr_fn="match_rms_adamw"),
+                  torch.optim.AdamW(others, lr=3e-3, weight_decay=0.7, betas=(0.9, 0.98))]
+        for k in range(20):
+            now = torch.cat([x.flatten() for x in parts.values()]).requires_grad_()
+            energy = transformer_torch.energy(system, now, torch.tensor(system.pairs_train),
+                                              torch.tensor(system.labels_train))
+            (gradient,) = torch.autograd.grad(energy, now)
+            for x, g in zip(parts.values(), system.views(gradient)):
+                x.grad = g.reshape(x.shape)
+            for optimiser in torchs:
+                optimiser.param_groups[0]["lr"] = 3e-3 * min(1.0, (k + 1) / 10)
+                optimiser.step()
+        expected.append(torch.cat([x.flatten() for x in parts.values()]).numpy())
+    protocol.advance(state, 20)
+    np.testing.assert_allclose(state.theta, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("settings, text", [
+    (Settings(optimiser="muon"), "muon has no compiled form: set training.engine to torch"),
+    (Settings(optimiser="muon", engine="torch"), "muon is for hidden matrices, of which .* none"),
+])
+def test_updates_that_do_not_fit_are_refused(system, settings, text):
+    if settings.engine == "torch":
+        system = mlp.Parameters(p=5, hidden=[4]).build()
+    with pytest.raises(ValueError, match=text):
+        check(system, settings)
+
+
 @pytest.mark.parametrize("kind, strength", [("ema", 2.0), ("ma", 5.0)])
 def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
     def weights(**given):
@@ -123,7 +190,7 @@ def test_norm_stays_at_that_of_the_scaled_start():
     plain = np.linalg.norm(start.theta.astype(float))
     for optimiser, scale in (("adamw", 0.5), ("sgd", 2.0)):
         settings = Settings(optimiser=optimiser, initial_scale=scale, fixed_norm=True,
-         lr=3e-3, temperature=1e-5)
+                            lr=3e-3, temperature=1e-5)
         state = trainer.init(system, settings, generator())
         start = state.theta.copy()
         curves = trainer.advance(system, settings, state, 200)
@@ -137,7 +204,7 @@ def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
     after = []
     for T in (0.0, 0.3):
         settings = Settings(optimiser=optimiser, lr=0.01, warmup=4,
-         temperature=T)
+                            temperature=T)
         state = trainer.init(system, settings, generator())
         trainer.advance(system, settings, state, 1)
         after.append(state.theta)

@@ -14,7 +14,7 @@ from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.updates.common import has, step
-from phasegrok.networks.updates.table import update_of
+from phasegrok.networks.updates.table import UPDATES, update_of
 from phasegrok.rng import streams
 from phasegrok.systems import parameters_class
 from phasegrok.trust import REPOSITORY
@@ -70,6 +70,9 @@ def check(system: Network, settings: Settings) -> None:
     ValueError
         One sentence that says where its kernels are named.
     """
+    if UPDATES[settings.optimiser].hidden and not system.hidden:
+        raise ValueError(f"{settings.optimiser} is for hidden matrices, of which this network has "
+                         "none: take another optimiser")
     if settings.engine == "torch":
         from phasegrok.networks.training.stack_torch import module_of, tensor_step_of
 

@@ -158,6 +158,12 @@ class MLP(Network):
         return Weights(theta)
 
     @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of the matrices between hidden layers."""
+        last = len(self.structure.scales)
+        return tuple(f"W_{layer}" for layer in range(2, last))
+
+    @property
     def loss_name(self) -> tuple[str, str]:
         """Unit of the energy, and what it is."""
         if self.structure.loss == "mse":

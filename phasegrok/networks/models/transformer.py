@@ -69,6 +69,11 @@ class Matrices(NamedTuple):
 class ModularTransformer(Network):
     """A one-layer transformer with its data set; attributes as ``Network``."""
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of the matrices that neither embed nor read out."""
+        return tuple(name for name in super().hidden if name != "W_pos")
+
     def initial(self, rng_state: np.ndarray) -> np.ndarray:
         """Draw weights: independent normals, biases zero.
 

@@ -17,17 +17,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     optimiser: str = Field(
-        "adamw", description="adamw: decoupled decay; adam, sgd and the others: decay in the "
-        "gradient; baoab, ghmc: Langevin dynamics with velocities; wand: Wang-Landau molecular "
-        "dynamics in ln loss")
+        "adamw", description="adamw, lion, muon: decoupled decay; adam, sgd, sam (sharpness-aware) "
+        "and the others: decay in the gradient; baoab, ghmc: Langevin dynamics with velocities; "
+        "wand: Wang-Landau molecular dynamics in ln loss")
     steps: int = Field(3000, ge=1, description="steps of a network")
     batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
     lr: float = Field(1e-3, gt=0.0, description="learning rate; baoab, ghmc, wand: step of time")
     weight_decay: float = Field(1.0, ge=0.0, description="wd; adamw: weights shrink by lr wd a "
                                 "step; adam, sgd: wd theta is added to the gradient")
-    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
+    momentum: float | None = Field(
+        None, ge=0.0, lt=1.0, description="of sgd, sam and muon; none: 0.9, of muon 0.95")
     beta1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
-    beta2: float = Field(0.98, ge=0.0, lt=1.0, description="memory of its square, a step")
+    beta2: float | None = Field(
+        None, ge=0.0, lt=1.0, description="memory of its square, of lion that of the mean; none: "
+        "0.98, of lion 0.99")
+    rho: float = Field(0.05, ge=0.0, description="sam: radius of the ascent")
     epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
     warmup: int = Field(10, ge=0, description="steps in which the learning rate rises linearly")
     schedule: Literal["constant", "linear", "cosine"] | list[tuple[float, float]] = Field(
@@ -114,6 +118,8 @@ def check(s: Settings) -> None:
     if row.monte_carlo and (s.batch or s.filter != "none"):
         raise ValueError(f"{name} needs the gradient of the whole training set as it is: leave "
                          "out batch and filter")
+    if row.two_gradients and s.filter != "none":
+        raise ValueError(f"{name} takes a second gradient, which is not filtered: leave out filter")
     if row.monte_carlo and s.temperature == 0.0:
         raise ValueError(f"{name} needs a temperature above zero")
     if s.anneal == "exponential" and not min(s.temperature, s.final_temperature) > 0.0:

@@ -19,9 +19,9 @@ class Adam(NamedTuple):
     """Settings of Adam."""
 
     weight_decay: float
-    beta1: float
-    beta2: float
-    epsilon: float
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-8
 
 
 @behaviour(Adam)

@@ -27,9 +27,9 @@ class AdamW(NamedTuple):
     """Settings of AdamW."""
 
     weight_decay: float
-    beta1: float
-    beta2: float
-    epsilon: float
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-8
 
 
 @behaviour(AdamW)

@@ -23,7 +23,7 @@ class BAOAB(NamedTuple):
     """Settings of BAOAB."""
 
     weight_decay: float
-    friction: float
+    friction: float = 0.1
 
 
 @behaviour(BAOAB)

@@ -23,7 +23,7 @@ class GHMC(NamedTuple):
     """Settings of generalised hybrid Monte Carlo."""
 
     weight_decay: float
-    friction: float
+    friction: float = 0.1
 
 
 @behaviour(GHMC)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from phasegrok.networks.compiled.kernels import inner
 from phasegrok.networks.updates.common import add_decay, add_noise, add_tensor_noise
 from phasegrok.systems.discrete import behaviour
 
@@ -18,21 +19,12 @@ class SGD(NamedTuple):
     """Settings of gradient descent."""
 
     weight_decay: float
-    momentum: float
+    momentum: float = 0.9
 
 
 @behaviour(SGD)
 def step(update, at, energy, k, lr, T):
-    theta, g, m = at.state.theta, at.grad, at.state.m
-    add_decay(theta, g, update.weight_decay)
-    real = theta.dtype.type
-    rate, momentum, nil, zero = real(lr), real(update.momentum), real(1e-30), real(0.0)
-    for i in range(theta.shape[0]):  # what is below nil is nil in any sum, and denormal soon
-        m_i = momentum * m[i] + g[i]
-        m_i = zero if abs(m_i) < nil else m_i
-        x = theta[i] - rate * m_i
-        m[i] = m_i
-        theta[i] = zero if abs(x) < nil else x
+    descend(update, at, lr)
     add_noise(at, lr, T)
     return energy, False
 
@@ -45,6 +37,26 @@ def free_step(update, h, T, k):
 
 def tensor_step(update, at) -> None:
     """The same of all replicas of a ``stack_torch.Stack``."""
+    tensor_descend(update, at)
+    add_tensor_noise(at)
+
+
+@inner
+def descend(update, at, lr):
+    """The step without noise, by the gradient that ``at.grad`` holds."""
+    theta, g, m = at.state.theta, at.grad, at.state.m
+    add_decay(theta, g, update.weight_decay)
+    real = theta.dtype.type
+    rate, momentum, nil, zero = real(lr), real(update.momentum), real(1e-30), real(0.0)
+    for i in range(theta.shape[0]):  # what is below nil is nil in any sum, and denormal soon
+        m_i = momentum * m[i] + g[i]
+        m_i = zero if abs(m_i) < nil else m_i
+        x = theta[i] - rate * m_i
+        m[i] = m_i
+        theta[i] = zero if abs(x) < nil else x
+
+
+def tensor_descend(update, at) -> None:
+    """``descend`` of all replicas of a ``stack_torch.Stack``."""
     at.m.mul_(update.momentum).add_(at.g.add(at.theta, alpha=update.weight_decay))
     at.theta -= at.lr * at.m
-    add_tensor_noise(at)

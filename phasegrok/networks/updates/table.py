@@ -26,12 +26,17 @@ class Update(NamedTuple):
     place: str  # module:class
     velocities: bool = False  # State.m are velocities, drawn at the start
     monte_carlo: bool = False  # accepts or rejects by the energy of all pairs, which it keeps
+    hidden: bool = False  # acts on hidden matrices, of which a network must have one
+    two_gradients: bool = False  # takes a second one, which a filter does not see
 
 
 UPDATES = {
     "adamw": Update("phasegrok.networks.updates.adamw:AdamW"),
     "adam": Update("phasegrok.networks.updates.adam:Adam"),
     "sgd": Update("phasegrok.networks.updates.sgd:SGD"),
+    "lion": Update("phasegrok.networks.updates.lion:Lion"),
+    "muon": Update("phasegrok.networks.updates.muon:Muon", hidden=True),
+    "sam": Update("phasegrok.networks.updates.sam:SAM", two_gradients=True),
     "baoab": Update("phasegrok.networks.updates.baoab:BAOAB", velocities=True),
     "ghmc": Update("phasegrok.networks.updates.ghmc:GHMC", velocities=True, monte_carlo=True),
     "wand": Update("phasegrok.networks.updates.wand:WanD", velocities=True),
@@ -39,7 +44,11 @@ UPDATES = {
 
 
 def update_of(settings: Any) -> Any:
-    """The update that settings of training name, with what it reads of them."""
+    """The update that settings of training name, with what it reads of them.
+
+    A setting that is None is the update's own default.
+    """
     module, name = UPDATES[settings.optimiser].place.split(":")
     kind = getattr(importlib.import_module(module), name)
-    return kind(**{field: getattr(settings, field) for field in kind._fields})
+    given = {field: getattr(settings, field) for field in kind._fields}
+    return kind(**{field: value for field, value in given.items() if value is not None})
