@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.protocols.wang_landau import WangLandau
-from phasegrok.systems import parameters_class
 from phasegrok.theory.ising import exact_density_of_states
 
 RESULT = Path(__file__).parent / "results" / "wang_landau_accuracy.json"

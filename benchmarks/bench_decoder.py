@@ -18,6 +18,7 @@ from side_by_side import Run, ratio, save, seconds
 
 from phasegrok.networks.compiled.kernels import single_threaded_blas
 from phasegrok.networks.models.decoder import Parameters
+from phasegrok.networks.network import Data
 from phasegrok.networks.training.settings import Settings
 
 SIZES = {
@@ -33,17 +34,15 @@ def measure(size, name, rounds):
     """Times of both sides; raises where their losses differ."""
     parameters, batch = SIZES[size]
     system = Parameters(**parameters).build()
-    n = len(system.labels_train) // batch * batch
-    system = dataclasses.replace(
-        system, pairs_train=system.pairs_train[:n], labels_train=system.labels_train[:n]
-    )
+    n = len(system.train.targets) // batch * batch
+    system = dataclasses.replace(system, train=Data(*(x[:n] for x in system.train)))
     ours = Run(system, Settings(lr=1e-3, batch=batch))
     peer = Peer(PEERS[name], system, ours.state.theta, 1e-3, 1.0, (0.9, 0.98), 10)
     for _ in range(10):
         ours.advance(1)
         peer.step(ours.chosen())
     with torch.no_grad():
-        theirs = peer.loss(torch.arange(len(system.labels_train))).item()
+        theirs = peer.loss(torch.arange(len(system.train.targets))).item()
     mine = ours.loss()
     if abs(mine - theirs) > 1e-5 * theirs:
         raise RuntimeError(f"{size}, {name}: losses after 10 steps are {mine} and {theirs}")
@@ -59,7 +58,7 @@ def measure(size, name, rounds):
     )
     return dict(
         case=f"{size}, batch {batch}, {name}", parameters=parameters, batch=batch, peer=name,
-        n_train=len(system.labels_train), loss_ours=mine, loss_peer=theirs, floor=FLOOR, goal=GOAL,
+        n_train=len(system.train.targets), loss_ours=mine, loss_peer=theirs, floor=FLOOR, goal=GOAL,
         peer_ms=found["peer_ns"] / 1e6, ours_ms=found["ours_ns"] / 1e6,
         **{key: found[key] for key in ("ratio", "ratio_low", "ratio_high")},
     )  # fmt: skip

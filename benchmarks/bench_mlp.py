@@ -59,7 +59,7 @@ def measure(name, tables, rounds):
                   lambda: (seconds(ours.advance, n_ours), n_ours), rounds)
     first = ("tables" if tables else "one-hot") if system.structure.tables else "dense"
     return dict(
-        case=name, inputs=first, units=system.structure.units, n_train=len(system.labels_train),
+        case=name, inputs=first, units=system.structure.units, n_train=len(system.train.targets),
         optimiser=settings.optimiser, loss_ours=mine, loss_peer=theirs,
         peer_ms=found["peer_ns"] / 1e6, ours_ms=found["ours_ns"] / 1e6,
         **{key: found[key] for key in ("ratio", "ratio_low", "ratio_high")},

@@ -61,7 +61,7 @@ def measure(name, rounds):
     peer_s, ours_s = np.array(times).T
     ratio = peer_s / ours_s
     return dict(
-        case=name, parameters=CASES[name], n_train=len(system.labels_train), steps_checked=n_peer,
+        case=name, parameters=CASES[name], n_train=len(system.train.targets), steps_checked=n_peer,
         loss_ours=mine, loss_peer=theirs, peer_ms=float(np.median(peer_s) * 1e3),
         ours_ms=float(np.median(ours_s) * 1e3), ratio=float(np.median(ratio)),
         ratio_low=float(ratio.min()), ratio_high=float(ratio.max()),

@@ -139,10 +139,10 @@ class Peer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda k: min(1.0, (k + 1) / warmup)
         )
-        a, b = torch.from_numpy(system.pairs_train).T
+        a, b = torch.from_numpy(system.train.inputs).T
         sign, equals = torch.full_like(a, par.p), torch.full_like(a, par.p + 1)
         self.tokens = torch.stack([a, sign, b, equals], dim=1)
-        self.labels = torch.from_numpy(system.labels_train)
+        self.labels = torch.from_numpy(system.train.targets)
 
     def loss(self, chosen):
         """Mean cross-entropy of the answers of the ``chosen`` pairs."""

@@ -8,6 +8,8 @@ Automatic differentiation, and the optimisers of ``torch.optim``.
 import torch
 from torch import nn
 
+from phasegrok.networks.models import mlp
+
 
 class Square(nn.Module):
     """The activation h^2."""
@@ -58,7 +60,7 @@ class Committee(nn.Module):
 def perceptron(system, tables: bool) -> nn.Module:
     """The module of a system, with or without tables for the one-hot inputs of pairs."""
     structure, p = system.structure, system.parameters
-    if structure.committee:
+    if isinstance(system, mlp.Committee):
         return Committee(p.D, p.N, p.epsilon, p.alpha)
     phi = {"polynomial": Square, "tanh": nn.Tanh, "relu": nn.ReLU}[structure.activation]
     layers: list[nn.Module] = []
@@ -87,12 +89,12 @@ class Peer:
         self.model = perceptron(system, tables)
         load(self.model, system, theta, tables)
         self.optimiser = optimiser(self.model.parameters())
-        self.x, self.y = (torch.from_numpy(v) for v in (system.pairs_train, system.labels_train))
+        self.x, self.y = (torch.from_numpy(v) for v in system.train)
         self.loss = nn.functional.mse_loss
         if system.structure.tables and not tables:
             n = system.parameters.elements
             self.x = nn.functional.one_hot(self.x, n).flatten(1).float()
-        if system.structure.loss == "cross-entropy":
+        if system.loss == "cross-entropy":
             self.loss = nn.functional.cross_entropy
         elif system.structure.tables:
             self.y = nn.functional.one_hot(self.y).float()

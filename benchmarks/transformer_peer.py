@@ -70,9 +70,9 @@ class Peer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda k: min(1.0, (k + 1) / warmup)
         )
-        pairs = torch.from_numpy(system.pairs_train)
+        pairs = torch.from_numpy(system.train.inputs)
         self.tokens = torch.cat([pairs, torch.full((len(pairs), 1), par.p)], dim=1).to(device)
-        self.labels = torch.from_numpy(system.labels_train).to(device)
+        self.labels = torch.from_numpy(system.train.targets).to(device)
 
     def step(self) -> torch.Tensor:
         """One full-batch step; returns the loss before it, for which a GPU is not waited."""

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from phasegrok import systems
-from phasegrok.cards import sections
+from phasegrok.cards import kinds, sections
 from phasegrok.text import write_text
 
 PAGE = Path(__file__).resolve().parent / "cards.md"
@@ -106,9 +105,9 @@ def page() -> str:
         parts += [f"## `[{name}]`\n", _doc(schema), _table(schema.model_fields)]
     parts += ["## `[quick]`\n", "Dotted keys and the values that they take under `--quick`, before "
               '`--set`: `"density_of_states.sweeps" = 40000`.\n']
-    for kind, family in systems.FAMILY.items():
-        schema = systems.parameters_class(kind)
-        parts += [f"## `[parameters]` of kind `{kind}` ({family})\n", _doc(schema),
+    for kind in kinds.KINDS:
+        schema = kinds.parameters_class(kind)
+        parts += [f"## `[parameters]` of kind `{kind}` ({kinds.family(kind)})\n", _doc(schema),
                   _table(schema.model_fields)]
     parts.append(_DATA)
     return "\n".join(parts)

@@ -43,7 +43,7 @@ def sam(theta, gradient):
 def main():
     """Train with each, and write where it arrives."""
     system = Parameters(**NETWORK).build()
-    inputs, targets = (torch.tensor(x) for x in (system.pairs_train, system.labels_train))
+    inputs, targets = map(torch.tensor, system.train)
     start = 0.4 * np.sin(1.0 + 3.0 * np.arange(system.n_parameters))
     found = {}
     for name, train in (("lion", lion), ("sam", sam)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from phasegrok import systems
+from phasegrok.cards import kinds
 from phasegrok.cards.files import read_rows, to_toml
 from phasegrok.cards.overrides import apply
 from phasegrok.cards.sections import CardModel, one_line
@@ -41,7 +41,8 @@ class Card:
     @property
     def family(self) -> str:
         """Which protocols fit: "discrete", "continuous", "network", "overdamped", "constrained"."""
-        return self.model.family or systems.FAMILY.get(self.model.kind, "discrete")
+        kind = self.model.kind
+        return self.model.family or (kinds.family(kind) if kind in kinds.KINDS else "discrete")
 
     @property
     def size(self) -> int:
@@ -179,10 +180,10 @@ def _schema_of(raw, folder, execute_code, source, trust):
     kind = raw.get("kind")
     if not isinstance(kind, str):
         return None, None, []  # missing or no text: the schema of the card says so
-    if kind not in systems.KINDS:
+    if kind not in kinds.KINDS:
         message = f"{source}: kind: there is no kind {kind!r}"
-        return None, None, [message + did_you_mean(str(kind), systems.KINDS)]
-    return systems.parameters_class(kind), None, []
+        return None, None, [message + did_you_mean(str(kind), kinds.KINDS)]
+    return kinds.parameters_class(kind), None, []
 
 
 executed_files: set[Path] = set()  # every file of user's code that this process executed
@@ -249,7 +250,7 @@ def _beyond_range(model) -> list[str]:
     """Thresholds and starts that the order parameter of the kind cannot have."""
     if model.code is not None:
         return []  # of the user's own system only its build says which values occur
-    low, high = systems.order_range(model.kind)
+    low, high = kinds.order_range(model.kind)
     lines = []
     if model.event is not None and not low < model.event.threshold <= high:
         what = "is never reached" if model.event.threshold > high else "is reached from the start"

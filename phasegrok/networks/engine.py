@@ -5,52 +5,29 @@ compile in follows from the type of its workspace, and what a minibatch is from 
 data.  From Python the same names run compiled as well.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
 from numba.extending import overload
 
 from phasegrok.compiled import NOT_FROM_PYTHON, kernel
-from phasegrok.networks.compiled import committee as committee_compiled
-from phasegrok.networks.compiled import decoder as decoder_compiled
-from phasegrok.networks.compiled import mlp as mlp_compiled
-from phasegrok.networks.compiled import transformer as transformer_compiled
 from phasegrok.networks.compiled.kernels import Pairs, Patterns, pairs, patterns
-from phasegrok.networks.models.decoder import ModularDecoder
-from phasegrok.networks.models.mlp import MLP
-from phasegrok.networks.models.transformer import ModularTransformer
+from phasegrok.networks.kinds import kernels_of
 from phasegrok.networks.network import Network
 
-# by exact type: a subclass may be another function of its weights
-COMPILED: dict[type, Any] = {
-    ModularTransformer: transformer_compiled, ModularDecoder: decoder_compiled, MLP: mlp_compiled}
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
 _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
-def kernels_of(system: Network) -> Any:
-    """Module with the compiled kernels of ``system``.
+def workspace(system: Network):
+    """Scratch arrays for the energy of ``system``; make one a thread.
 
     Raises
     ------
     ValueError
-        Where it is of no type in ``COMPILED``, a subclass of one included, or where the kernels
-        are for other functions of the weights.
+        Where it has no compiled kernels, or they are for other functions of the weights.
     """
-    if type(system) not in COMPILED:
-        raise ValueError(
-            f"{type(system).__name__} has no compiled kernels: name its own in COMPILED of "
-            "phasegrok/networks/engine.py (its parent's only where it is the same function)")
-    if type(system) is not MLP or not system.structure.committee:
-        return COMPILED[type(system)]
-    if not committee_compiled.fits(system.structure):
-        raise ValueError("the compiled kernels of a committee are for one layer of polynomial "
-                         "units without factor and biases, and one output")
-    return committee_compiled
-
-
-def workspace(system: Network):
-    """Scratch arrays for the energy of ``system``; make one a thread."""
     return kernels_of(system).workspace(system)
 
 
@@ -103,26 +80,28 @@ def take(order, first, n, train, batch):
 def _engine(work):
     """Module of a workspace, while a kernel is compiled.
 
-    The overloads below return its functions as they are: one that calls them would be compiled,
-    with all that it calls, once more.
+    The overloads below call its kernels, which Numba then takes from its cache: their functions
+    would be compiled, with all that they call, in every kernel that uses them.
     """
-    engines = (committee_compiled, *COMPILED.values())
-    return next(engine for engine in engines if engine.Workspace is work.instance_class)
+    return sys.modules[work.instance_class.__module__]
 
 
 @overload(energy_and_gradient, strict=False, jit_options=_OPTIONS)
 def _energy_and_gradient(w, g, data, work):
-    return _engine(work).energy_and_gradient_inner.py_func
+    compiled = _engine(work).energy_and_gradient_inner
+    return lambda w, g, data, work: compiled(w, g, data, work)
 
 
 @overload(losses, strict=False, jit_options=_OPTIONS)
 def _losses(w, data, work):
-    return _engine(work).losses_inner.py_func
+    compiled = _engine(work).losses_inner
+    return lambda w, data, work: compiled(w, data, work)
 
 
 @overload(losses_again, strict=False, jit_options=_OPTIONS)
 def _losses_again(w, data, work):
-    return _engine(work).losses_from_tables.py_func
+    compiled = _engine(work).losses_from_tables
+    return lambda w, data, work: compiled(w, data, work)
 
 
 @overload(take, strict=False, jit_options=_OPTIONS)

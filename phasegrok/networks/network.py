@@ -2,45 +2,62 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+LOSSES = {"cross-entropy": ("nat", "mean cross-entropy"), "mse": ("1", "mean squared error")}
+"""Name of a loss -> unit of the energy, and what it is."""
 
-class DataSet(NamedTuple):
-    """Pairs and labels of both sets, in lexicographic order."""
 
-    pairs_train: np.ndarray  # (n, 2) int64
-    labels_train: np.ndarray  # (n,) int64
-    pairs_test: np.ndarray
-    labels_test: np.ndarray
+class Data(NamedTuple):
+    """A data set; pairs are operands (a, b), and labels the result of the operation."""
+
+    inputs: np.ndarray  # (n, 2) int64 pairs, or (n, D) real patterns
+    targets: np.ndarray  # (n,) int64 labels 0..elements-1, or (n, outputs) real
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its data set.
+    """A function of the weights with the data that it is trained on and tested with.
 
     Attributes
     ----------
     parameters : Parameters
         What it was built from.
-    pairs_train, pairs_test : (n, 2) int64 arrays
-        Operands (a, b), in lexicographic order; of a regression the inputs, (n, D) real.
-    labels_train, labels_test : (n,) int64 arrays
-        The result of the operation, 0..elements-1; of a regression the targets, (n, outputs) real.
+    train, test : Data
+        Of a task on pairs in lexicographic order.
+    loss : str
+        Of one pattern, a key of ``LOSSES``; the energy is its mean over the train set.
     layout : dict
         Name of each matrix -> (offset, shape) in the flat vector theta, in order.
     n_parameters : int
         Length of theta.
+
+    Raises
+    ------
+    ValueError
+        Where the engines would compute another loss.
     """
 
     parameters: Any
-    pairs_train: np.ndarray
-    labels_train: np.ndarray
-    pairs_test: np.ndarray
-    labels_test: np.ndarray
+    train: Data
+    test: Data
+    loss: str
     layout: dict[str, tuple[int, tuple[int, ...]]]
     n_parameters: int
+
+    losses: ClassVar[tuple[str, ...]] = ("cross-entropy",)  # those that its engines compute
+
+    def __post_init__(self):
+        """Refuse what the engines would compute as something else."""
+        if self.loss not in self.losses:
+            raise ValueError(f"{type(self).__name__} has no loss {self.loss}: one of "
+                             f"{', '.join(self.losses)}")
+        if self.on_pairs != _integers(self.train.targets):
+            raise ValueError("integer pairs have integer labels, and real patterns real targets")
+        if self.loss == "cross-entropy" and not self.on_pairs:
+            raise ValueError("the cross-entropy is that of labels: real targets have the loss mse")
 
     @property
     def dtype(self) -> np.dtype:
@@ -48,14 +65,19 @@ class Network:
         return np.dtype(self.parameters.precision)
 
     @property
+    def on_pairs(self) -> bool:
+        """Whether inputs are integer pairs; real patterns otherwise."""
+        return _integers(self.train.inputs)
+
+    @property
     def loss_name(self) -> tuple[str, str]:
         """Unit of the energy, and what it is."""
-        return "nat", "mean cross-entropy"
+        return LOSSES[self.loss]
 
     @property
     def order_name(self) -> str:
-        """What the order parameter is."""
-        return "accuracy"
+        """What the order parameter is: of labels, or else of real targets."""
+        return "accuracy" if self.on_pairs else "explained variance"
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -106,3 +128,7 @@ def layout_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
         layout[name] = (offset, shape)
         offset += math.prod(shape)
     return {"layout": layout, "n_parameters": offset}
+
+
+def _integers(x: np.ndarray) -> bool:
+    return np.issubdtype(x.dtype, np.integer)

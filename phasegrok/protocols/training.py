@@ -80,7 +80,7 @@ class _Ensemble:
             kept += self.settings.filter_window * itemsize
         stacked = self.stacked.memory() if self.settings.engine == "torch" else 0
         return stacked + self.replicas * (n * (4 * itemsize + kept)
-                                          + 8 * len(self.system.labels_train) + curves)
+                                          + 8 * len(self.system.train.targets) + curves)
 
     def _grid(self) -> np.ndarray:
         """Steps at which the curves are kept: all evaluations."""

@@ -1,85 +1,55 @@
 """What is simulated: parameters, energy, order parameters, moves or gradient; one file a family.
 
-``KINDS`` is the one table from the ``kind`` of a card to the schema of its parameters, given as
-``module:class`` and imported when a card asks for it.  ``FAMILY`` says which protocols fit: a
-"discrete" system has single-site moves, a "continuous" one a
-Gaussian latent and a gradient, a "network" a loss and a gradient, an "overdamped" system
-a force, a "constrained" one a region in which all states weigh the same.
+``KINDS`` is the table of the systems that a card may name by its ``kind``, a row each.
 """
 
-import importlib
 import math
+from typing import NamedTuple
+
+RANGES = {
+    "discrete": (-1.0, 1.0),
+    "constrained": (-1.0, 1.0),
+    "continuous": (-math.inf, math.inf),
+    "overdamped": (-math.inf, math.inf),
+}
+"""Least and largest value of the order parameter of a family.
+
+The family says which protocols fit: a "discrete" system has single-site moves, a "continuous" one
+a Gaussian latent and a gradient, an "overdamped" one a force, a "constrained" one a region in which
+all states weigh the same.
+"""
+_FRACTION = (0.0, 1.0)
+
+
+class Kind(NamedTuple):
+    """What the package knows of a kind before a card asks for it."""
+
+    parameters: str  # "module:Class", the schema of the card's parameters
+    family: str
+    order_range: tuple[float, float] | None = None  # of the order parameter; None: the family's
+
 
 KINDS = {
-    "ising-chain": "phasegrok.systems.ising:ChainParameters",
-    "ising-2d": "phasegrok.systems.ising:Lattice2DParameters",
-    "ising-3d": "phasegrok.systems.ising:Lattice3DParameters",
-    "edwards-anderson": "phasegrok.systems.ising:EdwardsAndersonParameters",
-    "ising-graph": "phasegrok.systems.ising:GraphParameters",
-    "potts-2d": "phasegrok.systems.potts:Parameters",
-    "blume-capel-2d": "phasegrok.systems.blume_capel:Parameters",
-    "curie-weiss": "phasegrok.systems.curie_weiss:Parameters",
-    "potts-mean-field": "phasegrok.systems.mean_field_potts:Parameters",
-    "sherrington-kirkpatrick": "phasegrok.systems.fully_connected:SherringtonKirkpatrickParameters",
-    "p-spin": "phasegrok.systems.fully_connected:ThreeSpinParameters",
-    "east": "phasegrok.systems.east:Parameters",
-    "ising-perceptron": "phasegrok.systems.perceptron:Parameters",
-    "spherical-perceptron": "phasegrok.systems.spherical_perceptron:Parameters",
-    "two-layer-cubic": "phasegrok.systems.two_layer:Parameters",
-    "two-layer-modular": "phasegrok.systems.two_layer_modular:Parameters",
-    "ridge": "phasegrok.systems.ridge:Parameters",
-    "tanh-teacher-student": "phasegrok.systems.tanh_mlp:Parameters",
-    "modular-transformer": "phasegrok.networks.models.transformer:Parameters",
-    "modular-decoder": "phasegrok.networks.models.decoder:Parameters",
-    "modular-mlp": "phasegrok.networks.models.mlp:Parameters",
-    "regression-mlp": "phasegrok.networks.tasks.teachers:StudentParameters",
-    "committee-machine": "phasegrok.networks.tasks.teachers:CommitteeParameters",
-    "overdamped-1d": "phasegrok.systems.testsystems:Parameters",
+    "ising-chain": Kind("phasegrok.systems.ising:ChainParameters", "discrete"),
+    "ising-2d": Kind("phasegrok.systems.ising:Lattice2DParameters", "discrete"),
+    "ising-3d": Kind("phasegrok.systems.ising:Lattice3DParameters", "discrete"),
+    "edwards-anderson": Kind("phasegrok.systems.ising:EdwardsAndersonParameters", "discrete"),
+    "ising-graph": Kind("phasegrok.systems.ising:GraphParameters", "discrete"),
+    "potts-2d": Kind("phasegrok.systems.potts:Parameters", "discrete", _FRACTION),
+    "blume-capel-2d": Kind("phasegrok.systems.blume_capel:Parameters", "discrete"),
+    "curie-weiss": Kind("phasegrok.systems.curie_weiss:Parameters", "discrete"),
+    "potts-mean-field": Kind(
+        "phasegrok.systems.mean_field_potts:Parameters", "discrete", _FRACTION),
+    "sherrington-kirkpatrick": Kind(
+        "phasegrok.systems.fully_connected:SherringtonKirkpatrickParameters", "discrete"),
+    "p-spin": Kind("phasegrok.systems.fully_connected:ThreeSpinParameters", "discrete"),
+    "east": Kind("phasegrok.systems.east:Parameters", "discrete", _FRACTION),
+    "ising-perceptron": Kind("phasegrok.systems.perceptron:Parameters", "discrete"),
+    "spherical-perceptron": Kind(
+        "phasegrok.systems.spherical_perceptron:Parameters", "constrained"),
+    "two-layer-cubic": Kind("phasegrok.systems.two_layer:Parameters", "continuous"),
+    "two-layer-modular": Kind("phasegrok.systems.two_layer_modular:Parameters", "continuous"),
+    "ridge": Kind("phasegrok.systems.ridge:Parameters", "continuous"),
+    "tanh-teacher-student": Kind("phasegrok.systems.tanh_mlp:Parameters", "continuous"),
+    "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),
 }
-
-FAMILY = {
-    "ising-chain": "discrete",
-    "ising-2d": "discrete",
-    "ising-3d": "discrete",
-    "edwards-anderson": "discrete",
-    "ising-graph": "discrete",
-    "potts-2d": "discrete",
-    "blume-capel-2d": "discrete",
-    "curie-weiss": "discrete",
-    "potts-mean-field": "discrete",
-    "sherrington-kirkpatrick": "discrete",
-    "p-spin": "discrete",
-    "east": "discrete",
-    "ising-perceptron": "discrete",
-    "spherical-perceptron": "constrained",
-    "two-layer-cubic": "continuous",
-    "two-layer-modular": "continuous",
-    "ridge": "continuous",
-    "tanh-teacher-student": "continuous",
-    "modular-transformer": "network",
-    "modular-decoder": "network",
-    "modular-mlp": "network",
-    "regression-mlp": "network",
-    "committee-machine": "network",
-    "overdamped-1d": "overdamped",
-}
-
-
-_FRACTIONS = ("potts-2d", "potts-mean-field", "east")  # kinds whose order parameter is a fraction
-
-
-def order_range(kind: str) -> tuple[float, float]:
-    """Least and largest value of the order parameter (test accuracy of a network) of ``kind``.
-
-    Unbounded for continuous and overdamped systems.
-    """
-    family = FAMILY[kind]
-    if family == "network" or kind in _FRACTIONS:
-        return 0.0, 1.0
-    return (-1.0, 1.0) if family in ("discrete", "constrained") else (-math.inf, math.inf)
-
-
-def parameters_class(kind: str):
-    """The pydantic schema of the parameters of ``kind`` (a key of ``KINDS``)."""
-    module, name = KINDS[kind].split(":")
-    return getattr(importlib.import_module(module), name)

@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 from repository import EXPERIMENTS, MODELS, ROOT
 
 from phasegrok import cards, compiled, figures, systems
-from phasegrok.cards import files, sections
+from phasegrok.cards import files, kinds, sections
 from phasegrok.cards.card import from_text
 from phasegrok.cards.files import to_toml
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.figures.common import title
+from phasegrok.networks.kinds import NETWORKS
 from phasegrok.run import runfile
 from phasegrok.run.job import arrays_group
 from phasegrok.systems import discrete
@@ -84,10 +85,12 @@ def test_every_card_loads_and_builds(path, quick):
     assert again.parameters == card.parameters
 
 
-def test_every_kind_has_a_family():
-    assert systems.KINDS.keys() == systems.FAMILY.keys()
-    for kind in systems.KINDS:
-        schema = systems.parameters_class(kind)
+def test_every_kind_has_a_schema():
+    """Systems and networks are one table, in which no kind stands twice."""
+    assert len(kinds.KINDS) == len(systems.KINDS) + len(NETWORKS)
+    for kind in kinds.KINDS:
+        assert (kinds.family(kind) == "network") == (kind in NETWORKS)
+        schema = kinds.parameters_class(kind)
         assert all(hasattr(schema, part) for part in ("disorder", "size", "build"))
 
 
@@ -581,8 +584,8 @@ def test_a_run_in_local_fields(tmp_path):
 def test_sites_of_other_kinds_count_from_one_too(tmp_path):
     """A 3 x 3 Edwards-Anderson lattice and an SK instance, from 0 and from 1."""
     lattice = [(int(a), int(b), (-1) ** k) for k, (a, b) in enumerate(lattice_bonds(3, 2))]
-    model = systems.parameters_class("edwards-anderson")(L=3, dimension=2)
-    full = systems.parameters_class("sherrington-kirkpatrick")(N=4)
+    model = kinds.parameters_class("edwards-anderson")(L=3, dimension=2)
+    full = kinds.parameters_class("sherrington-kirkpatrick")(N=4)
     pairs = [(0, 1, 0.5), (1, 3, -1.0), (2, 3, 0.25)]
     for parameters, rows in ((model, np.array(lattice)), (full, np.array(pairs))):
         found = parameters.disorder(rows)["couplings"]

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.compiled import over_threads
 from phasegrok.dynamics import clusters
 from phasegrok.dynamics.clusters import DYNAMICS, Clusters
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import potts as potts_theory
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics import local_fields
 from phasegrok.dynamics.local_fields import SiteUpdates
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import ising as ising_theory
 
 NOTHING = np.empty(0)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, propose, sweeps
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import curie_weiss as cw_theory
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import potts as potts_theory

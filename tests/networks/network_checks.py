@@ -11,7 +11,7 @@ from phasegrok.networks.training import kernel as trainer
 def compiled_gradient(system, theta, chosen=slice(None), work=None):
     """Energy, order parameter and gradient of ``chosen`` training patterns, by the kernels."""
     gradient = np.full_like(theta, np.nan)
-    data = networks.data(system, system.pairs_train[chosen], system.labels_train[chosen])
+    data = networks.data(system, system.train.inputs[chosen], system.train.targets[chosen])
     E, order = networks.energy_and_gradient(
         system.matrices(theta), system.matrices(gradient), data,
         work or networks.workspace(system),
@@ -28,7 +28,7 @@ def relative_errors(system, gradient, reference):
 def minibatches(system, settings, rng, steps):
     """Indices of the patterns of each step, by the rule of the kernel: read off the state."""
     state = trainer.init(system, settings, rng)
-    n = len(system.labels_train)
+    n = len(system.train.targets)
     per_epoch = -(-n // settings.batch)
     for k in range(steps):
         trainer.advance(system, settings, state, 1)

@@ -78,7 +78,7 @@ def test_function_equals_that_of_torch_modules():
     theta = weights(system)
     for attention in (benchmark["HeadsApart"], benchmark["HeadsTogether"]):
         peer = benchmark["Peer"](attention, system, theta, 1e-3, 1.0, (0.9, 0.98), 10)
-        everything = torch.arange(len(system.labels_train))
+        everything = torch.arange(len(system.train.targets))
         expected = peer.loss(everything).item()  # in float32
         assert compiled_gradient(system, theta)[0] == pytest.approx(expected, rel=3e-6)
 
@@ -100,7 +100,7 @@ def test_tables_hold_the_residual_vectors():
     theta, p = weights(system), 11
     work = compiled.workspace(system)
     compiled_gradient(system, theta, slice(0, 9), work)
-    chosen = system.pairs_train[:9]
+    chosen = system.train.inputs[:9]
     first, second = decoder_torch.residuals(system, torch.tensor(theta), torch.tensor(chosen))
     tokens, a = work.tokens.out, chosen[:, 0]
     for position, rows in enumerate((tokens[a], tokens[p + a], work.pairs.out[:9],
@@ -126,7 +126,7 @@ def test_gradient_equals_automatic_differentiation(parameters, chosen):
     system = Parameters(**parameters).build()
     theta = weights(system)
     E, accuracy, gradient = compiled_gradient(system, theta, chosen)
-    x, y = system.pairs_train[chosen], system.labels_train[chosen]
+    x, y = system.train.inputs[chosen], system.train.targets[chosen]
     E_torch, reference = decoder_torch.energy_and_gradient(system, theta, x, y)
     assert E == pytest.approx(E_torch, rel=1e-13)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-12
@@ -142,7 +142,7 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch):
     monkeypatch.setattr(compiled, "ROWS", 13)
     work = compiled.workspace(system)
     E, _, gradient = compiled_gradient(system, theta, work=work)
-    data = pairs(system.pairs_train, system.labels_train)
+    data = pairs(system.train.inputs, system.train.targets)
     assert E == pytest.approx(networks.losses(system.matrices(theta), data, work)[0], rel=1e-15)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
 
@@ -155,7 +155,7 @@ def test_gradient_in_float32():
     E, _, gradient = compiled_gradient(system, theta)
     double = Parameters(**SMALL_31, precision="float64").build()
     E_64, reference = decoder_torch.energy_and_gradient(
-        double, theta.astype(float), system.pairs_train, system.labels_train
+        double, theta.astype(float), system.train.inputs, system.train.targets
     )
     assert E == pytest.approx(E_64, rel=1e-6)
     assert max(relative_errors(system, gradient, reference).values()) < 2e-5
@@ -175,7 +175,7 @@ def test_wrong_parameters_are_refused():
 def test_minibatches_take_every_pair_once_an_epoch():
     system = Parameters(**SMALL).build()
     settings = Settings(batch=25, eval_every=1000)
-    n = len(system.labels_train)  # 66 of 110
+    n = len(system.train.targets)  # 66 of 110
     batches = list(minibatches(system, settings, generator(2), 6))
     assert [len(x) for x in batches] == [25, 25, 16] * 2
     epochs = [np.concatenate(batches[:3]), np.concatenate(batches[3:])]
@@ -191,7 +191,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
-    x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
+    x, y = torch.tensor(system.train.inputs), torch.tensor(system.train.targets)
     whole = batch in (0, 66)
     chosen = [slice(None)] * 20 if whole else list(minibatches(system, settings, generator(2), 20))
     energies = []
@@ -205,7 +205,7 @@ def test_twenty_steps_equal_those_of_torch(batch):
     # a component of the gradient near epsilon moves its weight by rounding over epsilon times lr
     assert np.abs(state.theta - theta.detach().numpy()).max() < 1e-8
     assert np.allclose(curves.train_loss[:-1], energies[::10], rtol=1e-10)
-    x, y = torch.tensor(system.pairs_test), torch.tensor(system.labels_test)
+    x, y = torch.tensor(system.test.inputs), torch.tensor(system.test.targets)
     test_loss = decoder_torch.energy(system, theta, x, y).item()
     assert curves.test_loss[-1] == pytest.approx(test_loss, rel=1e-9)
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from repository import ROOT
 
 from phasegrok import cards
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.networks import engine as networks
 from phasegrok.networks.compiled import mlp as mlp_compiled
 from phasegrok.networks.compiled.kernels import single_threaded_blas
@@ -20,7 +21,7 @@ from phasegrok.networks.training.settings import Settings
 from phasegrok.rng import streams
 from phasegrok.run import runfile
 from phasegrok.studies.training import training
-from phasegrok.systems import parameters_class, tanh_mlp
+from phasegrok.systems import tanh_mlp
 
 SMALL = dict(p=11, hidden=[20], train_fraction=0.6, precision="float64")
 VARIANTS = {
@@ -64,7 +65,7 @@ def weights(system, seed=1, spread=0.1):
 
 
 def tensors(system):
-    return torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
+    return torch.tensor(system.train.inputs), torch.tensor(system.train.targets)
 
 
 # ------------------------------------------------------------------------------ weights, functions
@@ -100,11 +101,11 @@ def test_quadratic_network_is_that_of_gromov():
     theta = weights(system)
     U, V, W = system.views(theta)
     p, hidden = 11, 20
-    x = np.concatenate([np.eye(p)[system.pairs_train[:, k]] for k in (0, 1)], axis=1)
+    x = np.concatenate([np.eye(p)[system.train.inputs[:, k]] for k in (0, 1)], axis=1)
     f = (x @ np.concatenate([U, V])) ** 2 @ W.T / (2 * p * hidden)
     E, accuracy, _ = compiled_gradient(system, theta)
-    assert E == pytest.approx(np.mean((f - np.eye(p)[system.labels_train]) ** 2), rel=1e-13)
-    assert accuracy == np.mean(f.argmax(axis=1) == system.labels_train)
+    assert E == pytest.approx(np.mean((f - np.eye(p)[system.train.targets]) ** 2), rel=1e-13)
+    assert accuracy == np.mean(f.argmax(axis=1) == system.train.targets)
 
 
 def test_logits_are_those_of_the_landscape():
@@ -112,9 +113,9 @@ def test_logits_are_those_of_the_landscape():
     system = built("quadratic")
     theta = weights(system)
     U, V, W = system.views(theta)
-    a, b = system.pairs_train.T
+    a, b = system.train.inputs.T
     f = np.einsum("ck,nk->nc", W, (U[a] + V[b]) ** 2)
-    E = np.mean(np.log(np.exp(f).sum(axis=1)) - f[np.arange(len(a)), system.labels_train])
+    E = np.mean(np.log(np.exp(f).sum(axis=1)) - f[np.arange(len(a)), system.train.targets])
     assert compiled_gradient(system, theta)[0] == pytest.approx(E, rel=1e-12)
 
 
@@ -144,10 +145,10 @@ def test_student_that_is_the_teacher_has_no_error():
         system = parameters.build(arrays)
         E, order, _ = compiled_gradient(system, arrays["teacher"])
         assert E < 1e-28 and order == pytest.approx(1.0, abs=1e-14)
-        z, w = torch.tensor(system.pairs_train), system.views(torch.tensor(arrays["teacher"]))
+        z, w = torch.tensor(system.train.inputs), system.views(torch.tensor(arrays["teacher"]))
         for layer in range(0, len(w), 2):
             z = torch.nn.functional.linear(phi(z) if layer else z, w[layer], w[layer + 1])
-        assert np.allclose(z, system.labels_train, atol=1e-14)
+        assert np.allclose(z, system.train.targets, atol=1e-14)
     same = tanh_mlp.Parameters(layers=keys["layers"], n=keys["n"], sigma2=1.0).disorder(None)
     assert all(np.array_equal(arrays[key], same[key]) for key in same)
 
@@ -178,9 +179,9 @@ def test_gradient_over_several_chunks_of_rows(monkeypatch, name):
     E_whole, order, reference = compiled_gradient(system, theta)
     monkeypatch.setattr(mlp_compiled, "CHUNK_BYTES", 1)
     work = networks.workspace(system)
-    assert work.chunk == 64 < len(system.labels_train)
+    assert work.chunk == 64 < len(system.train.targets)
     E, _, gradient = compiled_gradient(system, theta, work=work)
-    data = networks.data(system, system.pairs_train, system.labels_train)
+    data = networks.data(system, system.train.inputs, system.train.targets)
     assert networks.losses(system.matrices(theta), data, work) == pytest.approx((E, order), 1e-13)
     assert E == pytest.approx(E_whole, rel=1e-14)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-13
@@ -211,7 +212,7 @@ def test_data_for_kernels_are_copies(name):
     system = built(name)
     room = trainer.scratch(system)
     arrays = [x for x in (*room.train, *room.batch) if isinstance(x, np.ndarray)]
-    arrays += [system.pairs_train, system.labels_train]
+    arrays += [system.train.inputs, system.train.targets]
     for i, x in enumerate(arrays):
         for y in arrays[i + 1 :]:
             assert not np.shares_memory(x, y)
@@ -278,7 +279,7 @@ def test_twenty_steps_equal_those_of_torch(name, optimiser, batch):
     # a component of the gradient near epsilon moves its weight by rounding over epsilon times lr
     assert np.abs(state.theta - theta.detach().numpy()).max() < 1e-8
     assert np.allclose(curves.train_loss[:-1], energies[::10], rtol=1e-9)
-    x, y = torch.tensor(system.pairs_test), torch.tensor(system.labels_test)
+    x, y = torch.tensor(system.test.inputs), torch.tensor(system.test.targets)
     order = mlp_torch.accuracy(system, theta, x, y).item()
     assert curves.test_accuracy[-1] == pytest.approx(order, abs=1e-8)
 

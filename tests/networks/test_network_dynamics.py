@@ -56,7 +56,7 @@ def generator(seed=1):
 
 def gradient(system, theta):
     return transformer_torch.energy_and_gradient(
-        system, theta, system.pairs_train, system.labels_train)
+        system, theta, system.train.inputs, system.train.targets)
 
 
 @pytest.mark.parametrize("optimiser", ["baoab", "wand"])
@@ -296,8 +296,7 @@ def test_the_last_step_is_evaluated_where_it_is_no_multiple(system, engine, ever
     for k in range(2):
         for side in ("train", "test"):
             E, _ = transformer_torch.energy_and_gradient(
-                system, state.theta[k], getattr(system, f"pairs_{side}"),
-                getattr(system, f"labels_{side}"))
+                system, state.theta[k], *getattr(system, side))
             assert group[f"final_{side}_loss"][k] == pytest.approx(E, rel=1e-9)
             assert group[f"{side}_loss"][k, -1] != pytest.approx(E, rel=1e-3)
         norms = [np.linalg.norm(part) for part in system.views(state.theta[k])]
@@ -367,7 +366,7 @@ def test_clones_are_looked_at_where_they_end(system):
     state = protocol.init(3)
     protocol.advance(state, 27)
     found = protocol.result(state)["waiting_times"]["final_order_parameter"]
-    pairs, labels = (torch.tensor(x) for x in (system.pairs_test, system.labels_test))
+    pairs, labels = (torch.tensor(x) for x in (system.test.inputs, system.test.targets))
     expected = [transformer_torch.accuracy(system, torch.tensor(theta), pairs, labels)
                 for theta in state.theta]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -406,8 +405,8 @@ def of_type(name, parent):
     return type(name, (type(parent),), {})(**vars(parent))
 
 
-@pytest.mark.parametrize("engine, where", [("compiled", "COMPILED"), ("torch", "MODULES")])
-def test_a_network_without_kernels_of_its_own_is_refused(engine, where, tmp_path):
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+def test_a_network_without_kernels_of_its_own_is_refused(engine, tmp_path):
     """It was trained as its parent by the compiled engine."""
     (tmp_path / "mine.py").write_text(
         "from phasegrok.networks.models import transformer\n"
@@ -418,14 +417,14 @@ def test_a_network_without_kernels_of_its_own_is_refused(engine, where, tmp_path
     (tmp_path / "mine.toml").write_text(load("transformer-subtraction-31").text)
     card = load(str(tmp_path / "mine.toml"), {"training.engine": engine,
                                               "code": "mine.py:Parameters"})
-    with pytest.raises(InputError, match=f"Swish has no .* in {where} of"):
+    with pytest.raises(InputError, match="Swish on pairs has no row in NETWORKS of"):
         training(card)
-    with pytest.raises(InputError, match="in COMPILED of"):  # which finds their checkpoint
+    with pytest.raises(InputError, match="Swish on pairs has no row"):
         clones(card)
 
 
 def test_other_types_and_structures_are_refused(system):
-    with pytest.raises(ValueError, match="Swish has no compiled kernels"):
+    with pytest.raises(ValueError, match="Swish on pairs has no row"):
         trainer.scratch(of_type("Swish", system))
     pairs = mlp.Parameters(operation="-", p=5, train_fraction=0.5, hidden=[8]).build()
     patterns = regression.StudentParameters(layers=[2, 4, 1], n=8, n_test=8)
@@ -434,16 +433,21 @@ def test_other_types_and_structures_are_refused(system):
     committee = committee.build(committee.disorder(None))
     for net, changes, message in (
             (pairs, dict(activation="gelu"), "no activation gelu"),
-            (pairs, dict(loss="hinge"), "no loss hinge"),
-            (patterns, dict(loss="cross-entropy"), "on the loss mse"),
-            (patterns, dict(tables=True), "integer pairs"), (pairs, dict(tables=False), "mse"),
-            (pairs, dict(tables=False, loss="mse"), "integer pairs")):
+            (patterns, dict(tables=True), "integer pairs where"),
+            (pairs, dict(tables=False), "integer pairs where")):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(net, structure=net.structure._replace(**changes))
+    for net, changes, message in (
+            (pairs, dict(loss="hinge"), "MLP has no loss hinge"),
+            (system, dict(loss="mse"), "ModularTransformer has no loss mse"),
+            (patterns, dict(loss="cross-entropy"), "real targets have the loss mse"),
+            (pairs, dict(train=patterns.train._replace(inputs=pairs.train.inputs)), "labels")):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(net, **changes)
     for changes in (dict(activation="tanh"), dict(scales=(0.5, 0.25)), dict(biases=True)):
         other = dataclasses.replace(committee, structure=committee.structure._replace(**changes))
         with pytest.raises(ValueError, match="kernels of a committee"):
-            trainer.scratch(other)
+            check(other, Settings())
     for network in (pairs, patterns, committee, system):
         check(network, Settings())
         check(network, Settings(engine="torch"))

@@ -130,8 +130,7 @@ def test_muon_is_that_of_torch_on_hidden_matrices_and_adamw_elsewhere(system, mo
                   torch.optim.AdamW(others, lr=3e-3, weight_decay=0.7, betas=(0.9, 0.98))]
         for k in range(20):
             now = torch.cat([x.flatten() for x in parts.values()]).requires_grad_()
-            energy = transformer_torch.energy(system, now, torch.tensor(system.pairs_train),
-                                              torch.tensor(system.labels_train))
+            energy = transformer_torch.energy(system, now, *map(torch.tensor, system.train))
             (gradient,) = torch.autograd.grad(energy, now)
             for x, g in zip(parts.values(), system.views(gradient)):
                 x.grad = g.reshape(x.shape)

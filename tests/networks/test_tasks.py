@@ -50,7 +50,7 @@ def test_ordered_split_divides_pairs_of_one_label():
     p = 31
     for split, expected in (("unordered", 1.0), ("ordered", 0.5)):
         system = Parameters(operation="+", p=p, train_fraction=0.5, split=split).build()
-        train = {tuple(x) for x in system.pairs_train.tolist()}
+        train = {tuple(x) for x in system.train.inputs.tolist()}
         off = [(a, b) for a, b in train if a != b]
         share = sum((b, a) in train for a, b in off) / len(off)
         error = 2.0 * np.sqrt(0.25 * 0.75 / (p * (p - 1) / 2))  # pairs {a, b} are independent
@@ -61,11 +61,11 @@ def test_ordered_split_divides_pairs_of_one_label():
 def test_split_covers_all_pairs_once_and_does_not_leak(operation):
     p = 13
     system = Parameters(operation=operation, p=p, train_fraction=0.4).build()
-    train = {tuple(x) for x in system.pairs_train.tolist()}
-    test = {tuple(x) for x in system.pairs_test.tolist()}
+    train = {tuple(x) for x in system.train.inputs.tolist()}
+    test = {tuple(x) for x in system.test.inputs.tolist()}
     allowed = {(a, b) for a in range(p) for b in range(p) if operation != "/" or b}
     assert train | test == allowed and not train & test
-    assert len(train) == len(system.labels_train) and len(test) == len(system.labels_test)
+    assert len(train) == len(system.train.targets) and len(test) == len(system.test.targets)
     if operation in ("-", "/"):
         assert len(train) == round(0.4 * len(allowed))
         assert any((b, a) in test for a, b in train)
@@ -77,7 +77,7 @@ def test_split_covers_all_pairs_once_and_does_not_leak(operation):
 def test_smaller_training_sets_are_nested_and_seeds_differ():
     def train(fraction, seed):
         system = Parameters(p=13, train_fraction=fraction, split_seed=seed).build()
-        return {tuple(x) for x in system.pairs_train.tolist()}
+        return {tuple(x) for x in system.train.inputs.tolist()}
 
     assert train(0.3, 0) < train(0.6, 0)
     assert train(0.3, 0) != train(0.3, 1)
@@ -156,8 +156,8 @@ energy = "loss"
 order_parameter = "test accuracy"
 """
     system = cards.from_text(text, tmp_path).build()
-    assert system.pairs_train.tolist() == [[0, 3], [1, 2]]
-    assert system.labels_train.tolist() == [2, 4] and len(system.pairs_test) == 23
+    assert system.train.inputs.tolist() == [[0, 3], [1, 2]]
+    assert system.train.targets.tolist() == [2, 4] and len(system.test.inputs) == 23
     for rows, message in (("1,9\n", "1, 9 is not one"), ("1,2,3\n", "two columns")):
         (tmp_path / "train.csv").write_text(rows)
         with pytest.raises(InputError, match=message):

@@ -131,7 +131,7 @@ def test_stacked_hybrid_monte_carlo_obeys_the_virial_theorem(one_core):
     for _ in range(25):
         p.advance(state, 12)
         virial.append([theta @ (transformer_torch.energy_and_gradient(
-            tiny, theta, tiny.pairs_train, tiny.labels_train)[1] + wd * theta)
+            tiny, theta, tiny.train.inputs, tiny.train.targets)[1] + wd * theta)
             / tiny.n_parameters for theta in state.theta])
     mean, error = mean_and_error(np.array(virial).mean(axis=0))
     assert error < 0.009 * T and abs(mean - T) < 3.0 * error
@@ -249,7 +249,7 @@ def test_decoder_equals_plain_steps_of_adamw():
     system = parameters.build()
     p = protocol(system, replicas=2, steps=20)
     state = p.init(3)
-    x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
+    x, y = torch.tensor(system.train.inputs), torch.tensor(system.train.targets)
     plain = []
     for k in range(2):
         theta = torch.tensor(state.theta[k], requires_grad=True)

@@ -68,11 +68,11 @@ def test_gradient_equals_automatic_differentiation(parameters):
     theta = weights(system)
     E, accuracy, gradient = compiled_gradient(system, theta)
     E_torch, reference = transformer_torch.energy_and_gradient(
-        system, theta, system.pairs_train, system.labels_train
+        system, theta, system.train.inputs, system.train.targets
     )
     assert E == pytest.approx(E_torch, rel=1e-13)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-10
-    x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
+    x, y = torch.tensor(system.train.inputs), torch.tensor(system.train.targets)
     assert accuracy == transformer_torch.accuracy(system, torch.tensor(theta), x, y)
 
 
@@ -84,7 +84,7 @@ def test_gradient_over_several_chunks_of_rows():
     work = compiled.workspace(system)
     per_row = ("A", "hidden", "logits", "d_A", "d_hidden")
     work = work._replace(**{name: getattr(work, name)[:31].copy() for name in per_row})
-    gradient, data = np.zeros_like(theta), data_pairs(system.pairs_train, system.labels_train)
+    gradient, data = np.zeros_like(theta), data_pairs(system.train.inputs, system.train.targets)
     w, g = system.matrices(theta), system.matrices(gradient)
     E, _ = networks.energy_and_gradient(w, g, data, work)
     assert E == pytest.approx(networks.losses(w, data, work)[0], rel=1e-15)
@@ -109,7 +109,7 @@ def test_gradient_in_float32():
     E, _, gradient = compiled_gradient(system, theta)
     double = Parameters(**SMALL_31, precision="float64").build()
     E_64, reference = transformer_torch.energy_and_gradient(
-        double, theta.astype(float), system.pairs_train, system.labels_train
+        double, theta.astype(float), system.train.inputs, system.train.targets
     )
     assert E == pytest.approx(E_64, rel=1e-6)
     assert max(relative_errors(system, gradient, reference).values()) < 1e-5
@@ -121,16 +121,16 @@ def test_float32_gradient_survives_a_tiny_loss():
     theta = weights(system)
     w = system.matrices(theta)
     w.W_U[:] = 0.0
-    w.W_U[0, system.labels_train[0]] = 1.0
+    w.W_U[0, system.train.targets[0]] = 1.0
     w.b_out[0] = 40.0  # one class leads everywhere by about 40
-    one = data_pairs(system.pairs_train[:1], system.labels_train[:1])
+    one = data_pairs(system.train.inputs[:1], system.train.targets[:1])
     gradient = np.zeros_like(theta)
     E, accuracy = networks.energy_and_gradient(
         w, system.matrices(gradient), one, compiled.workspace(system)
     )
     double = Parameters(**SMALL_31, precision="float64").build()
     E_64, reference = transformer_torch.energy_and_gradient(
-        double, theta.astype(float), system.pairs_train[:1], system.labels_train[:1]
+        double, theta.astype(float), system.train.inputs[:1], system.train.targets[:1]
     )
     assert accuracy == 1.0 and 0.0 < E < 1e-12
     assert E == pytest.approx(E_64, rel=1e-4)  # the logits, about 40, are rounded to 4e-6
@@ -145,7 +145,7 @@ def test_scores_beyond_the_range_of_exp():
     w.W_Q[:] *= 3000.0
     E, _, gradient = compiled_gradient(system, theta)
     E_torch, reference = transformer_torch.energy_and_gradient(
-        system, theta, system.pairs_train, system.labels_train
+        system, theta, system.train.inputs, system.train.targets
     )
     assert np.abs(w.W_Q).max() > 100 and E == pytest.approx(E_torch, rel=1e-12)
     assert relative_errors(system, gradient, reference)["W_in"] < 1e-10
@@ -160,7 +160,7 @@ def test_fifty_steps_equal_those_of_torch():
     state = trainer.init(system, settings, generator(2))
     theta = torch.tensor(state.theta, requires_grad=True)
     optimiser = torch.optim.AdamW([theta], lr=3e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.7)
-    x, y = torch.tensor(system.pairs_train), torch.tensor(system.labels_train)
+    x, y = torch.tensor(system.train.inputs), torch.tensor(system.train.targets)
     energies = []
     for k in range(50):
         optimiser.param_groups[0]["lr"] = 3e-3 * min(1.0, (k + 1) / 10)
@@ -173,7 +173,7 @@ def test_fifty_steps_equal_those_of_torch():
     assert np.abs(state.theta - theta.detach().numpy()).max() < 1e-9
     assert np.array_equal(curves.step, [0, 10, 20, 30, 40, 50])
     assert np.allclose(curves.train_loss[:-1], energies[::10], rtol=1e-10)
-    x, y = torch.tensor(system.pairs_test), torch.tensor(system.labels_test)
+    x, y = torch.tensor(system.test.inputs), torch.tensor(system.test.targets)
     test_loss = transformer_torch.energy(system, theta, x, y).item()
     assert curves.test_loss[-1] == pytest.approx(test_loss, rel=1e-9)
     assert curves.test_accuracy[-1] == transformer_torch.accuracy(system, theta, x, y)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from phasegrok import cards, compiled
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics.clusters import Clusters
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
@@ -18,7 +19,6 @@ from phasegrok.protocols import canonical
 from phasegrok.protocols.canonical import STRIDE, Canonical, OverlapBins, even_ladder
 from phasegrok.statistics import mean_with_error
 from phasegrok.studies.sampling import sampling
-from phasegrok.systems import parameters_class
 from phasegrok.systems.ising import lattice_bonds
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import mean_field_potts

@@ -13,13 +13,14 @@ from driving import drive
 from scipy import stats
 
 from phasegrok import cards, compiled
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.protocols import clones
 from phasegrok.protocols.clones import DiscreteClones, OverdampedClones
 from phasegrok.rng import below, normal_pair
 from phasegrok.studies import waiting_times as studies
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import first_passage
 
 MISSED = 0.5826  # levels move away by this times sqrt(2 T dt)

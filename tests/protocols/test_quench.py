@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from phasegrok import cards
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
 from phasegrok.protocols.quench import Quench, Ramp, dependent_replicas, log_times, waiting_times
 from phasegrok.statistics import over_samples
 from phasegrok.studies.relaxation import relaxation
-from phasegrok.systems import parameters_class
 from phasegrok.theory import glauber
 from phasegrok.theory import ising as ising_theory
 

@@ -19,11 +19,11 @@ from repository import REFERENCE
 from scipy.special import gammaln, logsumexp
 
 from phasegrok import compiled
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics import flat_histogram
 from phasegrok.groups import Group
 from phasegrok.protocols.wang_landau import OVERLAP, WangLandau, windows_by_nats
 from phasegrok.statistics import jackknife_error
-from phasegrok.systems import parameters_class
 from phasegrok.systems.binned import counted
 from phasegrok.systems.discrete import NoLevels, energy_cell, n_values, prepare, value_of
 from phasegrok.systems.ising import lattice_bonds

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics.replicas import SingleFlip
 from phasegrok.errors import InputError
 from phasegrok.protocols.canonical import Canonical
 from phasegrok.protocols.clones import DiscreteClones
 from phasegrok.protocols.quench import Quench
 from phasegrok.protocols.wang_landau import WangLandau
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.systems.checks import check_running, fault_of
 from phasegrok.systems.ising import Ising
 from phasegrok.systems.potts import Potts2D

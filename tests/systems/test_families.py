@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 
 NOTHING = np.empty(0)
 CASES = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from phasegrok.systems import parameters_class
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.systems.discrete import energy_cell, energy_change, order_cell, order_change, prepare
 from phasegrok.systems.square_ising import FourNeighbours
 

@@ -12,9 +12,11 @@ from repository import REFERENCE
 from scipy import stats
 
 from phasegrok import systems
+from phasegrok.cards import kinds
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.compiled import kernel
 from phasegrok.rng import streams
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import ising as ising_theory
 from phasegrok.theory import perceptron as perceptron_theory
 from phasegrok.theory import potts as potts_theory
@@ -432,10 +434,15 @@ def test_drawn_patterns_depend_on_the_disorder_seed_alone():
     assert not np.array_equal(first["patterns"], other["patterns"])
 
 
-def test_every_kind_has_a_family_and_a_schema():
-    assert set(systems.KINDS) == set(systems.FAMILY)
+def test_every_kind_has_a_family_and_a_range():
+    """Magnetisations and overlaps lie in -1..1, three fractions in 0..1, projections anywhere."""
+    signed, anywhere = (-1.0, 1.0), (-math.inf, math.inf)
+    ranges = {"discrete": signed, "constrained": signed, "continuous": anywhere,
+              "overdamped": anywhere}
+    fractions = {"potts-2d", "potts-mean-field", "east"}
     for kind in systems.KINDS:
-        assert hasattr(parameters_class(kind), "build")
+        expected = (0.0, 1.0) if kind in fractions else ranges[kinds.family(kind)]
+        assert kinds.order_range(kind) == expected, kind
 
 
 def test_only_functions_of_a_discrete_system_can_be_registered():

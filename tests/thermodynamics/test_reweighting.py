@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from phasegrok.cards.kinds import parameters_class
 from phasegrok.dynamics.local_fields import SiteUpdates
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
-from phasegrok.systems import discrete, parameters_class
+from phasegrok.systems import discrete
 from phasegrok.theory import ising as ising_theory
 from phasegrok.thermodynamics.reweighting import combine_histograms
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from repository import EXPERIMENTS, MODELS
 
-from phasegrok import cards, figures, systems
+from phasegrok import cards, figures
+from phasegrok.cards import kinds
 from phasegrok.errors import InputError
 from phasegrok.figures import common
 from phasegrok.run import runfile
@@ -16,7 +17,7 @@ from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
 
 TEXTS = {path.stem: tomllib.loads(path.read_text()) for path in sorted(MODELS.glob("*.toml"))}
-DISCRETE = [name for name, raw in TEXTS.items() if systems.FAMILY[raw["kind"]] == "discrete"]
+DISCRETE = [name for name, raw in TEXTS.items() if kinds.family(raw["kind"]) == "discrete"]
 SAMPLED = [name for name in DISCRETE if "sample" in TEXTS[name]]
 RELAXING = [name for name in DISCRETE if "relaxation" in TEXTS[name]]
 
@@ -45,7 +46,7 @@ def energy_of(system, sigma):
 
 
 def test_every_family_has_a_card():
-    assert {raw["kind"] for raw in TEXTS.values()} == set(systems.KINDS)
+    assert {raw["kind"] for raw in TEXTS.values()} == set(kinds.KINDS)
 
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -4,62 +4,25 @@ import hashlib
 import os
 import subprocess
 import sys
-from typing import Any
-
-import numpy as np
 
 from phasegrok.compiled import cache_directory
-from phasegrok.networks.engine import kernels_of
+from phasegrok.networks.engine import workspace
+from phasegrok.networks.kinds import kind_of, small
 from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.updates.common import has, step
 from phasegrok.networks.updates.table import UPDATES, update_of
 from phasegrok.rng import streams
-from phasegrok.systems import parameters_class
 from phasegrok.trust import REPOSITORY
 
 _ready: set[str] = set()  # names of kernels that this process loads from the cache
-_TRANSFORMER: dict[str, Any] = dict(operation="-", p=5, train_fraction=0.5, d_model=8, heads=2,
-                                    mlp=8)
-# a small system of each kind
-_SMALL: dict[str, dict[str, Any]] = {
-    "modular-transformer": _TRANSFORMER,
-    "modular-decoder": _TRANSFORMER,
-    "modular-mlp": dict(operation="-", p=5, train_fraction=0.5, hidden=[8]),
-    "regression-mlp": dict(layers=[2, 4, 1], n=8, n_test=8),
-    "committee-machine": dict(D=3, N=4, n=8, n_test=8),
-}
 _COMPILE = """
 import sys
 from phasegrok.networks.compiled.cold import compile_here
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
 compile_here(*sys.argv[1:])
 """
-
-
-def _small(kind: str, precision: str) -> Network:
-    parameters = parameters_class(kind)(**_SMALL[kind], precision=precision)
-    return parameters.build(parameters.disorder(None))
-
-
-def _kind(system: Network) -> str:
-    """Kind whose small system has the kernels of ``system``: one module, and one type of inputs.
-
-    Raises
-    ------
-    ValueError
-        Where there are no kernels, or no small system.
-    """
-    def compiled(system):
-        return kernels_of(system), np.issubdtype(system.pairs_train.dtype, np.integer)
-
-    wanted = compiled(system)
-    for kind in _SMALL:
-        if compiled(_small(kind, system.parameters.precision)) == wanted:
-            return kind
-    raise ValueError(f"{type(system).__name__} has no small system of its kernels: give one in "
-                     "_SMALL of phasegrok/networks/compiled/cold.py")
 
 
 def check(system: Network, settings: Settings) -> None:
@@ -74,12 +37,12 @@ def check(system: Network, settings: Settings) -> None:
         raise ValueError(f"{settings.optimiser} is for hidden matrices, of which this network has "
                          "none: take another optimiser")
     if settings.engine == "torch":
-        from phasegrok.networks.training.stack_torch import module_of, tensor_step_of
+        from phasegrok.networks.training.stack_torch import tensor_step_of
 
-        module_of(system)
+        kind_of(system)
         tensor_step_of(update_of(settings))
         return
-    _kind(system)
+    workspace(system)
     if not has(step, update_of(settings)):
         raise ValueError(f"the update {settings.optimiser} has no compiled form: set "
                          "training.engine to torch")
@@ -87,7 +50,7 @@ def check(system: Network, settings: Settings) -> None:
 
 def compile_here(kind: str, precision: str, optimiser: str, filter_: str) -> None:
     """Compile the training kernels of a kind, precision, update and filter: two steps, small."""
-    system = _small(kind, precision)
+    system = small(kind, precision)
     settings = Settings.model_validate(
         {"optimiser": optimiser, "filter": filter_, "temperature": 1e-3})
     trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
@@ -99,7 +62,7 @@ def compile_apart(system: Network, settings: Settings) -> None:
     The process that compiles these kernels gives other last digits than those that load them from
     the cache; a run that began in it could not be resumed bit for bit.
     """
-    what = _kind(system), system.parameters.precision, settings.optimiser, settings.filter
+    what = kind_of(system), system.parameters.precision, settings.optimiser, settings.filter
     root = str(REPOSITORY)
     here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
     name = f"training-{'-'.join(what)}-{here}"

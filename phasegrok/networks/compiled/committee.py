@@ -16,7 +16,7 @@ import numpy as np
 from phasegrok.networks.compiled.kernels import aligned, inner, nn, padded, tn
 from phasegrok.networks.compiled.mlp import NIL, copy_matrix
 from phasegrok.networks.compiled.simd import BYTES, fma, load, mul, splat, store, sum_of_lanes
-from phasegrok.networks.models.mlp import MLP, Structure
+from phasegrok.networks.models.mlp import Committee
 
 
 class Workspace(NamedTuple):
@@ -35,19 +35,22 @@ class Workspace(NamedTuple):
     d_w: np.ndarray  # (N, D)
 
 
-def fits(structure: Structure) -> bool:
-    """Whether the sums at the head of the module are those of a committee with this structure."""
-    s = structure
-    return (s.activation == "polynomial" and not s.biases and not s.tables
-            and len(s.units) == 3 and s.units[-1] == 1 and s.scales[0] == 1.0)
+def workspace(system: Committee) -> Workspace:
+    """Scratch arrays for the energy of ``system``; make one a thread.
 
-
-def workspace(system: MLP) -> Workspace:
-    """Scratch arrays for the energy of ``system``; make one a thread."""
-    structure, dtype = system.structure, system.dtype
-    real, (inputs, units, _) = dtype.type, structure.units
-    D, most = padded(inputs), max(len(system.labels_train), len(system.labels_test))
-    linear, square = (real(structure.scales[-1] * c) for c in structure.polynomial)
+    Raises
+    ------
+    ValueError
+        Where the sums at the head of the module are not those of this committee.
+    """
+    s, dtype = system.structure, system.dtype
+    if (s.activation != "polynomial" or s.biases or s.tables or len(s.units) != 3
+            or s.units[-1] != 1 or s.scales[0] != 1.0):
+        raise ValueError("the compiled kernels of a committee are for one layer of polynomial "
+                         "units without factor and biases, and one output")
+    real, (inputs, units, _) = dtype.type, s.units
+    D, most = padded(inputs), max(len(system.train.targets), len(system.test.targets))
+    linear, square = (real(s.scales[-1] * c) for c in s.polynomial)
     shapes = ((units, D), (D,), (D, D), (most, D), (D,), (D, D), (units, D))
     return Workspace(inputs, real(NIL[dtype.name]), linear, square,
                      *(aligned(shape, dtype) for shape in shapes))

@@ -114,7 +114,7 @@ def workspace(system: ModularDecoder) -> Workspace:
     """Scratch arrays for ``energy_and_gradient`` and ``losses``; make one a thread."""
     par, dtype = system.parameters, system.dtype
     p, d, m, heads = par.elements, par.d_model, par.mlp, par.heads
-    most = max(len(system.labels_train), len(system.labels_test))
+    most = max(len(system.train.targets), len(system.test.targets))
     rows = min(most, ROWS)
     d_head, classes, n_x = d // heads, padded(p), 2 * p + 2
 

@@ -99,7 +99,7 @@ def workspace(system: MLP) -> Workspace:
     """Scratch arrays for the energy of ``system``; make one a thread."""
     structure, dtype = system.structure, system.dtype
     widest = max(padded(k) for k in structure.units[1:])
-    most = max(len(system.labels_train), len(system.labels_test))
+    most = max(len(system.train.targets), len(system.test.targets))
     chunk = min(most, max(64, CHUNK_BYTES // (widest * dtype.itemsize)))
     layers = _layers(system, chunk)
     last = layers[-1]
@@ -114,7 +114,7 @@ def workspace(system: MLP) -> Workspace:
     largest = max(layer.height * layer.width for layer in layers)
     return Workspace(
         np.array(layers, dtype=np.int64), np.array(structure.scales), chunk,
-        _ACTIVATIONS[structure.activation], _LOSSES[structure.loss],
+        _ACTIVATIONS[structure.activation], _LOSSES[system.loss],
         dtype.type(NIL[dtype.name]), np.array(structure.polynomial, dtype), mask, weights,
         biases, active, slopes, d_weights, d_biases, aligned((largest,), dtype),
         aligned((2, chunk * widest), dtype),

@@ -100,7 +100,7 @@ def workspace(system: ModularTransformer) -> Workspace:
     m, classes = padded(par.mlp), padded(p)
     w = m + classes
     w += LANES * (1 - w // LANES % 2)  # an odd number of cache lines: rows spread over all sets
-    most = max(len(system.labels_train), len(system.labels_test))
+    most = max(len(system.train.targets), len(system.test.targets))
     rows = min(most, max(64, _CHUNK_BYTES // (m * dtype.itemsize)))
     n_x, d_head = 2 * p + 1, d // heads
     shapes = dict(

@@ -13,8 +13,9 @@ where only the elements are classes here, and its loss also counts the end token
 answer, which is learned at once.
 
 The energy of the weights is the mean cross-entropy of the training set, the order parameter is the
-test accuracy.  Only arrays are made here; the energy and its gradient are in ``decoder_compiled``
-(Numba) and ``decoder_torch`` (PyTorch), which give the same function of the same flat vector theta.
+test accuracy.  Only arrays are made here; the energy and its gradient are in
+``compiled/decoder.py`` (Numba) and ``pytorch/decoder.py`` (PyTorch), which give the same function
+of the same flat vector theta.
 """
 
 import math
@@ -54,7 +55,8 @@ class Parameters(transformer.Parameters):
         ValueError
             Where the training or the test set would be empty.
         """
-        return ModularDecoder(self, *data_set(self, arrays), **layout_of(_shapes(self)))
+        return ModularDecoder(self, *data_set(self, arrays), "cross-entropy",
+                              **layout_of(_shapes(self)))
 
 
 class Layer(NamedTuple):

@@ -17,23 +17,23 @@ s_1 = (2n)^(-1/2) and s_L = 1/k_{L-1}; matrices between hidden layers have s_l =
 uniform within +-k_{l-1}^(-1/2).
 
 Only arrays are made here; the energy and its gradient are in ``compiled/mlp.py`` (Numba) and
-``mlp_torch`` (PyTorch), which give the same function of the same flat vector theta.
+``pytorch/mlp.py`` (PyTorch), which give the same function of the same flat vector theta.
 """
 
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from phasegrok.networks.network import Network, layout_of
+from phasegrok.networks.network import LOSSES, Data, Network, layout_of
 from phasegrok.networks.tasks import pairs as tasks
 from phasegrok.networks.tasks.pairs import data_set
 
 Precision = Literal["float32", "float64"]
-ACTIVATIONS, LOSSES = ("polynomial", "relu", "tanh"), ("cross-entropy", "mse")
+ACTIVATIONS = ("polynomial", "relu", "tanh")
 PRECISION = "floating-point type of the weights (the loss is always summed in float64)"
 
 
@@ -43,12 +43,10 @@ class Structure(NamedTuple):
     units: tuple[int, ...]  # k_0..k_L
     scales: tuple[float, ...]  # s_1..s_L
     activation: Literal["polynomial", "relu", "tanh"]
-    loss: Literal["cross-entropy", "mse"]
     biases: bool
     normal: bool  # weights are N(0, 1) and biases 0 at the start; else as PyTorch draws them
     polynomial: tuple[float, float] = (0.0, 1.0)  # phi(h) = c_1 h + c_2 h^2
     tables: bool = False  # inputs are pairs: the first matrix is U and V
-    committee: bool = False  # the last matrix is not trained: all ones
 
 
 class Parameters(tasks.Parameters):
@@ -86,8 +84,8 @@ class Parameters(tasks.Parameters):
         scales = [k**-0.5 if mean_field else 1.0 for k in units[:-1]]
         scales[-1] = 1.0 / units[-2] if mean_field else 1.0
         activation = "polynomial" if self.activation == "quadratic" else self.activation
-        return Structure(units, tuple(scales), activation, self.loss, self.biases,
-                         normal=mean_field, tables=True)
+        return Structure(units, tuple(scales), activation, self.biases, normal=mean_field,
+                         tables=True)
 
     def build(self, arrays: dict[str, np.ndarray] | None = None) -> "MLP":
         """Make the data set and the layout of the weights.
@@ -97,7 +95,7 @@ class Parameters(tasks.Parameters):
         ValueError
             Where the training or the test set would be empty, or a layer.
         """
-        return build(self, *data_set(self, arrays))
+        return build(self, *data_set(self, arrays), self.loss)
 
 
 class Weights(NamedTuple):
@@ -119,16 +117,16 @@ class MLP(Network):
 
     structure: Structure
 
+    losses: ClassVar[tuple[str, ...]] = tuple(LOSSES)
+
     def __post_init__(self):
         """Refuse what the engines would compute as something else."""
+        super().__post_init__()
         s = self.structure
-        for name, value, known in (("activation", s.activation, ACTIVATIONS),
-                                   ("loss", s.loss, LOSSES)):
-            if value not in known:
-                raise ValueError(f"a perceptron has no {name} {value}: one of {', '.join(known)}")
-        if s.loss != "mse" and not s.tables:
-            raise ValueError("a regression is trained on the loss mse")
-        if s.tables != np.issubdtype(self.pairs_train.dtype, np.integer):
+        if s.activation not in ACTIVATIONS:
+            raise ValueError(f"a perceptron has no activation {s.activation}: one of "
+                             f"{', '.join(ACTIVATIONS)}")
+        if s.tables != self.on_pairs:
             raise ValueError("inputs are integer pairs where the first matrix is two tables, and "
                              "real patterns otherwise")
 
@@ -160,37 +158,28 @@ class MLP(Network):
     @property
     def hidden(self) -> tuple[str, ...]:
         """Names of the matrices between hidden layers."""
-        last = len(self.structure.scales)
-        return tuple(f"W_{layer}" for layer in range(2, last))
-
-    @property
-    def loss_name(self) -> tuple[str, str]:
-        """Unit of the energy, and what it is."""
-        if self.structure.loss == "mse":
-            return "1", "mean squared error"
-        return super().loss_name
-
-    @property
-    def order_name(self) -> str:
-        """What the order parameter is."""
-        return super().order_name if self.structure.tables else "explained variance"
+        return tuple(f"W_{layer}" for layer in range(2, len(self.structure.scales)))
 
 
-def build(parameters: Any, x: np.ndarray, y: np.ndarray, x_test: np.ndarray,
-          y_test: np.ndarray) -> MLP:
-    """The network of ``parameters.structure()`` with these inputs and targets."""
+class Committee(MLP):
+    """A perceptron whose last matrix is not trained: it is all ones, and not in theta."""
+
+
+def build(parameters: Any, train: Data, test: Data, loss: str, network: type[MLP] = MLP) -> MLP:
+    """The network of ``parameters.structure()`` with these data."""
     structure = parameters.structure()
-    return MLP(parameters, x, y, x_test, y_test, structure=structure,
-               **layout_of(_shapes(structure)))
+    shapes = _shapes(structure)
+    if network is Committee:
+        del shapes[f"W_{len(structure.scales)}"]
+    return network(parameters, train, test, loss, structure=structure, **layout_of(shapes))
 
 
 def _shapes(structure: Structure) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    last = len(structure.scales)
     for layer, (k, after) in enumerate(itertools.pairwise(structure.units), start=1):
         if layer == 1 and structure.tables:
             shapes |= {"U": (k // 2, after), "V": (k // 2, after)}
-        elif layer < last or not structure.committee:
+        else:
             shapes[f"W_{layer}"] = (after, k)
         if structure.biases:
             shapes[f"b_{layer}"] = (after,)

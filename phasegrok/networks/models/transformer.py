@@ -5,8 +5,9 @@ attention layer and one ReLU layer write to the residual stream, there is no lay
 logits are read at "=".  The energy of the weights is the mean cross-entropy of the training set,
 the order parameter is the test accuracy.
 
-Only arrays are made here; the energy and its gradient are in ``transformer_compiled`` (Numba) and
-``transformer_torch`` (PyTorch), which give the same function of the same flat vector theta.
+Only arrays are made here; the energy and its gradient are in ``compiled/transformer.py`` (Numba)
+and ``pytorch/transformer.py`` (PyTorch), which give the same function of the same flat vector
+theta.
 """
 
 import math
@@ -44,7 +45,8 @@ class Parameters(tasks.Parameters):
         ValueError
             Where the training or the test set would be empty.
         """
-        return ModularTransformer(self, *data_set(self, arrays), **layout_of(_shapes(self)))
+        return ModularTransformer(self, *data_set(self, arrays), "cross-entropy",
+                                  **layout_of(_shapes(self)))
 
 
 class Matrices(NamedTuple):

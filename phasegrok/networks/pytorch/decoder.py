@@ -1,7 +1,7 @@
 """The two-layer decoder in PyTorch: the same function of the same flat vector theta.
 
 Every position of every sequence is computed under the causal mask, as published; written for
-reading and for gradient tests.  The compiled engine is ``decoder_compiled``.
+reading and for gradient tests.  The compiled engine is ``compiled/decoder.py``.
 """
 
 import functools
@@ -51,24 +51,24 @@ def logits(system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor) -> 
     return residuals(system, theta, pairs)[1][:, -1] @ system.matrices(theta).W_U
 
 
-def scores(system, theta, pairs, labels, variance=None):
+def scores(system, theta, inputs, targets, variance=None):
     """Loss and order parameter of each pair: ``transformer_torch.class_scores``."""
-    return transformer_torch.class_scores(logits(system, theta, pairs), labels)
+    return transformer_torch.class_scores(logits(system, theta, inputs), targets)
 
 
 def energy(
-    system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+    system: ModularDecoder, theta: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
     """Energy of the weights: mean cross-entropy of the data in nats, a float64 scalar tensor."""
-    return transformer_torch.cross_entropy(logits(system, theta, pairs), labels).mean()
+    return transformer_torch.cross_entropy(logits(system, theta, inputs), targets).mean()
 
 
 energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, energy=energy)
 
 
 def accuracy(
-    system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+    system: ModularDecoder, theta: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
 ) -> float:
     """Share of the pairs whose right class has the largest logit."""
     with torch.no_grad():
-        return scores(system, theta, pairs, labels)[1].mean().item()
+        return scores(system, theta, inputs, targets)[1].mean().item()

@@ -19,21 +19,21 @@ def _activation(structure: Structure, h: torch.Tensor) -> torch.Tensor:
     return {"relu": torch.relu, "tanh": torch.tanh}[structure.activation](h)
 
 
-def outputs(system: MLP, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def outputs(system: MLP, theta: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Outputs f of the last layer, ``mlp``'s equations.
 
     Parameters
     ----------
     system : MLP
     theta : (n_parameters,) tensor
-    x : (n, 2) int64 tensor of pairs, or (n, inputs) tensor of theta's type
+    inputs : (n, 2) int64 tensor of pairs, or (n, D) tensor of theta's type
 
     Returns
     -------
     f : (n, outputs) tensor; logits of the classes for a task on pairs
     """
     w, structure = dict(zip(system.layout, system.views(theta))), system.structure
-    z = x
+    z = inputs
     for layer, scale in enumerate(structure.scales, start=1):
         if layer == 1 and structure.tables:
             h = w["U"][z[:, 0]] + w["V"][z[:, 1]]
@@ -46,7 +46,7 @@ def outputs(system: MLP, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return z
 
 
-def scores(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor,
+def scores(system: MLP, theta: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor,
            variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and order parameter of each pattern, two (n,) float64 tensors.
 
@@ -57,32 +57,36 @@ def scores(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor,
     ----------
     system : MLP
     theta : (n_parameters,) tensor
-    x : as for ``outputs``
-    y : (n,) int64 tensor of labels, or (n, outputs) tensor of targets
+    inputs : as for ``outputs``
+    targets : (n,) int64 tensor of labels, or (n, outputs) tensor of targets
     variance : tensor
         Of the targets, mean over the outputs; not used for pairs.
     """
-    f = outputs(system, theta, x)
+    f = outputs(system, theta, inputs)
     if not system.structure.tables:
-        loss = (f - y).double().square().mean(dim=1)
+        loss = (f - targets).double().square().mean(dim=1)
         return loss, 1.0 - loss / variance
-    loss, right = transformer_torch.class_scores(f, y)
-    if system.structure.loss == "mse":
-        loss = (f - torch.nn.functional.one_hot(y, f.shape[1])).double().square().mean(dim=1)
+    loss, right = transformer_torch.class_scores(f, targets)
+    if system.loss == "mse":
+        labels = torch.nn.functional.one_hot(targets, f.shape[1])
+        loss = (f - labels).double().square().mean(dim=1)
     return loss, right
 
 
-def energy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def energy(system: MLP, theta: torch.Tensor, inputs: torch.Tensor,
+           targets: torch.Tensor) -> torch.Tensor:
     """Energy of the weights: mean loss of the data, a float64 scalar tensor.
 
     Arguments as :func:`scores`.
     """
-    return scores(system, theta, x, y, torch.ones((), device=theta.device))[0].mean()
+    return scores(system, theta, inputs, targets, torch.ones((), device=theta.device))[0].mean()
 
 
 energy_and_gradient = functools.partial(transformer_torch.energy_and_gradient, energy=energy)
 
 
-def accuracy(system: MLP, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def accuracy(system: MLP, theta: torch.Tensor, inputs: torch.Tensor,
+             targets: torch.Tensor) -> torch.Tensor:
     """Accuracy, or the explained variance of a regression: a float64 scalar tensor."""
-    return scores(system, theta, x, y, y.double().var(dim=0, correction=0).mean())[1].mean()
+    variance = targets.double().var(dim=0, correction=0).mean()
+    return scores(system, theta, inputs, targets, variance)[1].mean()

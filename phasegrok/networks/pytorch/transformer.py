@@ -1,7 +1,7 @@
 """The one-layer transformer in PyTorch: the same function of the same flat vector theta.
 
 Written for reading and for gradient tests (autograd of the plain forward pass, any device), and for
-runs on a GPU; the compiled engine is ``transformer_compiled``.
+runs on a GPU; the compiled engine is ``compiled/transformer.py``.
 """
 
 import math
@@ -75,23 +75,23 @@ def class_scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return cross_entropy(logits, labels), (right > others)[:, 0].double()
 
 
-def scores(system, theta, pairs, labels, variance=None):
+def scores(system, theta, inputs, targets, variance=None):
     """Loss and order parameter of each pair, two (n,) float64 tensors, as :func:`class_scores`."""
-    return class_scores(logits(system, theta, pairs), labels)
+    return class_scores(logits(system, theta, inputs), targets)
 
 
 def energy(
-    system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+    system: ModularTransformer, theta: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
     """Energy of the weights: mean cross-entropy of the data in nats, a float64 scalar tensor."""
-    return cross_entropy(logits(system, theta, pairs), labels).mean()
+    return cross_entropy(logits(system, theta, inputs), targets).mean()
 
 
 def energy_and_gradient(
     system: ModularTransformer,
     theta: np.ndarray,
-    pairs: np.ndarray,
-    labels: np.ndarray,
+    inputs: np.ndarray,
+    targets: np.ndarray,
     device: str | torch.device = "cpu",
     energy=energy,
 ) -> tuple[float, np.ndarray]:
@@ -101,8 +101,8 @@ def energy_and_gradient(
     ----------
     system : ModularTransformer
     theta : (n_parameters,) array; its type is the precision of the calculation
-    pairs : (n, 2) int64 array, or inputs of another network
-    labels : (n,) int64 array, or its targets
+    inputs, targets : arrays
+        Of a ``Data``, or some of its rows.
     device : torch device
     energy : callable
         The energy that is differentiated; that of the one-layer transformer if not given.
@@ -114,15 +114,15 @@ def energy_and_gradient(
     gradient : (n_parameters,) array of theta's type
     """
     weights = torch.tensor(theta, device=device, requires_grad=True)
-    x, y = (torch.tensor(v, device=device) for v in (pairs, labels))
+    x, y = (torch.tensor(v, device=device) for v in (inputs, targets))
     E = energy(system, weights, x, y)
     (gradient,) = torch.autograd.grad(E, weights)
     return E.item(), gradient.cpu().numpy()
 
 
 def accuracy(
-    system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor, labels: torch.Tensor
+    system: ModularTransformer, theta: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
 ) -> float:
     """Share of the pairs whose right class has the largest logit."""
     with torch.no_grad():
-        return scores(system, theta, pairs, labels)[1].mean().item()
+        return scores(system, theta, inputs, targets)[1].mean().item()

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from phasegrok.networks.network import DataSet
+from phasegrok.networks.network import Data
 
 Operation = Literal["+", "-", "*", "/", "x2+y", "x2+y2", "x2+xy+y2", "x2+xy+y2+x", "x3+xy",
                     "x3+xy2", "x3+xy2+y", "product", "conjugation", "aba"]
@@ -154,7 +154,8 @@ def label(parameters: Parameters, pairs: np.ndarray) -> np.ndarray:
     return np.searchsorted(table @ place, images @ place)  # lexicographic: ascending
 
 
-def data_set(parameters: Parameters, arrays: dict[str, np.ndarray] | None = None) -> DataSet:
+def data_set(parameters: Parameters,
+             arrays: dict[str, np.ndarray] | None = None) -> tuple[Data, Data]:
     """Training and test pairs with their labels.
 
     With ``split = "unordered"``, for symmetric operations unordered pairs are divided, so that
@@ -178,7 +179,7 @@ def data_set(parameters: Parameters, arrays: dict[str, np.ndarray] | None = None
     else:
         sides = _drawn(parameters, a, b)
     train, test = (np.stack(np.divmod(np.sort(keys), n), axis=1) for keys in sides)
-    return DataSet(train, label(parameters, train), test, label(parameters, test))
+    return Data(train, label(parameters, train)), Data(test, label(parameters, test))
 
 
 def _all_pairs(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ Only w is trained, from N(0, 1); beta is drawn from N(0, I).
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.networks.models import mlp
 from phasegrok.networks.models.mlp import MLP, PRECISION, Precision, Structure
+from phasegrok.networks.network import Data
 from phasegrok.systems import tanh_mlp
 
 _PHI = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0.0)}
@@ -36,16 +38,15 @@ class StudentParameters(tanh_mlp.Teacher):
     def structure(self) -> Structure:
         """Sizes and functions of the network."""
         ones = (1.0,) * (len(self.layers) - 1)
-        return Structure(tuple(self.layers), ones, self.activation, "mse", biases=True,
+        return Structure(tuple(self.layers), ones, self.activation, biases=True,
                          normal=False)
 
     def build(self, arrays: dict[str, np.ndarray]) -> MLP:
         """The student with patterns and outputs of the teacher."""
-        sides = []
-        for x in (arrays["patterns"], arrays["test_patterns"]):
-            sides += [x, tanh_mlp.outputs(self.layers, arrays["teacher"], x,
-                                          _PHI[self.activation])]
-        return mlp.build(self, *(part.astype(self.precision) for part in sides))
+        def targets(x):
+            return tanh_mlp.outputs(self.layers, arrays["teacher"], x, _PHI[self.activation])
+
+        return mlp.build(self, *_data(arrays, targets, self.precision), "mse")
 
 
 class CommitteeParameters(BaseModel):
@@ -78,13 +79,20 @@ class CommitteeParameters(BaseModel):
 
     def structure(self) -> Structure:
         """Sizes and functions of the network."""
-        return Structure((self.D, self.N, 1), (1.0, self.alpha / self.N), "polynomial", "mse",
-                         biases=False, normal=True, polynomial=(1.0, 0.5 * self.epsilon),
-                         committee=True)
+        return Structure((self.D, self.N, 1), (1.0, self.alpha / self.N), "polynomial",
+                         biases=False, normal=True, polynomial=(1.0, 0.5 * self.epsilon))
 
     def build(self, arrays: dict[str, np.ndarray]) -> MLP:
         """The machine with its patterns and their squares."""
-        sides = []
-        for x in (arrays["patterns"], arrays["test_patterns"]):
-            sides += [x, 0.5 * (x @ arrays["beta"])[:, None] ** 2]
-        return mlp.build(self, *(part.astype(self.precision) for part in sides))
+        def targets(x):
+            return 0.5 * (x @ arrays["beta"])[:, None] ** 2
+
+        return mlp.build(self, *_data(arrays, targets, self.precision), "mse", mlp.Committee)
+
+
+def _data(arrays: dict[str, np.ndarray], targets: Callable[[np.ndarray], np.ndarray],
+          precision: str) -> tuple[Data, Data]:
+    """Patterns of the train and of the test set with their targets, at the network's precision."""
+    train, test = (Data(x.astype(precision), targets(x).astype(precision))
+                   for x in (arrays["patterns"], arrays["test_patterns"]))
+    return train, test

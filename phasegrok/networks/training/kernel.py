@@ -221,7 +221,7 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
     theta = system.initial(rng)
     theta *= theta.dtype.type(settings.initial_scale)
     counters = np.array([0, -1, 0, -1, RUNNING, -1, 0], dtype=np.int64)
-    n = len(system.labels_train)
+    n = len(system.train.targets)
     order = np.arange(n if 0 < settings.batch < n else 0)
     mu = np.zeros(0 if settings.filter == "none" else theta.size)
     window = np.zeros((settings.filter_window, theta.size) if settings.filter == "ma" else (0, 0),
@@ -239,11 +239,10 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
 def scratch(system: Network) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
     ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
-    train = system.pairs_train, system.labels_train
     return Scratch(
-        train=data(system, *train),
-        test=data(system, system.pairs_test, system.labels_test),
-        batch=data(system, *train),
+        train=data(system, *system.train),
+        test=data(system, *system.test),
+        batch=data(system, *system.train),
         gradient=np.zeros(system.n_parameters, system.dtype),
         noise=np.zeros(system.n_parameters, system.dtype),
         before=np.zeros(system.n_parameters, system.dtype),

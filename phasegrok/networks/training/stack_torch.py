@@ -22,19 +22,14 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from phasegrok.compiled import kernel, n_threads, over_threads
-from phasegrok.networks.models.decoder import ModularDecoder
-from phasegrok.networks.models.mlp import MLP
-from phasegrok.networks.models.transformer import ModularTransformer
+from phasegrok.networks.kinds import pytorch_of
 from phasegrok.networks.network import Network
-from phasegrok.networks.pytorch import decoder as decoder_torch
-from phasegrok.networks.pytorch import mlp as mlp_torch
-from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings, rates, temperatures
 from phasegrok.networks.training.state import (
@@ -58,9 +53,6 @@ if TYPE_CHECKING:
     from phasegrok.networks.training.ensemble_state import EnsembleState
 
 Keep = Callable[..., None]  # what is done with evaluations and norms of updates
-# by exact type: a subclass may be another function of its weights
-MODULES: dict[type, Any] = {
-    ModularTransformer: transformer_torch, ModularDecoder: decoder_torch, MLP: mlp_torch}
 CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them need memory only
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
 _WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
@@ -114,22 +106,6 @@ def shuffle(order, rng, running):
             trainer.shuffle(order[r], rng[r])
 
 
-def module_of(system: Network) -> Any:
-    """Module with the energy of ``system``.
-
-    Raises
-    ------
-    ValueError
-        Where it is of no type in ``MODULES``, a subclass of one included.
-    """
-    if type(system) not in MODULES:
-        raise ValueError(
-            f"{type(system).__name__} has no energy in PyTorch: name its module in MODULES of "
-            "phasegrok/networks/training/stack_torch.py (its parent's only where it is the same "
-            "function)")
-    return MODULES[type(system)]
-
-
 class Trainer:
     """Training of an ensemble on one device: as many replicas are stacked at once as fit.
 
@@ -170,10 +146,10 @@ class Trainer:
             return x
 
         theta = torch.zeros(n, dtype=_dtype(self.system), device=self.device, requires_grad=True)
-        pairs, labels = (torch.tensor(x[: _batch(self.system, s)], device=self.device)
-                         for x in (self.system.pairs_train, self.system.labels_train))
+        inputs, targets = (torch.tensor(x[: _batch(self.system, s)], device=self.device)
+                           for x in self.system.train)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            energy = module_of(self.system).energy(self.system, theta, pairs, labels)
+            energy = pytorch_of(self.system).energy(self.system, theta, inputs, targets)
         del energy
         filtered = 16 if s.filter != "none" else 0  # mu and what it was
         window = s.filter_window * itemsize if s.filter == "ma" else 0
@@ -236,7 +212,7 @@ def one_thread():
 
 def _batch(system: Network, settings: Settings) -> int:
     """Pairs of a step."""
-    n_train = len(system.labels_train)
+    n_train = len(system.train.targets)
     return settings.batch if 0 < settings.batch < n_train else n_train
 
 
@@ -276,14 +252,14 @@ class Stack:
         self._tensor_step = tensor_step_of(self.update)
         self._keeps_gradient = UPDATES[settings.optimiser].monte_carlo
         self.noisy = settings.temperature > 0.0 or settings.final_temperature > 0.0
-        self._module = module_of(system)
+        self._module = pytorch_of(system)
         self._batch = _batch(system, settings)
-        self._whole = self._batch == len(system.labels_train)
-        data = (system.pairs_train, system.labels_train, system.pairs_test, system.labels_test)
+        self._whole = self._batch == len(system.train.targets)
         self._train, self._test = (
-            tuple(torch.tensor(x, device=self.device) for x in data[j : j + 2]) for j in (0, 2))
+            tuple(torch.tensor(x, device=self.device) for x in data)
+            for data in (system.train, system.test))
         self._allocate()
-        rest = 0 if self._whole else len(system.labels_train) % self._batch
+        rest = 0 if self._whole else len(system.train.targets) % self._batch
         self._chosen = {b: torch.zeros(size, b, dtype=torch.int64, device=self.device)
                         for b in (self._batch, rest) if b}
         with torch.no_grad():  # no replica runs yet, so that nothing moves
@@ -471,17 +447,18 @@ class Stack:
 
     # --- evaluations ------------------------------------------------------------------------------
 
-    def losses(self, pairs: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def losses(self, inputs: torch.Tensor,
+               targets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Mean loss and order parameter of every replica on a data set, (size,) each."""
-        variance = labels.double().var(dim=0, correction=0).mean()  # for regressions
+        variance = targets.double().var(dim=0, correction=0).mean()  # for regressions
 
         def one(theta, x, y):
             return torch.stack(self._module.scores(self.system, theta, x, y, variance)).sum(dim=1)
 
         total = torch.zeros(self.size, 2, dtype=torch.float64, device=self.device)
-        for x, y in zip(pairs.split(self._batch), labels.split(self._batch)):  # as much as a step
+        for x, y in zip(inputs.split(self._batch), targets.split(self._batch)):  # as much as a step
             total += torch.func.vmap(one, (0, None, None))(self.theta, x, y)
-        loss, accuracy = (total / len(labels)).T.cpu().numpy()
+        loss, accuracy = (total / len(targets)).T.cpu().numpy()
         return loss, accuracy
 
     def evaluate(self, state: "EnsembleState", part: slice, keep: Keep) -> None:
