@@ -21,13 +21,7 @@ _OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PY
 
 
 def workspace(system: Network):
-    """Scratch arrays for the energy of ``system``; make one a thread.
-
-    Raises
-    ------
-    ValueError
-        Where it has no compiled kernels, or they are for other functions of the weights.
-    """
+    """Scratch arrays for the energy of ``system``, one a thread; raises as ``kernels_of``."""
     return kernels_of(system).workspace(system)
 
 

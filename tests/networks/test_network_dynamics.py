@@ -445,9 +445,8 @@ def test_other_types_and_structures_are_refused(system):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(net, **changes)
     for changes in (dict(activation="tanh"), dict(scales=(0.5, 0.25)), dict(biases=True)):
-        other = dataclasses.replace(committee, structure=committee.structure._replace(**changes))
         with pytest.raises(ValueError, match="kernels of a committee"):
-            check(other, Settings())
+            dataclasses.replace(committee, structure=committee.structure._replace(**changes))
     for network in (pairs, patterns, committee, system):
         check(network, Settings())
         check(network, Settings(engine="torch"))

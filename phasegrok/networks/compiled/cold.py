@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from phasegrok.compiled import cache_directory
-from phasegrok.networks.engine import workspace
-from phasegrok.networks.kinds import kind_of, small
+from phasegrok.networks.kinds import kernels_of, kind_of, small
 from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
@@ -42,7 +41,7 @@ def check(system: Network, settings: Settings) -> None:
         kind_of(system)
         tensor_step_of(update_of(settings))
         return
-    workspace(system)
+    kernels_of(system)
     if not has(step, update_of(settings)):
         raise ValueError(f"the update {settings.optimiser} has no compiled form: set "
                          "training.engine to torch")

@@ -36,21 +36,11 @@ class Workspace(NamedTuple):
 
 
 def workspace(system: Committee) -> Workspace:
-    """Scratch arrays for the energy of ``system``; make one a thread.
-
-    Raises
-    ------
-    ValueError
-        Where the sums at the head of the module are not those of this committee.
-    """
-    s, dtype = system.structure, system.dtype
-    if (s.activation != "polynomial" or s.biases or s.tables or len(s.units) != 3
-            or s.units[-1] != 1 or s.scales[0] != 1.0):
-        raise ValueError("the compiled kernels of a committee are for one layer of polynomial "
-                         "units without factor and biases, and one output")
-    real, (inputs, units, _) = dtype.type, s.units
+    """Scratch arrays for the energy of ``system``; make one a thread."""
+    structure, dtype = system.structure, system.dtype
+    real, (inputs, units, _) = dtype.type, structure.units
     D, most = padded(inputs), max(len(system.train.targets), len(system.test.targets))
-    linear, square = (real(s.scales[-1] * c) for c in s.polynomial)
+    linear, square = (real(structure.scales[-1] * c) for c in structure.polynomial)
     shapes = ((units, D), (D,), (D, D), (most, D), (D,), (D, D), (units, D))
     return Workspace(inputs, real(NIL[dtype.name]), linear, square,
                      *(aligned(shape, dtype) for shape in shapes))

@@ -162,7 +162,19 @@ class MLP(Network):
 
 
 class Committee(MLP):
-    """A perceptron whose last matrix is not trained: it is all ones, and not in theta."""
+    """A perceptron whose last matrix is not trained: it is all ones, and not in theta.
+
+    The sums over its units that ``compiled/committee.py`` does first are those of polynomials.
+    """
+
+    def __post_init__(self):
+        """Refuse what the compiled kernels would compute as something else."""
+        super().__post_init__()
+        s = self.structure
+        if (s.activation != "polynomial" or s.biases or s.tables or len(s.units) != 3
+                or s.units[-1] != 1 or s.scales[0] != 1.0):
+            raise ValueError("the compiled kernels of a committee are for one layer of polynomial "
+                             "units without factor and biases, and one output")
 
 
 def build(parameters: Any, train: Data, test: Data, loss: str, network: type[MLP] = MLP) -> MLP:
