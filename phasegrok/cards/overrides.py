@@ -3,6 +3,7 @@
 import tomllib
 from typing import Any
 
+from phasegrok.cards.kinds import KINDS
 from phasegrok.cards.sections import READS, SECTIONS, CardModel
 from phasegrok.cards.values import MOST_MESSAGES, did_you_mean, shortened
 from phasegrok.errors import InputError
@@ -46,12 +47,15 @@ def apply(raw, overrides, schema, label, section="", script="") -> list[str]:
     """Put ``overrides`` into the raw card; one message for each key that is unknown or unclear."""
     reads = READS.get(script, tuple(SECTIONS))
     unread = set(SECTIONS) - {*reads, "observables", "data"}
+    kind = KINDS.get(str(raw.get("kind")))
+    foreign = {"training"} if kind is not None and kind.family != "network" else set()
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
     messages = []
     for typed, value in overrides.items():
         key = typed if typed in keys or typed in dotted else _present_name(typed)
-        here = [full for full in keys.get(key, []) if full.rpartition(".")[0] not in unread]
+        here = [full for full in keys.get(key, [])
+                if full.rpartition(".")[0] not in unread | foreign]
         if key in dotted:
             full = key
         elif schema is None and key.startswith("parameters."):

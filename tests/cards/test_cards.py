@@ -108,7 +108,7 @@ def test_a_bare_key_means_the_section_of_the_script():
         assert card.model.relaxation.temperature == 1.9
     found = messages(load, "ising-2d", {"replicas": 12})
     assert found == ["--set replicas: which of sample.replicas, finite_size.replicas, "
-                     "phase_diagram.replicas, relaxation.replicas, training.replicas?"]
+                     "phase_diagram.replicas, relaxation.replicas?"]  # a network alone is trained
 
 
 # --- mistakes -------------------------------------------------------------------------------------
