@@ -15,10 +15,9 @@ temperature is that which the system states.  With :math:`\eta` standard normal 
     kick, half a drift, :math:`v \to e^{-\gamma h} v + \sqrt{1 - e^{-2\gamma h}}\,\eta`, half a
     drift, half a kick; positions of order h^2, exact where U is quadratic.
 ``ghmc``
-    The same equation: :math:`v \to e^{-\gamma h} v + \sqrt{1 - e^{-2\gamma h}}\,\eta`, then half a
-    kick by E/T, the exact rotation of (xi, v) by the angle h, half a kick; accepted with
-    probability :math:`\min(1, e^{-\Delta(U + v^2/2)})`, and v is reversed where it is not.  No
-    error of the step at all.
+    The same equation, by kicks of E/T and the exact rotation of (xi, v), with a Metropolis test:
+    the step of :mod:`phasegrok.dynamics.ghmc` with :math:`c = e^{-\gamma h}`,
+    :math:`T = m = \omega = 1`.  No error of the step at all.
 
 With a wall, ghmc samples the same law restricted to states in which |order parameter| of every unit
 lies below it: steps beyond are rejected.
@@ -29,7 +28,8 @@ import math
 import numpy as np
 
 from phasegrok.compiled import kernel
-from phasegrok.rng import fill_normal, uniform
+from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
+from phasegrok.rng import fill_normal
 from phasegrok.systems.continuous import gradient, observe, units
 
 INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")
@@ -83,34 +83,20 @@ def largest_order(system, xi, work, order):
 
 
 @kernel
-def ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, friction, wall, work,
-         order):
+def _splitting(h, friction):
+    """Of the latent, whose prior has frequency one, at the temperature that the system states."""
+    return Splitting(h, math.exp(-friction * h), 1.0, 1.0, 1.0)
+
+
+@kernel
+def ghmc(system, splitting, wall, xi, v, slope, kept, fresh, energy, rng, work, order):
     """One step; returns E/T at its end and whether it was accepted."""
-    fill_normal(rng, fresh)
-    keep = math.exp(-friction * h)
-    new = math.sqrt(1.0 - keep * keep)
-    c, s = math.cos(h), math.sin(h)
-    before = 0.0
-    for k in range(xi.shape[0]):
-        speed = keep * v[k] + new * fresh[k]
-        x = xi[k]
-        before += speed * speed + x * x
-        fresh[k] = -speed  # where the step is rejected
-        old_xi[k], old_slope[k] = x, slope[k]
-        speed -= 0.5 * h * slope[k]
-        xi[k] = c * x + s * speed
-        v[k] = c * speed - s * x
+    before = propose(splitting, xi, v, slope, kept, fresh, rng)
     proposed = gradient(system, xi, work, slope)
-    after = 0.0
-    for k in range(xi.shape[0]):
-        v[k] -= 0.5 * h * slope[k]
-        after += v[k] * v[k] + xi[k] * xi[k]
-    change = proposed - energy + 0.5 * (after - before)
-    accepted = change <= 0.0 or uniform(rng) < math.exp(-change)
-    if accepted and (wall == math.inf or largest_order(system, xi, work, order) < wall):
+    if accept(splitting, xi, v, slope, proposed - energy, before, rng) and (
+            wall == math.inf or largest_order(system, xi, work, order) < wall):
         return proposed, True
-    for k in range(xi.shape[0]):
-        xi[k], slope[k], v[k] = old_xi[k], old_slope[k], fresh[k]
+    reject(xi, v, slope, kept, fresh)
     return energy, False
 
 
@@ -136,14 +122,15 @@ def _record(system, xi, v, slope, work, order, series, counts, sums, largest, ch
 def advance_chain(system, scheme, h, friction, wall, largest, every, equilibration, step, n_steps,
                   xi, v, noise, rng, series, counts, sums, checks, work, room, order):
     """Advance one chain by ``n_steps``; returns the step at which it broke off, or -1."""
-    slope, fresh, old_xi, old_slope = room[0], room[1], room[2], room[3]
+    slope, fresh, kept = room[0], room[1], room[2:]
+    splitting = _splitting(h, friction)
     energy = gradient(system, xi, work, slope)
     for _ in range(n_steps):
         if scheme == _BAOAB:
             energy = _baoab(system, xi, v, slope, fresh, rng, h, friction, work)
         elif scheme == _GHMC:
-            energy, accepted = ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h,
-                                    friction, wall, work, order)
+            energy, accepted = ghmc(system, splitting, wall, xi, v, slope, kept, fresh, energy,
+                                    rng, work, order)
             checks[ACCEPTED] += accepted
         else:
             _overdamped(scheme, xi, slope, noise, fresh, rng, h)
@@ -180,11 +167,12 @@ def prior_below(system, wall: float, rng: np.ndarray) -> np.ndarray:
 @kernel
 def ghmc_until(system, h, friction, wall, threshold, n_steps, xi, v, rng, work, room, order):
     """Steps until a unit reaches ``threshold``, or -1 if none does in ``n_steps``."""
-    slope, fresh, old_xi, old_slope = room[0], room[1], room[2], room[3]
+    slope, fresh, kept = room[0], room[1], room[2:]
+    splitting = _splitting(h, friction)
     energy = gradient(system, xi, work, slope)
     for step in range(n_steps):
-        energy, _ = ghmc(system, xi, v, slope, old_xi, old_slope, fresh, energy, rng, h, friction,
-                         wall, work, order)
+        energy, _ = ghmc(system, splitting, wall, xi, v, slope, kept, fresh, energy, rng, work,
+                         order)
         if largest_order(system, xi, work, order) >= threshold:
             return step + 1
     return -1
