@@ -70,8 +70,9 @@ def filtered(kind, gradients):
 
 
 @pytest.mark.parametrize("fixed_norm", [False, True])
-@pytest.mark.parametrize("kind", ["none", "ema", "ma"])
-@pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimiser, kind", [
+    ("adamw", "none"), ("adamw", "ema"), ("adamw", "ma"), ("adam", "ema"), ("sgd", "ma"),
+    ("sgd", "none")])
 def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
     settings = Settings(
         optimiser=optimiser, lr=3e-3, weight_decay=0.7, momentum=0.8, warmup=10,
