@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegrok.compiled import kernel
+from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.networks.compiled.kernels import inner
 from phasegrok.networks.engine import (
     data,
@@ -81,10 +82,7 @@ def _minibatch(k, n, order, rng, train, batch):
 def _norms(theta, ends, out):
     begin = 0
     for k in range(ends.shape[0]):
-        total = 0.0
-        for i in range(begin, ends[k]):
-            total += np.float64(theta[i]) * np.float64(theta[i])
-        out[k] = np.sqrt(total)
+        out[k] = np.sqrt(sum_of_squares(theta[begin : ends[k]]))
         begin = ends[k]
 
 

@@ -85,10 +85,3 @@ def add_tensor_noise(at) -> None:
         at.theta += (2.0 * at.lr * at.T).sqrt() * at.noise()
 
 
-@inner
-def norm_of(theta):
-    """Euclidean norm, summed in float64."""
-    total = 0.0
-    for i in range(theta.shape[0]):
-        total += np.float64(theta[i]) * np.float64(theta[i])
-    return np.sqrt(total)

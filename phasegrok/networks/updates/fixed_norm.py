@@ -5,14 +5,16 @@ Omnigrok: Liu et al., arXiv 2210.01117, sec. 3.
     theta <- |theta_0| theta / |theta|
 """
 
+import numpy as np
+
+from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.networks.compiled.kernels import inner
-from phasegrok.networks.updates.common import norm_of
 
 
 @inner
 def rescale(theta, norm):
     """Scale the weights to a norm."""
-    factor = norm / norm_of(theta)
+    factor = norm / np.sqrt(sum_of_squares(theta))
     real = theta.dtype.type
     for i in range(theta.shape[0]):
         theta[i] = real(factor * theta[i])

@@ -11,8 +11,11 @@ A step costs two gradients.
 
 from typing import NamedTuple
 
+import numpy as np
+
+from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.networks.engine import energy_and_gradient
-from phasegrok.networks.updates.common import add_noise, add_tensor_noise, norm_of
+from phasegrok.networks.updates.common import add_noise, add_tensor_noise
 from phasegrok.networks.updates.sgd import descend, tensor_descend
 from phasegrok.systems.discrete import behaviour
 
@@ -30,7 +33,7 @@ class SAM(NamedTuple):
 @behaviour(SAM)
 def step(update, at, energy, k, lr, T):
     theta, g, here = at.state.theta, at.grad, at.scratch.kept[0]
-    distance = theta.dtype.type(update.rho / (norm_of(g) + _NIL))
+    distance = theta.dtype.type(update.rho / (np.sqrt(sum_of_squares(g)) + _NIL))
     for i in range(theta.shape[0]):
         here[i] = theta[i]
         theta[i] += distance * g[i]
