@@ -70,5 +70,6 @@ def compile_apart(system: Network, settings: Settings) -> None:
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         subprocess.run([sys.executable, "-c", _COMPILE, *what], check=True,
                        env=os.environ | {"PYTHONPATH": path})
+        marker.parent.mkdir(parents=True, exist_ok=True)  # sources may have been edited meanwhile
         marker.touch()
     _ready.add(name)
