@@ -15,6 +15,7 @@ from phasegrok.cards.values import (
     temperature_grid,
 )
 from phasegrok.networks.training.settings import Settings as Training
+from phasegrok.networks.training.snapshots import Snapshots
 from phasegrok.networks.updates.table import UPDATES
 
 
@@ -348,6 +349,9 @@ class WaitingTimes(Section):
     plateau_accuracy: float = Field(
         0.99, gt=0.0, le=1.0, description="network: train accuracy that makes the checkpoint"
     )
+    snapshots: Snapshots = Field(
+        "none", description="network: steps at which the weights of all clones are kept, as in "
+        "[training]; events: the checkpoint, and where a clone has had the event")
 
     @field_validator("temperatures")
     @classmethod

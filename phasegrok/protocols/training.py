@@ -7,6 +7,8 @@ weights are not finite stops where it is, is recorded, and does not stop the oth
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.ensemble_state import EnsembleState
 from phasegrok.networks.training.settings import Settings
+from phasegrok.networks.training.snapshots import snapshot_group, snapshot_steps
 from phasegrok.networks.training.state import (
     ACCEPTED,
     BROKEN,
@@ -25,6 +28,7 @@ from phasegrok.networks.training.state import (
     EVALUATED,
     HELD,
     NO_EVENT,
+    NOT_FINITE,
     RUNNING,
     STATUS,
     STEP,
@@ -39,6 +43,7 @@ from phasegrok.rng import streams
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _BY_MATRIX = ("norms", "moved")
+_COPIES = 5  # of the snapshots while a run file is written: its image, the state packed, and theirs
 
 
 def _rows(grid: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +61,11 @@ class _Ensemble:
     replicas: int
     steps: int
     event: Event = NO_EVENT
+    start: Callable[[], np.ndarray] | None = dataclasses.field(default=None, kw_only=True)
     unit: str = dataclasses.field(default="steps", init=False)
+
+    replica_is: ClassVar[str] = "replica"
+    events: ClassVar[tuple[str, ...]] = ()  # at which there may be snapshots
 
     @functools.cached_property
     def stacked(self):
@@ -70,7 +79,8 @@ class _Ensemble:
     def memory(self) -> int:
         """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
 
-        With the engine torch on a CPU, those of the replicas that are stacked at once as well.
+        With the engine torch on a CPU, those of the replicas that are stacked at once as well; with
+        snapshots, those of the copies of them that are made where a run file is written.
         """
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
@@ -79,8 +89,20 @@ class _Ensemble:
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
         stacked = self.stacked.memory() if self.settings.engine == "torch" else 0
+        stacked += (1 + _COPIES) * self.snapshot_bytes()
         return stacked + self.replicas * (n * (4 * itemsize + kept)
                                           + 8 * len(self.system.train.targets) + curves)
+
+    def snapshot_bytes(self) -> int:
+        """Bytes of the weights that snapshots keep."""
+        each = self.system.n_parameters * self.system.dtype.itemsize
+        return len(self.snapshot_at()) * self.replicas * each
+
+    def snapshot_at(self) -> np.ndarray:
+        """Steps since the start of the snapshots, (S,); -1: at an event."""
+        if self.settings.snapshots == "events":
+            return np.full(len(self.events), -1)
+        return snapshot_steps(self.settings.snapshots, self.steps)
 
     def _grid(self) -> np.ndarray:
         """Steps at which the curves are kept: all evaluations."""
@@ -88,7 +110,7 @@ class _Ensemble:
 
     def _begin(self, first: State, rng: np.ndarray) -> EnsembleState:
         """Replicas that all start from ``first`` with their own generators."""
-        r, grid = self.replicas, self._grid()
+        r, grid, at = self.replicas, self._grid(), self.snapshot_at()
 
         def copies(array):
             return np.repeat(array[None], r, axis=0)
@@ -100,10 +122,15 @@ class _Ensemble:
             theta=copies(first.theta), m=copies(first.m), v=copies(first.v), rng=rng,
             counters=copies(first.counters), order=copies(first.order), mu=copies(first.mu),
             window=copies(first.window), norm=copies(first.norm), bias=copies(first.bias),
-            grid=grid, clock=np.full((r, 4), np.nan), start_step=first.step, **curves)
+            grid=grid, clock=np.full((r, 4), np.nan), start_step=first.step, snapshot_at=at,
+            snapshot_step=np.full((len(at), r), np.nan),
+            snapshots=np.full((len(at), r, first.theta.size), np.nan, first.theta.dtype), **curves)
 
     def restore(self, saved: dict) -> EnsembleState:
-        """The state of a checkpoint, with the grid of a run that may have been extended."""
+        """The state of a checkpoint, with the grid of a run that may have been extended.
+
+        Snapshots that were due by then stay, and those of the extended run are due from there on.
+        """
         grid = self._grid()
         old, new = np.isin(saved["grid"], grid), np.isin(grid, saved["grid"])
         for name in (*_CURVES, *_BY_MATRIX):
@@ -111,7 +138,23 @@ class _Ensemble:
             saved[name] = np.full((len(kept), len(grid), *kept.shape[2:]), np.nan)
             saved[name][:, new] = kept[:, old]
         saved["grid"] = grid
-        return EnsembleState(**saved)
+        self._renew_snapshots(saved)
+        state = EnsembleState(**saved)
+        self._take(state, self._active(state))
+        return state
+
+    def _renew_snapshots(self, saved: dict) -> None:
+        """Leave out snapshots that are not due yet, and put in those of the run as it is now."""
+        reached = saved["counters"][:, STEP].max() - saved["start_step"]
+        at, now = saved["snapshot_at"], self.snapshot_at()
+        kept = at[at <= reached]
+        new = now[(now >= reached) & ~np.isin(now, kept)]
+        rows = np.flatnonzero(at <= reached)
+        saved["snapshot_at"] = np.append(kept, new)
+        for name in ("snapshot_step", "snapshots"):
+            old = saved[name]
+            saved[name] = np.full((len(kept) + len(new), *old.shape[1:]), np.nan, old.dtype)
+            saved[name][: len(kept)] = old[rows]
 
     def total(self) -> int:
         """Steps of a replica."""
@@ -132,8 +175,14 @@ class _Ensemble:
     def advance(self, state: EnsembleState, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
         if self.settings.engine == "torch":
-            left = self.steps - self.done(state)
-            self.stacked.advance(state, min(n, left), functools.partial(self._keep_step, state))
+            begin = self.done(state)
+            for stop in self._cuts(state, begin, min(begin + n, self.steps)):
+                active = self._active(state)
+                self.stacked.advance(state, stop - begin, functools.partial(self._keep_step, state))
+                self._take(state, active)
+                begin = self.done(state)
+                if begin != stop:  # all have ended
+                    break
             return
         compile_apart(self.system, self.settings)
         active = self._active(state)
@@ -178,9 +227,50 @@ class _Ensemble:
 
     def _advance_one(self, state: EnsembleState, k: int, n: int, room) -> None:
         replica = state.replica(k)
-        left = self.steps - (replica.step - state.start_step)
-        self._keep(state, k, trainer.advance(self.system, self.settings, replica, min(n, left),
-                                             room, self.event))
+        begin = replica.step - state.start_step
+        for stop in self._cuts(state, begin, min(begin + n, self.steps)):
+            self._keep(state, k, trainer.advance(self.system, self.settings, replica, stop - begin,
+                                                 room, self.event))
+            self._take(state, np.array([k]))
+            if replica.status != "running":
+                break
+            begin = stop
+
+    def _cuts(self, state: EnsembleState, begin: int, end: int) -> Iterator[int]:
+        """Where a block of steps is cut to look for snapshots: steps since the start, then end."""
+        if self.settings.snapshots == "events":
+            every, first = self.settings.eval_every, state.start_step + begin
+            yield from range(-(-first // every) * every - state.start_step, end, every)
+        else:
+            at = state.snapshot_at
+            yield from at[(begin < at) & (at < end)].tolist()
+        yield end
+
+    def _take(self, state: EnsembleState, replicas: np.ndarray) -> None:
+        """Keep the weights of replicas that are at a snapshot."""
+        if len(state.snapshot_at) == 0:
+            return
+        step = state.counters[replicas, STEP] - state.start_step
+        due_sr = state.snapshot_at[:, None] == step
+        if self.settings.snapshots == "events":
+            due_sr = self._seen(state)[replicas].T
+        due_sr &= np.isnan(state.snapshot_step[:, replicas])
+        due_sr &= state.counters[replicas, STATUS] != NOT_FINITE
+        for s, r in zip(*np.nonzero(due_sr)):
+            state.snapshot_step[s, replicas[r]] = step[r]
+            state.snapshots[s, replicas[r]] = state.theta[replicas[r]]
+
+    def _seen(self, state: EnsembleState) -> np.ndarray:
+        """Which of the ``events`` each replica has had, (R, events)."""
+        return np.zeros((len(state.counters), len(self.events)), bool)
+
+    def _weights(self, state: EnsembleState) -> dict[str, Group]:
+        """Group ``weights``, where a snapshot was taken."""
+        if not np.isfinite(state.snapshot_step).any():
+            return {}
+        names = np.array(self.events) if self.settings.snapshots == "events" else state.snapshot_at
+        return {"weights": snapshot_group(self.system, names, state.snapshot_step,
+                                          state.snapshots, self.replica_is)}
 
     def _keep(self, state: EnsembleState, k: int, curves: Curves) -> None:
         """Read the clock of the k-th replica, and keep what is on the grid."""
@@ -243,11 +333,17 @@ class Training(_Ensemble):
         Seed of the weights, in place of that of the run.
     per_decade : int
         Points of the curves in a decade of steps; 0: every evaluation.
+    start : callable, optional
+        Gives theta with which all replicas start, in place of weights that are drawn; called when
+        the run begins.
     """
 
     hold: float = 50.0
     seed: int | None = None
     per_decade: int = 100
+
+    replica_is = "initialisation"
+    events = ("memorisation", "half", "generalisation")
 
     def _grid(self) -> np.ndarray:
         every = super()._grid()
@@ -271,20 +367,24 @@ class Training(_Ensemble):
         held = np.isnan(full) & (step - since >= self.hold)
         full[held] = since[held]
 
+    def _seen(self, state: EnsembleState) -> np.ndarray:
+        return np.isfinite(state.clock[:, [0, 1, 3]])
+
     def init(self, seed: int) -> EnsembleState:
         """Draw the weights of every replica."""
         if self.settings.engine == "compiled":
             compile_apart(self.system, self.settings)
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
-        firsts = [trainer.init(self.system, self.settings, row)
-                  for row in rng]
+        theta = None if self.start is None else self.start()
+        firsts = [trainer.init(self.system, self.settings, row, theta) for row in rng]
         state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
         for k, first in enumerate(firsts):
             state.theta[k], state.norm[k] = first.theta, first.norm
+        self._take(state, np.arange(self.replicas))
         return state
 
     def result(self, state: EnsembleState) -> dict[str, Group]:
-        """Group ``training``: curves, norms, times to memorise and to generalise."""
+        """Group ``training``: curves, norms, times to memorise and to generalise; ``weights``."""
         names = list(self.system.layout)
         group = Group()
         group.add("replica", np.arange(self.replicas), "replica", "1", "initialisation")
@@ -322,7 +422,7 @@ class Training(_Ensemble):
                       "1", "mean square velocity at the end; T where the step is small enough")
         if state.bias.size:
             self._add_bias(group, state)
-        return {"training": group}
+        return {"training": group, **self._weights(state)}
 
     def _add_bias(self, group: Group, state: EnsembleState) -> None:
         s = self.settings
@@ -382,10 +482,18 @@ class NetworkClones(_Ensemble):
         Train accuracy that makes the checkpoint.
     search_steps : int
         Steps within which the checkpoint must be reached.
+    start : callable, optional
+        Gives theta of the checkpoint, which is not searched for then; called when the run begins.
     """
 
     plateau_accuracy: float = 0.99
     search_steps: int = 10_000
+
+    replica_is = "clone of the checkpoint"
+    events = ("checkpoint", "event")
+
+    def _seen(self, state: EnsembleState) -> np.ndarray:
+        return np.stack([np.ones(self.replicas, bool), state.counters[:, CROSSING] >= 0], axis=1)
 
     def init(self, seed: int) -> EnsembleState:
         """Find the checkpoint and copy it.
@@ -397,6 +505,21 @@ class NetworkClones(_Ensemble):
         """
         quiet = self.settings.model_copy(update={"temperature": 0.0})
         rng = streams(seed, ["training"], 1)[0]
+        if self.start is None:
+            first = self._found(quiet, rng)
+        else:
+            first = trainer.init(self.system, quiet, rng, self.start())
+        first.counters[EVALUATED] = -1  # the clones record the checkpoint too
+        first.counters[HELD] = 0
+        key = ["clones", self.settings.temperature]
+        state = self._begin(first, streams(seed, key, self.replicas))
+        self._take(state, np.arange(self.replicas))
+        if self.start is not None:
+            self._refuse_event(state)
+        return state
+
+    def _found(self, quiet: Settings, rng: np.ndarray) -> State:
+        """The checkpoint, searched for without noise."""
         compile_apart(self.system, quiet)
         state = trainer.init(self.system, quiet, rng)
         room = trainer.scratch(self.system)
@@ -411,11 +534,14 @@ class NetworkClones(_Ensemble):
                         "training.steps or lower waiting_times.plateau_accuracy"
                     )
                 if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
-                    break
-        state.counters[EVALUATED] = -1  # the clones record the checkpoint too
-        state.counters[HELD] = 0
-        key = ["clones", self.settings.temperature]
-        return self._begin(state, streams(seed, key, self.replicas))
+                    return state
+
+    def _refuse_event(self, state: EnsembleState) -> None:
+        order = self._end(state)["test_accuracy"][0]
+        if not order < self.event.threshold:
+            raise ValueError(f"the weights of training.start_from have a test accuracy of {order:g}"
+                             f", and the event is at {self.event.threshold:g}: give a checkpoint "
+                             "before it")
 
     def result(self, state: EnsembleState) -> dict[str, Group]:
         """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
@@ -458,7 +584,7 @@ class NetworkClones(_Ensemble):
             "rule": "clones of one checkpoint; only the thermal noise differs" + (
                 ", and the order of minibatches" if state.order.size else ""),
         })
-        return {"waiting_times": group}
+        return {"waiting_times": group, **self._weights(state)}
 
     def _plateau(self, state: EnsembleState, time):
         """Mean and spread of Phi before the event, transit time, train accuracy."""

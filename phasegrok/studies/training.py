@@ -1,10 +1,13 @@
 """Training of networks: from a card to its replicas."""
 
 import math
+import sys
 
 from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.studies.common import need_family
+
+_SMALL = 5_000_000  # bytes of snapshots, of which nobody need be told
 
 
 def training_settings(card: Card, **changes):
@@ -47,8 +50,19 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
     hold = card.model.event.hold if card.model.event else 0.0
     event = Event(GENERALISED, evaluations(card, hold)) if t.stop_at_event else NO_EVENT
     settings = training_settings(card)
-    return Training(trainable(card, settings), settings, replicas or t.replicas,
-                    steps or t.steps, event, hold, per_decade=t.per_decade)
+    return announced(Training(trainable(card, settings), settings, replicas or t.replicas,
+                              steps or t.steps, event, hold, per_decade=t.per_decade))
+
+
+def announced(protocol):
+    """The protocol, having said how large its run file will be where snapshots make it large."""
+    size = protocol.snapshot_bytes()
+    if size > _SMALL:
+        print(f"snapshots: weights of {protocol.replicas} replicas at up to "
+              f"{len(protocol.snapshot_at())} steps make the run file {2e-6 * size:.0f} MB larger "
+              "(group weights, and as much for a resume)",
+              file=sys.stderr)
+    return protocol
 
 
 def eval_every(card: Card) -> int:

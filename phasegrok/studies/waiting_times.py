@@ -10,7 +10,13 @@ from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.studies.common import checked_temperature, known_kind
-from phasegrok.studies.training import eval_every, evaluations, trainable, training_settings
+from phasegrok.studies.training import (
+    announced,
+    eval_every,
+    evaluations,
+    trainable,
+    training_settings,
+)
 
 _MOST_STEPS = 1e18  # counters are 64-bit integers
 
@@ -85,11 +91,12 @@ def _network_clones(card: Card, temperature: float, number: int):
     from phasegrok.protocols.training import NetworkClones
 
     waiting, event = event_of(card)
-    settings = training_settings(card, temperature=temperature)
+    settings = training_settings(card, temperature=temperature, snapshots=waiting.snapshots)
     trainable(card, settings.model_copy(update={"engine": "compiled"}))  # finds the plateau
-    return NetworkClones(trainable(card, settings), settings, number, int(waiting.limit),
-                         Event(event.threshold, evaluations(card, event.hold)),
-                         waiting.plateau_accuracy, card.model.training.steps)
+    return announced(NetworkClones(
+        trainable(card, settings), settings, number, int(waiting.limit),
+        Event(event.threshold, evaluations(card, event.hold)), waiting.plateau_accuracy,
+        card.model.training.steps))
 
 
 def interval_of(card: Card) -> float:

@@ -148,9 +148,15 @@ PROTOCOLS = {
         "training.optimiser": "wand", "training.weight_decay": 0.0, "training.temperature": 1e-6,
         "training.deposit": 1e-3, "training.warmup": 0, "training.friction": 0.5}),
     "training, filter": lambda: trained(**{"training.filter": "ma", "training.filter_window": 5}),
+    "training, snapshots": lambda: trained(**{"training.snapshots": "log:9"}),
+    "training, snapshots at events": lambda: trained(**{
+        "training.snapshots": "events", "training.lr": 0.03}),
+    "training, torch, snapshots at events": lambda: trained(**{
+        "training.snapshots": "events", "training.lr": 0.03, "training.engine": "torch"}),
     "clones of a network": lambda: cloned("mlp-subtraction-31", 3, **TRAINED | {
         "parameters.hidden": [12], "waiting_times.limit": 30, "event.hold": 4,
-        "waiting_times.temperatures": [1e-6], "waiting_times.plateau_accuracy": 0.2}),
+        "waiting_times.temperatures": [1e-6], "waiting_times.plateau_accuracy": 0.2,
+        "waiting_times.snapshots": [0, 5, 20]}),
 }
 
 

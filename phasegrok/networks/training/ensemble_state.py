@@ -31,6 +31,9 @@ class EnsembleState:
     norms: np.ndarray  # (R, K, matrices)
     moved: np.ndarray  # (R, K, matrices) norm of the update that follows
     start_step: int
+    snapshot_at: np.ndarray  # (S,) int64 steps since the start; -1: at an event
+    snapshot_step: np.ndarray  # (S, R) steps since the start of those taken, NaN: not reached
+    snapshots: np.ndarray  # (S, R, n) weights there
 
     def replica(self, k: int) -> State:
         """The k-th replica as views: advancing it advances this state."""

@@ -204,7 +204,8 @@ def train(w, g, state, n_steps, update, filter_, plan, lr, T, scratch, curves):
     return rows, moves
 
 
-def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
+def init(system: Network, settings: Settings, rng: np.ndarray,
+         theta: np.ndarray | None = None) -> State:
     """Draw the weights and start the counters.
 
     Parameters
@@ -214,9 +215,11 @@ def init(system: Network, settings: Settings, rng: np.ndarray) -> State:
         Says how large the weights are, and whether there are minibatches and a filter.
     rng : (4,) uint64 array
         State of the generator (``phasegrok.rng.streams``); it is copied.
+    theta : (n_parameters,) array, optional
+        Weights to start with, in place of those drawn; they are copied.
     """
     rng = np.array(rng, dtype=np.uint64)
-    theta = system.initial(rng)
+    theta = system.initial(rng) if theta is None else theta.astype(system.dtype)
     theta *= theta.dtype.type(settings.initial_scale)
     counters = np.array([0, -1, 0, -1, RUNNING, -1, 0], dtype=np.int64)
     n = len(system.train.targets)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from phasegrok.networks.training.snapshots import Snapshots
 from phasegrok.networks.updates.table import UPDATES
 
 RENAMED = {"noise": "temperature", "final_noise": "final_temperature"}
@@ -66,6 +67,10 @@ class Settings(BaseModel):
     per_decade: int = Field(100, ge=0, description="points of the curves in a decade of steps; 0: "
                             "every evaluation")
     stop_at_event: bool = Field(False, description="end a replica when 95 % test accuracy has held")
+    snapshots: Snapshots = Field(
+        "none", description="steps at which the weights of all replicas are kept: none; log:N, "
+        "step 0 and N - 1 steps to the last, even in their logarithm; events, the evaluations at "
+        "which a replica has memorised, has 50 % test accuracy, has generalised; or a list")
     engine: Literal["compiled", "torch"] = Field(
         "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
     device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
