@@ -49,7 +49,7 @@ ROOMS = {
                      ("thermodynamics", "relaxation")),
     "cards": Room("the TOML of a system: sections, overrides, files, library",
                   ("systems", "networks.kinds", "networks.training.settings",
-                   "networks.updates.table")),
+                   "networks.training.snapshots", "networks.updates.table")),
     "run": Room("run file, lock, checkpoints, signals, scans, workers, status",
                 ("cards", "protocols.protocol")),
     "studies": Room("one file an experiment: from a card to protocols to groups",
