@@ -147,7 +147,8 @@ class _Ensemble:
         """Leave out snapshots that are not due yet, and put in those of the run as it is now."""
         if "snapshots" not in saved:  # the state of an earlier version
             theta = saved["theta"]
-            saved |= {"snapshot_at": np.zeros(0, np.int64), "snapshot_step": np.zeros((0, len(theta))),
+            saved |= {"snapshot_at": np.zeros(0, np.int64),
+                      "snapshot_step": np.zeros((0, len(theta))),
                       "snapshots": np.zeros((0, *theta.shape), theta.dtype)}
         reached = saved["counters"][:, STEP].max() - saved["start_step"]
         at, now = saved["snapshot_at"], self.snapshot_at()
