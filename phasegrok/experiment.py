@@ -126,8 +126,8 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
     parameters = _parameters(arguments, parameters_class, resumed)
     loaded = _cards(arguments, default_cards, resumed, path.stem)
     for card in loaded:
-        if card.code_path is not None:
-            print(f"code of {card.name}: {printable(str(card.code_path))}", file=sys.stderr)
+        for file in card.code_files:
+            print(f"code of {card.name}: {printable(str(file))}", file=sys.stderr)
     seed = 1 if arguments.seed is None else arguments.seed
     seed = int(stored(arguments.resume, resumed, "seed", int)) if resumed else seed
     script = Script(
@@ -281,8 +281,9 @@ def _stored(path, resumed):
 def _refuse_code(card, trusted: bool, advice: str) -> None:
     """Refuse a card, read without executing it, whose code nobody named on the command line."""
 
-    if card.code_path is not None and not trusted:
-        raise InputError(f"{card.name} has code of its own, {card.code_path}: read it, and give "
+    if card.code_files and not trusted:
+        files = ", ".join(map(str, card.code_files))
+        raise InputError(f"{card.name} has code of its own, {files}: read it, and give "
                          f"--trust to execute it, or {advice}")
 
 
@@ -316,7 +317,7 @@ def _run_folder(arguments, script, parameters, seed, loaded, run, resumed) -> No
         "quick": bool(resumed.attributes.get("quick")) if resumed else script.quick,
     }
     script.quick = extra["quick"]
-    codes = " ".join(card.code_sha256 for card in loaded if card.code_path is not None)
+    codes = " ".join(card.code_sha256 for card in loaded if card.code_files)
     job = Job(script, None, parameters, seed, arguments.resume, extra=extra, code_sha256=codes)
     if arguments.resume is None:
         job.path = (arguments.out or job.path) / "verdict.h5"

@@ -2,16 +2,14 @@
 
 import copy
 import dataclasses
-import hashlib
-import importlib.util
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from phasegrok import own_code
 from phasegrok.cards import kinds
 from phasegrok.cards.files import read_rows, to_toml
 from phasegrok.cards.overrides import apply
@@ -31,7 +29,7 @@ class Card:
     arrays: dict[str, np.ndarray]
     folder: Path
     text: str  # the effective TOML
-    code_path: Path | None = None
+    code_files: tuple[Path, ...] = ()  # of the user's own that the card names
 
     @property
     def name(self) -> str:
@@ -41,8 +39,9 @@ class Card:
     @property
     def family(self) -> str:
         """Which protocols fit: "discrete", "continuous", "network", "overdamped", "constrained"."""
-        kind = self.model.kind
-        return self.model.family or (kinds.family(kind) if kind in kinds.KINDS else "discrete")
+        kind, own = self.model.kind, getattr(self.parameters, "family", "")
+        return self.model.family or own or (
+            kinds.family(kind) if kind in kinds.KINDS else "discrete")
 
     @property
     def size(self) -> int:
@@ -52,7 +51,7 @@ class Card:
     @property
     def code_sha256(self) -> str:
         """Hash of the user's own code, empty where the card names none."""
-        return hashlib.sha256(self.code_path.read_bytes()).hexdigest() if self.code_path else ""
+        return own_code.sha256(self.code_files)
 
     def build(self, arrays: dict[str, np.ndarray] | None = None):
         """The system on which kernels run, with the card's disorder or that of another sample.
@@ -65,7 +64,7 @@ class Card:
         """
         try:
             system = self.parameters.build(self.arrays if arrays is None else arrays)
-            if self.code_path is not None:
+            if self.model.code is not None:
                 from phasegrok.systems.checks import check_system
 
                 check_system(system, self.family)
@@ -143,8 +142,8 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
         raise InputError(f"{source}: not valid TOML: {error}") from error
     overrides = overrides or {}
     raw |= {key: overrides[key] for key in ("kind", "code") if key in overrides}
-    trust = trust or "code" in overrides  # the command line names it
-    schema, code_path, messages = _schema_of(raw, folder, execute_code, source, trust)
+    named = trust or "code" in overrides  # the command line names it
+    schema, messages = _schema_of(raw, folder, execute_code, source, named)
     small = raw.get("quick")
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
@@ -154,6 +153,8 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
         raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
     messages += more
+    files, more = _files_of(raw, folder, execute_code, source, trust)
+    messages += more
     if model is not None and parameters is not None and not messages:
         messages += [f"{source}: {line}" for line in _beyond_range(model)]
     if messages or model is None:
@@ -162,7 +163,7 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
             if len(messages) > MOST_MESSAGES else []))
     if arrays is None and parameters is not None:
         arrays = _disorder(model, parameters, folder, source)
-    return Card(model, parameters, arrays or {}, folder, to_toml(raw), code_path)
+    return Card(model, parameters, arrays or {}, folder, to_toml(raw), files)
 
 
 def _what_is_known_of(raw) -> tuple:
@@ -174,54 +175,60 @@ def _what_is_known_of(raw) -> tuple:
 
 def _schema_of(raw, folder, execute_code, source, trust):
     """Schema of the parameters (None: unknown kind, or user's code not to be executed)."""
-    code = raw.get("code")
+    code, kind = raw.get("code"), raw.get("kind")
     if code is not None:
-        return _user_schema(str(code), folder, execute_code, source, trust)
-    kind = raw.get("kind")
+        found, messages = _own(str(code), folder, execute_code, f"{source}: code", trust)
+        if found is None:
+            return None, messages
+        try:
+            return kinds.schema_of(found, kind), []
+        except ValueError as error:
+            return None, [f"{source}: code: {error}"]
     if not isinstance(kind, str):
-        return None, None, []  # missing or no text: the schema of the card says so
+        return None, []  # missing or no text: the schema of the card says so
     if kind not in kinds.KINDS:
         message = f"{source}: kind: there is no kind {kind!r}"
-        return None, None, [message + did_you_mean(str(kind), kinds.KINDS)]
-    return kinds.parameters_class(kind), None, []
+        return None, [message + did_you_mean(str(kind), kinds.KINDS)]
+    return kinds.parameters_class(kind), []
 
 
-executed_files: set[Path] = set()  # every file of user's code that this process executed
-
-
-def _user_schema(code, folder, execute_code, source, trust):
-    file, _, name = code.partition(":")
-    path = (folder / file).resolve()
-    if not name or not path.is_file():
-        return None, None, [f'{source}: code: "{code}" is not FILE.py:CLASS of a file in {folder}']
-    if not execute_code:
-        return None, path, []
-    if not (trust or path in executed_files or path.is_relative_to(folder.resolve())):
-        return None, path, [f"{source}: code: {path} is outside the card's folder: read it, and "
-                            "give --trust to execute it"]
-    from phasegrok.compiled import use_sources
-
-    executed_files.add(path)
-    use_sources(*sorted(executed_files))
-    module_name = f"phasegrok_card_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # compiled kernels are stored under this name
+def _own(reference, folder, execute_code, where, trust):
+    """What a card names as FILE.py:NAME (None: not to be executed, or a mistake)."""
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        return None, path, [f"{source}: code: {path.name} fails: {type(error).__name__}: {error}"]
-    if not hasattr(module, name):
-        return None, path, [f"{source}: code: {path.name} has no class {name}"]
-    schema = getattr(module, name)
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return None, path, [f"{source}: code: {name} of {path.name} is no pydantic model of the "
-                            "system's parameters"]
-    missing = [part for part in ("disorder", "size", "build") if not hasattr(schema, part)]
-    if missing:
-        return None, path, [f"{source}: code: {name} of {path.name} has no {', '.join(missing)}"]
-    return schema, path, []
+        path = own_code.path_of(reference, folder)
+        if not execute_code:
+            return None, []
+        if not trust:
+            own_code.check_trusted(path, folder)
+        return own_code.load(reference, folder), []
+    except ValueError as error:
+        return None, [f"{where}: {error}"]
+
+
+def _files_of(raw, folder, execute_code, source, trust) -> tuple[tuple[Path, ...], list[str]]:
+    """Files of the user's own that a card names, each once and executed; mistakes in them."""
+    found: dict[str, None] = {}
+    messages: list[str] = []
+    if own_code.is_own(raw.get("code")):
+        found[own_code.absolute(raw["code"], folder).rpartition(":")[0]] = None
+    for key, reference in _references(raw):
+        messages += _own(reference, folder, execute_code, f"{source}: {key}", trust)[1]
+        found[own_code.absolute(reference, folder).rpartition(":")[0]] = None
+    return tuple(path for path in map(Path, found) if path.is_file()), messages
+
+
+def _references(raw) -> list[tuple[str, str]]:
+    """(key, FILE.py:NAME) of what [training] and its variants name."""
+    tables = {"training": raw.get("training")}
+    variants = raw.get("optimisers")
+    settings = variants.get("settings") if isinstance(variants, dict) else None
+    if isinstance(settings, dict):
+        tables |= {f"optimisers.settings.{name}": table for name, table in settings.items()}
+    return [(f"{section}.{key}", str(text))
+            for section, table in tables.items() if isinstance(table, dict)
+            for key in ("optimiser", "schedule", "observables")
+            for text in (table[key] if isinstance(table.get(key), list) else [table.get(key)])
+            if own_code.is_own(text)]
 
 
 def _validate(raw, schema, source):
@@ -252,9 +259,11 @@ def _beyond_range(model) -> list[str]:
         return []  # of the user's own system only its build says which values occur
     low, high = kinds.order_range(model.kind)
     lines = []
-    if model.event is not None and not low < model.event.threshold <= high:
-        what = "is never reached" if model.event.threshold > high else "is reached from the start"
-        lines.append(f"event.threshold: {model.event.threshold:g} {what}, as the observable lies "
+    observables = {text.rpartition(":")[2] for text in model.training.observables}
+    event = None if model.event and model.event.observable in observables else model.event
+    if event is not None and not low < event.threshold <= high:
+        what = "is never reached" if event.threshold > high else "is reached from the start"
+        lines.append(f"event.threshold: {event.threshold:g} {what}, as the observable lies "
                      f"between {low:g} and {high:g}")
     for section in ("relaxation", "waiting_times"):
         start = getattr(getattr(model, section), "start", None)

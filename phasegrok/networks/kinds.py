@@ -1,9 +1,12 @@
 """Kinds of networks, a row each: where parameters, class and the two engines stand."""
 
 from pkgutil import resolve_name
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from phasegrok.networks.network import Network
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class NetworkKind(NamedTuple):
@@ -47,6 +50,33 @@ NETWORKS = {
 }  # fmt: skip
 
 
+_OWN = "phasegrok.networks.models.own"
+
+
+def schema_of_own(network: type, task: Any) -> "type[BaseModel] | None":
+    """Schema of the parameters of a user's own network; None where the class is none.
+
+    Parameters
+    ----------
+    network : type
+        With ``forward`` or ``scores``.
+    task : str
+        What it learns, a key of ``models.own.TASKS``.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such task, or the class cannot be asked for its parameters.
+    """
+    if not (hasattr(network, "forward") or hasattr(network, "scores")):
+        return None
+    return resolve_name(f"{_OWN}:schema")(network, task)
+
+
+def _is_own(network: Network) -> bool:
+    return type(network) is resolve_name(f"{_OWN}:OwnNetwork")
+
+
 def kind_of(network: Network) -> str:
     """The kind whose row has the engines of ``network``: its exact type, and its kind of inputs.
 
@@ -74,6 +104,8 @@ def kernels_of(network: Network) -> Any:
     ValueError
         Where it has no row, or its row names none.
     """
+    if _is_own(network):
+        return resolve_name(f"{_OWN}:kernels_of")(network)
     kind = kind_of(network)
     compiled = NETWORKS[kind].compiled
     if compiled is None:
@@ -83,7 +115,10 @@ def kernels_of(network: Network) -> Any:
 
 
 def pytorch_of(network: Network) -> Any:
-    """Module with the energy of ``network`` in PyTorch; raises as ``kind_of``."""
+    """What has ``energy`` and ``scores`` of ``network`` in PyTorch: a module, or of a user's own
+    network an object for one thread; raises as ``kind_of``."""
+    if _is_own(network):
+        return resolve_name("phasegrok.networks.pytorch.own:Functions")(network)
     return resolve_name(NETWORKS[kind_of(network)].pytorch)
 
 

@@ -77,7 +77,7 @@ class Network:
     @property
     def order_name(self) -> str:
         """What the order parameter is: of labels, or else of real targets."""
-        return "accuracy" if self.on_pairs else "explained variance"
+        return "accuracy" if _integers(self.train.targets) else "explained variance"
 
     @property
     def hidden(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from phasegrok.networks.compiled.kernels import single_threaded_blas
 from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.ensemble_state import EnsembleState
+from phasegrok.networks.training.observables import observables_of
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.snapshots import snapshot_group, snapshot_steps
 from phasegrok.networks.training.state import (
@@ -26,6 +27,7 @@ from phasegrok.networks.training.state import (
     BROKEN,
     CROSSING,
     EVALUATED,
+    EVENT,
     HELD,
     NO_EVENT,
     NOT_FINITE,
@@ -37,7 +39,7 @@ from phasegrok.networks.training.state import (
     State,
 )
 from phasegrok.networks.updates.free_diffusion import free_norm
-from phasegrok.networks.updates.table import UPDATES
+from phasegrok.networks.updates.table import row_of
 from phasegrok.rng import streams
 
 MEMORISED, HALF, GENERALISED = 0.99, 0.5, 0.95  # train accuracy, then test accuracies of the clock
@@ -74,7 +76,17 @@ class _Ensemble:
             Trainer,  # PyTorch only where it is asked for
         )
 
-        return Trainer(self.system, self.settings, self.replicas, self.event)
+        return Trainer(self.system, self.settings, self.replicas, self._engine_event)
+
+    @functools.cached_property
+    def observables(self):
+        """Functions of the user's own that are called at evaluations."""
+        return observables_of(self.settings)
+
+    @property
+    def _engine_event(self) -> Event:
+        """What the engines watch for: they know the test accuracy, and no other observable."""
+        return NO_EVENT if self.event.observable else self.event
 
     def memory(self) -> int:
         """Bytes of the state: weights, moments, what a filter keeps, the order, and the curves.
@@ -84,7 +96,8 @@ class _Ensemble:
         """
         itemsize = self.system.dtype.itemsize
         n = self.system.n_parameters
-        curves = 8 * len(self._grid()) * (4 + 2 * len(self.system.layout))
+        curves = 8 * len(self._grid()) * (
+            4 + 2 * len(self.system.layout) + len(self.settings.observables))
         kept = 8 if self.settings.filter != "none" else 0
         if self.settings.filter == "ma":
             kept += self.settings.filter_window * itemsize
@@ -108,7 +121,7 @@ class _Ensemble:
         """Steps at which the curves are kept: all evaluations."""
         return np.arange(0, self.steps + 1, self.settings.eval_every)
 
-    def _begin(self, first: State, rng: np.ndarray) -> EnsembleState:
+    def begin(self, first: State, rng: np.ndarray) -> EnsembleState:
         """Replicas that all start from ``first`` with their own generators."""
         r, grid, at = self.replicas, self._grid(), self.snapshot_at()
 
@@ -124,7 +137,8 @@ class _Ensemble:
             window=copies(first.window), norm=copies(first.norm), bias=copies(first.bias),
             grid=grid, clock=np.full((r, 4), np.nan), start_step=first.step, snapshot_at=at,
             snapshot_step=np.full((len(at), r), np.nan),
-            snapshots=np.full((len(at), r, first.theta.size), np.nan, first.theta.dtype), **curves)
+            snapshots=np.full((len(at), r, first.theta.size), np.nan, first.theta.dtype),
+            observed=np.full((r, len(grid), len(self.settings.observables)), np.nan), **curves)
 
     def restore(self, saved: dict) -> EnsembleState:
         """The state of a checkpoint, with the grid of a run that may have been extended.
@@ -133,7 +147,9 @@ class _Ensemble:
         """
         grid = self._grid()
         old, new = np.isin(saved["grid"], grid), np.isin(grid, saved["grid"])
-        for name in (*_CURVES, *_BY_MATRIX):
+        of_replicas = len(saved["counters"]), len(saved["grid"])
+        saved.setdefault("observed", np.full((*of_replicas, 0), np.nan))
+        for name in (*_CURVES, *_BY_MATRIX, "observed"):
             kept = saved[name]
             saved[name] = np.full((len(kept), len(grid), *kept.shape[2:]), np.nan)
             saved[name][:, new] = kept[:, old]
@@ -179,6 +195,48 @@ class _Ensemble:
 
     def advance(self, state: EnsembleState, n: int) -> None:
         """Advance every replica that runs by up to ``n`` steps."""
+        if not self.observables:
+            self._advance(state, n)
+            return
+        every = self.settings.eval_every
+        end = self.done(state) + n
+        while len(active := self._active(state)):  # the blocks of an engine end at evaluations
+            now = self.done(state)
+            step = now + state.start_step
+            unseen = step % every == 0 and (state.counters[active, EVALUATED] != step).any()
+            if now >= end and not unseen:
+                return
+            held = state.counters[:, HELD].copy()
+            self._advance(state, 0 if unseen else min(end - now, every - step % every))
+            self._observe(state, active, held)
+
+    def _observe(self, state: EnsembleState, replicas: np.ndarray, held: np.ndarray) -> None:
+        """Call the observables of those that were evaluated just now, and watch for their event.
+
+        ``held`` are the counters of the event before, which the engines do not know.
+        """
+        counters, event = state.counters, self.event
+        seen = replicas[(counters[replicas, EVALUATED] == counters[replicas, STEP])
+                        & (counters[replicas, BROKEN] < 0)]
+        if event.observable:
+            counters[:, HELD] = held
+        if len(seen) == 0:
+            return
+        values = np.array([[f(self.system, state.theta[k]) for f in self.observables]
+                           for k in seen])
+        kept, row = _rows(state.grid, counters[seen, STEP] - state.start_step)
+        state.observed[seen[kept], row] = values[kept]
+        if not event.observable:
+            return
+        place = [f.name for f in self.observables].index(event.observable)
+        counters[seen, HELD] = np.where(values[:, place] >= event.threshold, held[seen] + 1, 0)
+        crossed = seen[(counters[seen, HELD] == event.hold) & (counters[seen, CROSSING] < 0)]
+        counters[crossed, CROSSING] = (
+            counters[crossed, STEP] - (event.hold - 1) * self.settings.eval_every)
+        if event.stop:
+            counters[crossed, STATUS] = EVENT
+
+    def _advance(self, state: EnsembleState, n: int) -> None:
         if self.settings.engine == "torch":
             begin = self.done(state)
             for stop in self._cuts(state, begin, min(begin + n, self.steps)):
@@ -235,7 +293,7 @@ class _Ensemble:
         begin = replica.step - state.start_step
         for stop in self._cuts(state, begin, min(begin + n, self.steps)):
             self._keep(state, k, trainer.advance(self.system, self.settings, replica, stop - begin,
-                                                 room, self.event))
+                                                 room, self._engine_event))
             self._take(state, np.array([k]))
             if replica.status != "running":
                 break
@@ -297,6 +355,21 @@ class _Ensemble:
         if kept[0]:
             for name, x in values.items():
                 getattr(state, name)[replicas, row[0]] = x
+
+    def _add_observables(self, group: Group, state: EnsembleState, dims: tuple[str, str]) -> None:
+        for k, f in enumerate(self.observables):
+            x = state.observed[..., k]
+            group.add(f.name, x, dims, f.unit, f.text)
+            there = np.isfinite(x)
+            n = there.sum(axis=0)
+            mean = np.where(there, x, 0.0).sum(axis=0) / np.maximum(n, 1)
+            square = np.where(there, x - mean, 0.0) ** 2
+            error = np.sqrt(square.sum(axis=0) / np.maximum(n * (n - 1.0), 1.0))
+            mean, error = np.where(n > 0, mean, np.nan), np.where(n > 1, error, np.nan)
+            group.add(f"{f.name}_mean", mean, dims[1:], f.unit,
+                      f"mean over the replicas that were there: {f.text}")
+            group.add(f"{f.name}_mean_err", error, dims[1:], f.unit,
+                      f"standard error of {f.name}_mean; NaN: fewer than two")
 
     def _watch(self, clock: np.ndarray, step, train, test) -> None:
         """Read the clocks (R, 4) at an evaluation of R replicas; only training has them."""
@@ -382,7 +455,7 @@ class Training(_Ensemble):
         rng = streams(seed if self.seed is None else self.seed, ["training"], self.replicas)
         theta = None if self.start is None else self.start()
         firsts = [trainer.init(self.system, self.settings, row, theta) for row in rng]
-        state = self._begin(firsts[0], np.stack([first.rng for first in firsts]))
+        state = self.begin(firsts[0], np.stack([first.rng for first in firsts]))
         for k, first in enumerate(firsts):
             state.theta[k], state.norm[k] = first.theta, first.norm
         self._take(state, np.arange(self.replicas))
@@ -406,6 +479,7 @@ class Training(_Ensemble):
                   "Euclidean norm of each weight matrix")
         group.add("update_norm", state.moved, ("replica", "step", "matrix"), "1",
                   "Euclidean norm of the update that follows of each weight matrix")
+        self._add_observables(group, state, ("replica", "step"))
         end = self._end(state)
         group.add("final_step", state.counters[:, STEP], "replica", "steps",
                   "last step of the replica")
@@ -415,9 +489,14 @@ class Training(_Ensemble):
                   "Euclidean norm of each weight matrix, at the last step")
         self._add_diffusion(group, state)
         self._add_times(group, state, end)
+        if self.event.observable:
+            crossing = state.counters[:, CROSSING].astype(float)
+            group.add("event_step", np.where(crossing < 0, np.nan, crossing), "replica", "steps",
+                      f"first step of {self.event.observable} >= {self.event.threshold:g} held "
+                      f"over {self.event.hold} evaluations; NaN: never")
         group.attributes["broken_replicas"] = int(np.isfinite(self._broken(state)).sum())
         group.attributes["steps"] = self.steps
-        row = UPDATES[self.settings.optimiser]
+        row = row_of(self.settings)
         if row.monte_carlo:
             steps = np.maximum(1, state.counters[:, STEP])
             group.add("acceptance", state.counters[:, ACCEPTED] / steps, "replica", "1",
@@ -509,44 +588,48 @@ class NetworkClones(_Ensemble):
             If the plateau is not reached within ``search_steps``, or the event comes before it.
         """
         quiet = self.settings.model_copy(update={"temperature": 0.0})
-        rng = streams(seed, ["training"], 1)[0]
+        rng = streams(seed, ["training"], 1)
         if self.start is None:
-            first = self._found(quiet, rng)
+            first, optimiser = self._found(quiet, rng)
         else:
-            first = trainer.init(self.system, quiet, rng, self.start())
+            first, optimiser = trainer.init(self.system, quiet, rng[0], self.start()), None
         first.counters[EVALUATED] = -1  # the clones record the checkpoint too
         first.counters[HELD] = 0
         key = ["clones", self.settings.temperature]
-        state = self._begin(first, streams(seed, key, self.replicas))
+        state = self.begin(first, streams(seed, key, self.replicas))
+        if optimiser is not None:
+            state.optimiser = np.repeat(optimiser, self.replicas, axis=0)
         self._take(state, np.arange(self.replicas))
         if self.start is not None:
             self._refuse_event(state)
         return state
 
-    def _found(self, quiet: Settings, rng: np.ndarray) -> State:
-        """The checkpoint, searched for without noise."""
-        compile_apart(self.system, quiet)
-        state = trainer.init(self.system, quiet, rng)
-        room = trainer.scratch(self.system)
-        with single_threaded_blas():
-            while True:
-                curves = trainer.advance(self.system, quiet, state, quiet.eval_every, room,
-                                         self.event)
-                if state.status != "running" or state.step > self.search_steps:
-                    raise ValueError(
-                        f"no plateau: by step {state.step} the run was {state.status!r} and the "
-                        f"train accuracy had not reached {self.plateau_accuracy:g}; raise "
-                        "training.steps or lower waiting_times.plateau_accuracy"
-                    )
-                if len(curves.step) and curves.train_accuracy[-1] >= self.plateau_accuracy:
-                    return state
+    def _found(self, quiet: Settings, rng: np.ndarray) -> tuple[State, np.ndarray]:
+        """The checkpoint, searched for without noise, and the state of an own optimiser there."""
+        quiet = quiet.model_copy(update={"snapshots": "none"})
+        every = quiet.eval_every
+        one = _Ensemble(self.system, quiet, 1, self.search_steps + 2 * every, self.event)
+        if quiet.engine == "compiled":
+            compile_apart(self.system, quiet)
+        found = one.begin(trainer.init(self.system, quiet, rng[0]), rng)
+        state = found.replica(0)
+        while True:
+            one.advance(found, every)
+            if state.status != "running" or state.step > self.search_steps:
+                raise ValueError(
+                    f"no plateau: by step {state.step} the run was {state.status!r} and the "
+                    f"train accuracy had not reached {self.plateau_accuracy:g}; raise "
+                    "training.steps or lower waiting_times.plateau_accuracy"
+                )
+            if found.train_accuracy[0, state.step // every] >= self.plateau_accuracy:
+                return state, found.optimiser
 
     def _refuse_event(self, state: EnsembleState) -> None:
-        order = self._end(state)["test_accuracy"][0]
+        order = self._order(state)[1][0]
         if not order < self.event.threshold:
-            raise ValueError(f"the weights of training.start_from have a test accuracy of {order:g}"
-                             f", and the event is at {self.event.threshold:g}: give a checkpoint "
-                             "before it")
+            raise ValueError(f"at the weights of training.start_from the event's observable is "
+                             f"{order:g}, and the event is at {self.event.threshold:g}: give a "
+                             "checkpoint before it")
 
     def result(self, state: EnsembleState) -> dict[str, Group]:
         """Group ``waiting_times``: a time for each clone, censored or not; and the curves."""
@@ -554,9 +637,9 @@ class NetworkClones(_Ensemble):
         crossed = crossing >= 0
         last = state.counters[:, STEP]
         broken = self._broken(state)
+        phi, end, what = self._order(state)
         time = (np.where(crossed, crossing, last) - state.start_step).astype(float)
-        start_phi = float(state.test_accuracy[0, 0])
-        mean, spread, transit, plateau = self._plateau(state, time)
+        mean, spread, transit, plateau = self._plateau(state, time, phi)
         group = Group()
         group.add("clone", np.arange(self.replicas), "clone", "1", "clone of the checkpoint")
         group.add("step", state.grid, "step", "steps",
@@ -565,24 +648,24 @@ class NetworkClones(_Ensemble):
         group.add("censored", ~crossed, "clone", "1", "1 where the event had not happened")
         group.add("transit", np.where(crossed, transit, np.nan), "clone", "steps",
                   "time from the last visit to the clone's mean order parameter to the event")
-        group.add("plateau_mean", mean, "clone", "1", "mean test accuracy before the event")
+        group.add("plateau_mean", mean, "clone", "1", f"mean {what} before the event")
         group.add("plateau_std", spread, "clone", "1",
-                  "standard deviation of the test accuracy before the event")
+                  f"standard deviation of the {what} before the event")
         group.add("plateau_train_accuracy", plateau, "clone", "1",
                   "mean train accuracy before the event")
-        group.add("final_order_parameter", self._end(state)["test_accuracy"], "clone", "1",
-                  "test accuracy at the last step")
+        group.add("final_order_parameter", end, "clone", "1", f"{what} at the last step")
         group.add("broken_step", broken, "clone", "steps",
                   "step at which loss or weights ceased to be finite; NaN: never")
         group.add("test_accuracy", state.test_accuracy, ("clone", "step"), "1", "test accuracy")
         group.add("train_accuracy", state.train_accuracy, ("clone", "step"), "1",
                   "train accuracy")
+        self._add_observables(group, state, ("clone", "step"))
         group.attributes.update({
             "temperature": self.settings.temperature,
             "threshold": self.event.threshold,
             "hold": float((self.event.hold - 1) * self.settings.eval_every),
             "limit": float(self.steps),
-            "start_order_parameter": start_phi,
+            "start_order_parameter": float(phi[0, 0]),
             "checkpoint_step": state.start_step,
             "ended": self.replicas - len(self._active(state)),
             "broken_replicas": int(np.isfinite(broken).sum()),
@@ -591,13 +674,23 @@ class NetworkClones(_Ensemble):
         })
         return {"waiting_times": group, **self._weights(state)}
 
-    def _plateau(self, state: EnsembleState, time):
+    def _order(self, state: EnsembleState) -> tuple[np.ndarray, np.ndarray, str]:
+        """What the event is seen in: curves of the clones, values at the last step, its name."""
+        if not self.event.observable:
+            return state.test_accuracy, self._end(state)["test_accuracy"], "test accuracy"
+        place = [f.name for f in self.observables].index(self.event.observable)
+        f, fine = self.observables[place], state.counters[:, BROKEN] < 0
+        end = [f(self.system, theta) if whole else np.nan
+               for theta, whole in zip(state.theta, fine)]
+        return state.observed[..., place], np.array(end), f.name
+
+    def _plateau(self, state: EnsembleState, time, phi_r):
         """Mean and spread of Phi before the event, transit time, train accuracy."""
         n = self.replicas
         mean, spread, transit, train = (np.full(n, math.nan) for _ in range(4))
         step = state.grid
         for k in range(n):
-            phi = state.test_accuracy[k]
+            phi = phi_r[k]
             before = np.isfinite(phi) & (step < max(time[k], 1.0))
             if not np.isfinite(phi).any():
                 continue

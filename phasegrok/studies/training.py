@@ -4,6 +4,7 @@ import math
 import sys
 
 from phasegrok.cards.card import Card
+from phasegrok.cards.values import did_you_mean
 from phasegrok.errors import InputError
 from phasegrok.studies.common import need_family
 
@@ -12,9 +13,9 @@ _SMALL = 5_000_000  # bytes of snapshots, of which nobody need be told
 
 def training_settings(card: Card, **changes):
     """Settings of training from a card; those that do not go together are refused."""
-    from phasegrok.networks.training.settings import check
+    from phasegrok.networks.training.settings import check, located
 
-    t = card.model.training.model_copy(update=changes)
+    t = located(card.model.training.model_copy(update=changes), card.folder)
     if t.device == "cuda":
         from torch import cuda  # only where it is asked for: the import takes a second
 
@@ -31,10 +32,12 @@ def training_settings(card: Card, **changes):
 def trainable(card: Card, settings):
     """The network of a card; refused where its engine does not have it."""
     from phasegrok.networks.compiled.cold import check
+    from phasegrok.networks.training import observables
 
     system = card.build()
     try:
         check(system, settings)
+        observables.check(settings, system)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from None
     return system
@@ -48,7 +51,11 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
 
     t = card.model.training
     hold = card.model.event.hold if card.model.event else 0.0
-    event = Event(GENERALISED, evaluations(card, hold)) if t.stop_at_event else NO_EVENT
+    event, watched = NO_EVENT, watched_observable(card)
+    if card.model.event and watched:
+        event = Event(card.model.event.threshold, evaluations(card, hold), t.stop_at_event, watched)
+    elif t.stop_at_event:
+        event = Event(GENERALISED, evaluations(card, hold))
     settings = training_settings(card)
     return announced(Training(trainable(card, settings), settings, replicas or t.replicas,
                               steps or t.steps, event, hold, per_decade=t.per_decade))
@@ -63,6 +70,23 @@ def announced(protocol):
               "(group weights, and as much for a resume)",
               file=sys.stderr)
     return protocol
+
+
+def watched_observable(card: Card) -> str:
+    """The observable of [training] that the event is seen in; empty: it is the test accuracy.
+
+    Raises
+    ------
+    InputError
+        If the event names another.
+    """
+    names = [text.rpartition(":")[2] for text in card.model.training.observables]
+    asked = card.model.event.observable if card.model.event else ""
+    if names and asked.isidentifier() and asked not in names:
+        raise InputError(f"{card.name}: event.observable: {asked} is none of training.observables"
+                         f"{did_you_mean(asked, names)}; in words, as \"test accuracy\", it is the "
+                         "order parameter")
+    return asked if asked in names else ""
 
 
 def eval_every(card: Card) -> int:

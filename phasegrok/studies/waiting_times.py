@@ -16,6 +16,7 @@ from phasegrok.studies.training import (
     evaluations,
     trainable,
     training_settings,
+    watched_observable,
 )
 
 _MOST_STEPS = 1e18  # counters are 64-bit integers
@@ -92,11 +93,11 @@ def _network_clones(card: Card, temperature: float, number: int):
 
     waiting, event = event_of(card)
     settings = training_settings(card, temperature=temperature, snapshots=waiting.snapshots)
-    trainable(card, settings.model_copy(update={"engine": "compiled"}))  # finds the plateau
     return announced(NetworkClones(
         trainable(card, settings), settings, number, int(waiting.limit),
-        Event(event.threshold, evaluations(card, event.hold)), waiting.plateau_accuracy,
-        card.model.training.steps))
+        Event(event.threshold, evaluations(card, event.hold),
+              observable=watched_observable(card)),
+        waiting.plateau_accuracy, card.model.training.steps))
 
 
 def interval_of(card: Card) -> float:

@@ -875,9 +875,9 @@ def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("code, text, words", [
-    ("my_model.py", MODEL, "is not FILE.py:CLASS"),
-    ("other.py:MyModel", MODEL, "is not FILE.py:CLASS"),
-    ("my_model.py:Missing", MODEL, "has no class Missing"),
+    ("my_model.py", MODEL, "is not FILE.py:NAME"),
+    ("other.py:MyModel", MODEL, "is not FILE.py:NAME"),
+    ("my_model.py:Missing", MODEL, "my_model.py has no Missing"),
     ("my_model.py:math", MODEL, "is no pydantic model"),
     ("my_model.py:Spins", MODEL, "is no pydantic model"),
     ("my_model.py:MyModel", MODEL.replace("def size", "def sise"), "has no size"),
@@ -888,7 +888,7 @@ def test_a_user_model_runs_and_an_edit_is_seen(tmp_path):
 ])
 def test_mistakes_of_user_code(tmp_path, monkeypatch, code, text, words):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     (tmp_path / "my_model.py").write_text(text)
     (tmp_path / "mine.toml").write_text(MY_CARD.replace("my_model.py:MyModel", code))
     found = messages(load, str(tmp_path / "mine.toml"))
@@ -930,7 +930,7 @@ SPINS = "@behaviour(Spins)\ndef "
 ])
 def test_a_user_system_that_is_not_whole_is_refused_at_build(tmp_path, monkeypatch, change, words):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     assert MODEL.count(change[0]) == 1
     (tmp_path / "my_model.py").write_text(MODEL.replace(*change))
     (tmp_path / "mine.toml").write_text(MY_CARD)
@@ -941,7 +941,7 @@ def test_a_user_system_that_is_not_whole_is_refused_at_build(tmp_path, monkeypat
 
 def test_a_whole_user_system_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     ring = MODEL
     for before, after in RING.items():
         ring = ring.replace(before, after)
@@ -962,7 +962,7 @@ def test_the_systems_of_the_package_pass_the_same_checks(name):
 
 def test_a_behaviour_that_is_defined_twice_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     again = MODEL + "\n\n" + SPINS + "n_values(system):\n    return 2\n"
     (tmp_path / "my_model.py").write_text(again)
     (tmp_path / "mine.toml").write_text(MY_CARD)
@@ -974,7 +974,7 @@ def test_the_kernel_cache_is_keyed_by_allexecuted_files(tmp_path, monkeypatch):
     """Two cards with code of their own: an edit of either is an edit."""
     keyed = []
     monkeypatch.setattr(compiled, "use_sources", lambda *files: keyed.append(files))
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(MODEL)
         (tmp_path / f"{name}.toml").write_text(MY_CARD.replace("my_model.py", f"{name}.py"))

@@ -490,7 +490,7 @@ class Mine(Parameters):
 def own_card(tmp_path, monkeypatch):
     """A card of the user's with code, in a folder of its own: ``own_card(code)`` writes it."""
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)  # the kernels are ours
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     (tmp_path / "cards").mkdir()
     (tmp_path / "elsewhere").mkdir()
     for folder in ("cards", "elsewhere"):
@@ -502,7 +502,7 @@ def own_card(tmp_path, monkeypatch):
         if title is not None:
             text = re.sub("(?m)^title = .*", lambda _: f'title = "{title}"', text)
         (tmp_path / "cards" / f"{name}.toml").write_text(text)
-        monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+        monkeypatch.setattr("phasegrok.own_code.executed_files", set())
         (tmp_path / "ran-card").unlink(missing_ok=True)
         return ("waiting_times", f"cards/{name}.toml", "--clones", 2, "--set", "limit=50")
 

@@ -511,7 +511,7 @@ def test_a_changed_script_is_refused_and_force_records_it(call, no_figures, stop
 def test_a_comparison_notices_a_change_of_the_code_of_a_card(call, no_figures, stop_at, tmp_path,
                                                              monkeypatch):
     monkeypatch.setattr(compiled, "use_sources", lambda *files: None)  # the kernels are ours
-    monkeypatch.setattr("phasegrok.cards.card.executed_files", set())
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     code = tmp_path / "mine.py"
     code.write_text("from phasegrok.systems.testsystems import Parameters\n\n\n"
                     "class Mine(Parameters):\n    pass\n")

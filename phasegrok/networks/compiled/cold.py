@@ -11,7 +11,7 @@ from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.updates.common import has, step
-from phasegrok.networks.updates.table import UPDATES, update_of
+from phasegrok.networks.updates.table import row_of, update_of
 from phasegrok.rng import streams
 from phasegrok.trust import REPOSITORY
 
@@ -32,19 +32,19 @@ def check(system: Network, settings: Settings) -> None:
     ValueError
         One sentence that says where its kernels are named.
     """
-    if UPDATES[settings.optimiser].hidden and not system.hidden:
+    if row_of(settings).hidden and not system.hidden:
         raise ValueError(f"{settings.optimiser} is for hidden matrices, of which this network has "
                          "none: take another optimiser")
     if settings.engine == "torch":
-        from phasegrok.networks.training.stack_torch import tensor_step_of
+        from phasegrok.networks.training.stack_torch import check as check_stacked
 
-        kind_of(system)
-        tensor_step_of(update_of(settings))
+        check_stacked(system, settings)
         return
     kernels_of(system)
     if not has(step, update_of(settings)):
-        raise ValueError(f"the update {settings.optimiser} has no compiled form: set "
-                         "training.engine to torch")
+        name = settings.optimiser.rpartition(":")[2]
+        raise ValueError(f"the update {name} has no compiled form: set engine = \"torch\" in "
+                         "[training]")
 
 
 def compile_here(kind: str, precision: str, optimiser: str, filter_: str) -> None:

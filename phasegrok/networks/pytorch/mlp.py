@@ -63,14 +63,31 @@ def scores(system: MLP, theta: torch.Tensor, inputs: torch.Tensor, targets: torc
         Of the targets, mean over the outputs; not used for pairs.
     """
     f = outputs(system, theta, inputs)
-    if not system.structure.tables:
-        loss = (f - targets).double().square().mean(dim=1)
-        return loss, 1.0 - loss / variance
-    loss, right = transformer_torch.class_scores(f, targets)
-    if system.loss == "mse":
-        labels = torch.nn.functional.one_hot(targets, f.shape[1])
-        loss = (f - labels).double().square().mean(dim=1)
-    return loss, right
+    return scores_of_outputs(f, targets, system.loss, variance)
+
+
+def scores_of_outputs(f: torch.Tensor, targets: torch.Tensor, loss: str,
+                      variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and order parameter of each row of outputs, two (n,) float64 tensors.
+
+    Parameters
+    ----------
+    f : (n, outputs) tensor
+        Logits of the classes, where targets are labels.
+    targets : (n,) int64 tensor of labels, or (n, outputs) tensor of targets
+    loss : str
+        A key of ``network.LOSSES``.
+    variance : tensor
+        Of real targets, mean over the outputs.
+    """
+    if targets.is_floating_point():
+        error = (f - targets).double().square().mean(dim=1)
+        return error, 1.0 - error / variance
+    entropy, right = transformer_torch.class_scores(f, targets)
+    if loss != "mse":
+        return entropy, right
+    labels = torch.nn.functional.one_hot(targets, f.shape[1])
+    return (f - labels).double().square().mean(dim=1), right
 
 
 def energy(system: MLP, theta: torch.Tensor, inputs: torch.Tensor,

@@ -41,12 +41,16 @@ class StudentParameters(tanh_mlp.Teacher):
         return Structure(tuple(self.layers), ones, self.activation, biases=True,
                          normal=False)
 
-    def build(self, arrays: dict[str, np.ndarray]) -> MLP:
-        """The student with patterns and outputs of the teacher."""
+    def sets(self, arrays: dict[str, np.ndarray]) -> tuple[Data, Data]:
+        """Patterns of the train and of the test set, with the outputs of the teacher."""
         def targets(x):
             return tanh_mlp.outputs(self.layers, arrays["teacher"], x, _PHI[self.activation])
 
-        return mlp.build(self, *_data(arrays, targets, self.precision), "mse")
+        return _data(arrays, targets, self.precision)
+
+    def build(self, arrays: dict[str, np.ndarray]) -> MLP:
+        """The student with patterns and outputs of the teacher."""
+        return mlp.build(self, *self.sets(arrays), "mse")
 
 
 class CommitteeParameters(BaseModel):

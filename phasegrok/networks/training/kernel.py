@@ -55,7 +55,7 @@ from phasegrok.networks.training.state import (
 from phasegrok.networks.updates.common import filter_gradient, step
 from phasegrok.networks.updates.filters import filter_of
 from phasegrok.networks.updates.fixed_norm import rescale
-from phasegrok.networks.updates.table import UPDATES, update_of
+from phasegrok.networks.updates.table import row_of, update_of
 from phasegrok.rng import below, fill_normal
 
 
@@ -228,7 +228,7 @@ def init(system: Network, settings: Settings, rng: np.ndarray,
     window = np.zeros((settings.filter_window, theta.size) if settings.filter == "ma" else (0, 0),
                       theta.dtype)
     m, v = np.zeros_like(theta), np.zeros_like(theta)
-    if UPDATES[settings.optimiser].velocities:
+    if row_of(settings).velocities:
         draws = np.empty(theta.size)
         fill_normal(rng, draws)
         m[:] = np.sqrt(settings.temperature) * draws
@@ -286,7 +286,8 @@ def advance(system: Network, settings: Settings, state: State, n_steps: int,
     if n_steps < 0:
         raise ValueError(f"n_steps = {n_steps} is negative")
     room = scratch(system) if room is None else room
-    plan = _Plan(settings.batch, settings.fixed_norm, settings.eval_every, *event)
+    plan = _Plan(settings.batch, settings.fixed_norm, settings.eval_every, event.threshold,
+                 event.hold, event.stop)
     n, k = n_steps // settings.eval_every + 2, state.step + np.arange(n_steps)
     curves = Curves(
         np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),

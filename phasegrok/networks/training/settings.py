@@ -1,12 +1,17 @@
 """Settings of training: the section [training] of a card, and its schedules of rate and noise."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from phasegrok import own_code
 from phasegrok.networks.training.snapshots import Snapshots
-from phasegrok.networks.updates.table import UPDATES
+from phasegrok.networks.updates.table import UPDATES, row_of
+
+_SCHEDULES = ("constant", "linear", "cosine")
+_POINTS = 1000  # steps at which a schedule of a user's own is tried
 
 RENAMED = {"noise": "temperature", "final_noise": "final_temperature"}
 """Earlier names of keys, which cards and run files still have."""
@@ -20,7 +25,10 @@ class Settings(BaseModel):
     optimiser: str = Field(
         "adamw", description="adamw, lion, muon: decoupled decay; adam, sgd, sam (sharpness-aware) "
         "and the others: decay in the gradient; baoab, ghmc: Langevin dynamics with velocities; "
-        "wand: Wang-Landau molecular dynamics in ln loss")
+        "wand: Wang-Landau molecular dynamics in ln loss; FILE.py:NAME: a torch.optim.Optimizer")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="of a torch.optim.Optimizer, beside the keys below that "
+        "it has arguments for")
     steps: int = Field(3000, ge=1, description="steps of a network")
     batch: int = Field(0, ge=0, description="pairs of a minibatch; 0: the whole training set")
     lr: float = Field(1e-3, gt=0.0, description="learning rate; baoab, ghmc, wand: step of time")
@@ -28,16 +36,20 @@ class Settings(BaseModel):
                                 "step; adam, sgd: wd theta is added to the gradient")
     momentum: float | None = Field(
         None, ge=0.0, lt=1.0, description="of sgd, sam and muon; none: 0.9, of muon 0.95")
-    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step")
+    beta1: float | None = Field(
+        None, ge=0.0, lt=1.0, description="memory of the gradient's mean, a step; none: 0.9")
     beta2: float | None = Field(
         None, ge=0.0, lt=1.0, description="memory of its square, of lion that of the mean; none: "
         "0.98, of lion 0.99")
-    rho: float = Field(0.05, ge=0.0, description="sam: radius of the ascent")
-    epsilon: float = Field(1e-8, gt=0.0, description="added to the root of the second moment")
+    rho: float | None = Field(
+        None, ge=0.0, description="sam: radius of the ascent; none: 0.05")
+    epsilon: float | None = Field(
+        None, gt=0.0, description="added to the root of the second moment; none: 1e-8")
     warmup: int = Field(10, ge=0, description="steps in which the learning rate rises linearly")
-    schedule: Literal["constant", "linear", "cosine"] | list[tuple[float, float]] = Field(
+    schedule: str | list[tuple[float, float]] = Field(
         "constant", description="factor of the learning rate: constant; linear or cosine, from 1 "
-        "after the warm-up to 0 at steps; or [step, factor] pairs, linear between them")
+        "after the warm-up to 0 at steps; [step, factor] pairs, linear between them; or "
+        "FILE.py:NAME, a function of steps and settings")
     filter: Literal["none", "ema", "ma"] = Field(
         "none", description="Grokfast's filter of the gradient: exponential or moving average")
     filter_alpha: float = Field(0.98, ge=0.0, lt=1.0, description="memory of the ema, a step")
@@ -71,6 +83,9 @@ class Settings(BaseModel):
         "none", description="steps at which the weights of all replicas are kept: none; log:N, "
         "step 0 and N - 1 steps to the last, even in their logarithm; events, the evaluations at "
         "which a replica has memorised, has 50 % test accuracy, has generalised; or a list")
+    observables: list[str] = Field(
+        default_factory=list, description="FILE.py:NAME, functions of network and theta whose "
+        "value is kept at every evaluation")
     engine: Literal["compiled", "torch"] = Field(
         "compiled", description="compiled: a replica a core; torch: replicas stacked on one device")
     device: Literal["cpu", "cuda"] = Field("cpu", description="of the engine torch")
@@ -86,19 +101,31 @@ class Settings(BaseModel):
     @field_validator("optimiser")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in UPDATES:
-            raise ValueError(f"there is no optimiser {name}: give one of {', '.join(UPDATES)}")
+        if name not in UPDATES and not own_code.is_own(name):
+            raise ValueError(f"there is no optimiser {name}: give one of {', '.join(UPDATES)}, or "
+                             "FILE.py:NAME")
         return name
 
     @field_validator("schedule")
     @classmethod
     def _ascends(cls, schedule: Any) -> Any:
         if isinstance(schedule, str):
+            if schedule not in _SCHEDULES and not own_code.is_own(schedule):
+                raise ValueError(f"there is no schedule {schedule}: give one of "
+                                 f"{', '.join(_SCHEDULES)}, [step, factor] pairs, or FILE.py:NAME")
             return schedule
         steps, factors = zip(*schedule) if schedule else ((), ())
         if not steps or list(steps) != sorted(set(steps)) or min(factors) < 0.0:
             raise ValueError("give [step, factor] pairs with ascending steps and no factor below 0")
         return schedule
+
+    @field_validator("observables")
+    @classmethod
+    def _are_functions(cls, texts: list[str]) -> list[str]:
+        names = [text.rpartition(":")[2] for text in texts]
+        if not all(map(own_code.is_own, texts)) or len(set(names)) < len(names):
+            raise ValueError("give each as FILE.py:NAME, and each NAME once")
+        return texts
 
     @model_validator(mode="after")
     def _engine_runs_there(self) -> "Settings":
@@ -117,7 +144,10 @@ def check(s: Settings) -> None:
     ValueError
         One sentence that says what to leave out.
     """
-    name, row = s.optimiser, UPDATES[s.optimiser]
+    name, row = s.optimiser.rpartition(":")[2], row_of(s)
+    if s.arguments and not own_code.is_own(s.optimiser):
+        raise ValueError("arguments are those of a torch.optim.Optimizer, and not of "
+                         f"{name}: leave them out")
     if row.velocities and s.fixed_norm:
         raise ValueError(f"{name} has velocities, which leave the sphere: leave out fixed_norm")
     if row.monte_carlo and (s.batch or s.filter != "none"):
@@ -131,6 +161,7 @@ def check(s: Settings) -> None:
         raise ValueError("an exponential schedule begins and ends above zero temperature")
     if not s.x_range[0] < s.x_range[1]:
         raise ValueError("x_range must ascend")
+    _check_schedule(s)
 
 
 def rates(s: Settings, k: np.ndarray) -> np.ndarray:
@@ -146,8 +177,46 @@ def rates(s: Settings, k: np.ndarray) -> np.ndarray:
         return lr
     if isinstance(s.schedule, list):
         return lr * np.interp(k, *np.transpose(s.schedule))
+    if own_code.is_own(s.schedule):
+        return lr * _own_factor(s, k)
     done = np.clip((k - s.warmup) / max(1, s.steps - s.warmup), 0.0, 1.0)
     return lr * (1.0 - done if s.schedule == "linear" else 0.5 * (1.0 + np.cos(np.pi * done)))
+
+
+def _own_factor(s: Settings, k: np.ndarray) -> np.ndarray:
+    """Factor of the learning rate at steps k by the user's function, one >= 0 for each."""
+    assert isinstance(s.schedule, str)
+    name = s.schedule.rpartition(":")[2]
+    try:
+        factor = np.asarray(own_code.load(s.schedule)(k.copy(), s), dtype=float)
+    except Exception as error:
+        raise ValueError(f"the schedule {name} fails: {type(error).__name__}: {error}") from error
+    if factor.shape != k.shape or not (np.isfinite(factor) & (factor >= 0.0)).all():
+        raise ValueError(f"the schedule {name} must return a finite factor >= 0 for each of the "
+                         "steps, an array of their shape")
+    return factor
+
+
+def _check_schedule(s: Settings) -> None:
+    """Refuse a schedule of a user's own that is no function of the single step."""
+    if not own_code.is_own(s.schedule):
+        return
+    k = np.unique(np.geomspace(1, s.steps, _POINTS).astype(np.int64)) - 1
+    whole = _own_factor(s, k)
+    if any(not np.array_equal(_own_factor(s, k[part]), whole[part])
+           for part in (slice(0, 1), slice(len(k) // 2, None))):
+        raise ValueError(f"the schedule {str(s.schedule).rpartition(':')[2]} gives a step another "
+                         "factor where others are asked for with it")
+
+
+def located(s: Settings, folder: Path) -> Settings:
+    """The same settings with whole paths of the user's own files, which are relative to a card."""
+    def whole(text):
+        return own_code.absolute(text, folder) if own_code.is_own(text) else text
+
+    return s.model_copy(update={
+        "optimiser": whole(s.optimiser), "schedule": whole(s.schedule),
+        "observables": [whole(text) for text in s.observables]})
 
 
 def temperatures(s: Settings, k: np.ndarray) -> np.ndarray:

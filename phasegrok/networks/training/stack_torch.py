@@ -47,7 +47,9 @@ from phasegrok.networks.training.state import (
 )
 from phasegrok.networks.updates.filters import filter_of, tensor_filter
 from phasegrok.networks.updates.fixed_norm import tensor_rescale
-from phasegrok.networks.updates.table import UPDATES, update_of
+from phasegrok.networks.updates.own import Instances, Own
+from phasegrok.networks.updates.own import check as check_own
+from phasegrok.networks.updates.table import row_of, update_of
 
 if TYPE_CHECKING:
     from phasegrok.networks.training.ensemble_state import EnsembleState
@@ -243,6 +245,8 @@ class Stack:
         Whether T is ever above zero.
     alive : (size,) bool tensor
         Which replicas run.
+    instances : Instances or None
+        Of an optimiser of the user's own.
     """
 
     def __init__(self, system: Network, settings: Settings, size: int, event: Event):
@@ -250,7 +254,7 @@ class Stack:
         self.device = torch.device(settings.device)
         self.update, self.filter = update_of(settings), filter_of(settings)
         self._tensor_step = tensor_step_of(self.update)
-        self._keeps_gradient = UPDATES[settings.optimiser].monte_carlo
+        self._keeps_gradient = row_of(settings).monte_carlo
         self.noisy = settings.temperature > 0.0 or settings.final_temperature > 0.0
         self._module = pytorch_of(system)
         self._batch = _batch(system, settings)
@@ -259,6 +263,7 @@ class Stack:
             tuple(torch.tensor(x, device=self.device) for x in data)
             for data in (system.train, system.test))
         self._allocate()
+        self.instances = Instances(self.update, self) if isinstance(self.update, Own) else None
         rest = 0 if self._whole else len(system.train.targets) % self._batch
         self._chosen = {b: torch.zeros(size, b, dtype=torch.int64, device=self.device)
                         for b in (self._batch, rest) if b}
@@ -289,13 +294,14 @@ class Stack:
         def energy(theta, inputs, targets):
             return self._module.energy(self.system, theta, inputs, targets)
 
+        self._alone = torch.func.grad_and_value(energy)
         axis = None if self._whole else 0
         self._gradient = torch.func.vmap(torch.func.grad_and_value(energy), (0, axis, axis))
         self._data = self._train  # of this step
 
     def _captured(self, b: int):
         """The step on ``b`` pairs, as one call."""
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or self.instances is not None:
             return lambda: self._step(b)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -342,6 +348,10 @@ class Stack:
     def gradient(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradient (size, n_parameters) and energy (size,) of this step's data at other weights."""
         return self._gradient(theta, *self._data)
+
+    def gradient_of(self, r: int, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradient (n_parameters,) and energy of replica ``r`` at weights (n_parameters,)."""
+        return self._alone(theta, *(x if self._whole else x[r] for x in self._data))
 
     def noise(self) -> torch.Tensor:
         """Standard normal variates of this step, one for each weight."""
@@ -392,6 +402,8 @@ class Stack:
         for tensor, array in self._pairs(state, part):
             tensor.copy_(torch.from_numpy(array))
         rows, counters = part.stop - part.start, state.counters[part]
+        if self.instances is not None:
+            self.instances.load(state, part)
         self.norm[:rows].copy_(torch.from_numpy(state.norm[part]))
         self.broken.fill_(-1)
         self._tell_who_runs(state, part)
@@ -419,6 +431,8 @@ class Stack:
     def _store(self, state: "EnsembleState", part: slice) -> None:
         for tensor, array in self._pairs(state, part):
             array[...] = tensor.cpu().numpy()
+        if self.instances is not None:
+            self.instances.store(state, part)
         accepted = self.accepted[: part.stop - part.start].cpu().numpy()
         state.counters[part, ACCEPTED] += accepted
 
@@ -505,6 +519,21 @@ class Stack:
         counters[broken, STATUS] = NOT_FINITE
         counters[broken, BROKEN] = k
         self._tell_who_runs(state, part)
+
+
+def check(system: Network, settings: Settings) -> None:
+    """Refuse a network or an update that this engine does not have.
+
+    Raises
+    ------
+    ValueError
+        One sentence that says what it lacks.
+    """
+    pytorch_of(system)
+    update = update_of(settings)
+    tensor_step_of(update)
+    if isinstance(update, Own):
+        check_own(update, system)
 
 
 def tensor_step_of(update):

@@ -76,11 +76,12 @@ class State(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What a run waits for: that the test accuracy is at ``threshold`` in ``hold`` evaluations."""
+    """What a run waits for: that an observable is >= ``threshold`` in ``hold`` evaluations."""
 
     threshold: float = math.inf
     hold: int = 1  # consecutive evaluations
     stop: bool = True  # the run ends there
+    observable: str = ""  # one of the settings' observables; empty: the test accuracy
 
 
 NO_EVENT = Event()

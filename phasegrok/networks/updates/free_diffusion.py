@@ -5,7 +5,7 @@ import numpy as np
 from phasegrok.compiled import kernel
 from phasegrok.networks.training.settings import Settings, rates, temperatures
 from phasegrok.networks.updates.common import free_step, has
-from phasegrok.networks.updates.table import UPDATES, update_of
+from phasegrok.networks.updates.table import row_of, update_of
 
 
 def free_norm(settings: Settings, n_parameters: int, norm: np.ndarray,
@@ -46,7 +46,7 @@ def free_norm(settings: Settings, n_parameters: int, norm: np.ndarray,
         update = update_of(settings.model_copy(update={"optimiser": "adamw"}))  # the same then
     if not has(free_step, update):
         return None
-    moving = UPDATES[settings.optimiser].velocities
+    moving = row_of(settings).velocities
     square = np.asarray(norm, dtype=float) ** 2 / n_parameters
     start = np.array([0.0, 0.0, settings.temperature if moving else 0.0])
     k = np.arange(grid[-1])

@@ -19,6 +19,8 @@ norm the way back to the sphere.
 import importlib
 from typing import Any, NamedTuple
 
+from phasegrok import own_code
+
 
 class Update(NamedTuple):
     """A row: where an update is, and what it asks for."""
@@ -43,12 +45,21 @@ UPDATES = {
 }
 
 
+_OWN = Update("phasegrok.networks.updates.own:Own")
+
+
+def row_of(settings: Any) -> Update:
+    """The row of the update that settings of training name, which may be a user's own."""
+    own = own_code.is_own(settings.optimiser)
+    return _OWN if own else UPDATES[settings.optimiser]
+
+
 def update_of(settings: Any) -> Any:
     """The update that settings of training name, with what it reads of them.
 
     A setting that is None is the update's own default.
     """
-    module, name = UPDATES[settings.optimiser].place.split(":")
+    module, name = row_of(settings).place.split(":")
     kind = getattr(importlib.import_module(module), name)
     given = {field: getattr(settings, field) for field in kind._fields}
     return kind(**{field: value for field, value in given.items() if value is not None})

@@ -1,0 +1,103 @@
+"""A user's own code: what a card names as FILE.py:NAME, relative to its folder.
+
+A file inside the folder of its card is executed, since the command line names the card; one outside
+of it only where the user says so (``phasegrok.trust``).  A file is executed once, and once more
+after an edit.
+"""
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+executed_files: set[Path] = set()
+"""Every file of user's code that this process executed."""
+_modules: dict[Path, tuple[str, Any]] = {}  # SHA-256 of a file as it was executed, and its module
+
+
+def is_own(text: Any) -> bool:
+    """Whether a text names something in a file: FILE.py:NAME."""
+    return isinstance(text, str) and re.fullmatch(r".+\.py:.*", text) is not None
+
+
+def absolute(reference: str, folder: Path) -> str:
+    """FILE.py:NAME with the whole path of the file."""
+    file, _, name = reference.rpartition(":")
+    return f"{(folder / file).resolve()}:{name}"
+
+
+def path_of(reference: str, folder: Path) -> Path:
+    """The file that FILE.py:NAME names.
+
+    Raises
+    ------
+    ValueError
+        Where there is none.
+    """
+    file, _, name = absolute(reference, folder).rpartition(":")
+    if not (is_own(reference) and name.isidentifier() and Path(file).is_file()):
+        raise ValueError(f'"{reference}" is not FILE.py:NAME of a file in {folder}')
+    return Path(file)
+
+
+def check_trusted(path: Path, folder: Path) -> None:
+    """Refuse a file that only the user's word may execute.
+
+    Raises
+    ------
+    ValueError
+        Where it is outside the folder, and was not executed before.
+    """
+    if not (path in executed_files or path.is_relative_to(folder.resolve())):
+        raise ValueError(f"{path} is outside the card's folder: read it, and give --trust to "
+                         "execute it")
+
+
+def load(reference: str, folder: Path = Path()) -> Any:
+    """What FILE.py:NAME names; the file is executed where it is new or was edited.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such file or name, or where the file fails.
+    """
+    path, name = path_of(reference, folder), reference.rpartition(":")[2]
+    module = _executed(path)
+    if not hasattr(module, name):
+        raise ValueError(f"{path.name} has no {name}")
+    return getattr(module, name)
+
+
+def _executed(path: Path) -> Any:
+    from phasegrok.compiled import use_sources
+
+    now, name = sha256([path]), f"phasegrok_card_{path.stem}"
+    known = _modules.get(path) if path in executed_files else None
+    if known is None or known[0] != now:
+        executed_files.add(path)
+        use_sources(*sorted(executed_files))
+        known = _modules[path] = now, _module(path, name)
+    sys.modules[name] = known[1]  # compiled kernels are stored under this name
+    return known[1]
+
+
+def _module(path: Path, name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path.name} fails: {type(error).__name__}: {error}") from error
+    return module
+
+
+def sha256(files: Iterable[Path]) -> str:
+    """Hash of a user's files: of one its own, of several that of theirs; empty where none is."""
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return hashes[0] if len(hashes) == 1 else (
+        hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else "")
