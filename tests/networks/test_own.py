@@ -8,6 +8,7 @@ from own_code_files import NET, UPDATES
 from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
+from phasegrok.networks.kinds import pytorch_of
 from phasegrok.networks.models import mlp
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import STEP, Event
@@ -125,6 +126,19 @@ def test_a_student_has_the_teacher_of_the_package(own):
     variance = system.train.targets.var(axis=0).mean()
     assert abs(state.train_accuracy[0, 0] - (1 - loss / variance)) < 1e-12
     assert state.train_loss[0, -1] < loss
+
+
+def test_buffers_follow_the_weights_to_their_device(own):
+    system = own("Student", "teacher", "layers = [3, 5, 2]", precision="float32").build()
+    functions = pytorch_of(system)
+    for device in ("meta", "cpu"):
+        theta = torch.zeros(system.n_parameters, device=device)
+        x, y = (torch.tensor(a, device=device) for a in system.train)
+        E = functions.energy(system, theta, x, y)
+        assert E.device.type == device and E.dtype == torch.float64
+        held = functions.constants(theta.device)
+        assert sorted(held) == ["last.weight", "scale"]
+        assert all(b.device.type == device and b.dtype == torch.float32 for b in held.values())
 
 
 def test_patterns_of_its_own_are_drawn_by_their_seed(own):

@@ -10,6 +10,7 @@ import torch
 from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
+from phasegrok.networks.kinds import NETWORKS, pytorch_of, small
 from phasegrok.networks.models import decoder, mlp
 from phasegrok.networks.models.transformer import Parameters
 from phasegrok.networks.pytorch import decoder as decoder_torch
@@ -27,6 +28,7 @@ from phasegrok.networks.training.state import (
     STEP,
     Event,
 )
+from phasegrok.networks.updates.table import UPDATES
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
@@ -262,6 +264,64 @@ def test_decoder_equals_plain_steps_of_adamw():
         plain.append(theta.detach().numpy())
     p.advance(state, 20)
     np.testing.assert_allclose(state.theta, plain, atol=1e-11)
+
+
+# --------------------------------------------------------------------------------------- devices
+
+UPDATED = {"adamw": {}, "adam": {"filter": "ema"}, "sgd": {"filter": "ma", "filter_window": 3},
+           "lion": {"fixed_norm": True}, "sam": {"batch": 10}, "muon": {}, "baoab": {},
+           "ghmc": {"filter": "none"}, "wand": {"batch": 10}}
+
+
+def tensors(held, name=""):
+    """Name and tensor of all that a stack, or a collection of it, holds."""
+    if isinstance(held, torch.Tensor):
+        yield name, held
+    elif isinstance(held, dict | tuple):
+        parts = held.items() if isinstance(held, dict) else enumerate(held)
+        for key, part in parts:
+            yield from tensors(part, f"{name}.{key}")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("optimiser", UPDATES)
+def test_a_step_stays_on_its_device_and_keeps_its_types(optimiser, device, precision):
+    """The step that a CUDA graph captures, as it is; on the device meta, which has shapes and no
+    numbers, an operation with a tensor of another device is an error."""
+    system = decoder.Parameters(p=5, d_model=8, heads=2, mlp=8, train_fraction=0.6,
+                                precision=precision).build()
+    given = RATES | dict(optimiser=optimiser, engine="torch", temperature=1e-3)
+    settings = Settings(**(given | UPDATED[optimiser]))
+    settings = settings.model_copy(update={"device": device})
+    stack = torch_trainer.Stack(system, settings, 2, NO_EVENT)
+    held = vars(stack)
+    before = dict(tensors(held))
+    with torch.no_grad():
+        for step in held["_steps"].values():
+            step()
+    after = dict(tensors(held))
+    assert len(before) > 20 and before.keys() == after.keys()
+    for name, x in after.items():
+        assert x.dtype == before[name].dtype, name
+        assert x.shape == before[name].shape or "_data" in name  # the pairs of a step
+    assert {x.device.type for _, x in tensors(held)} == {device}
+    real = getattr(torch, precision)
+    assert all(getattr(stack, name).dtype == real for name in ("theta", "m", "v", "g", "window"))
+    assert all(getattr(stack, name).dtype == torch.float64
+               for name in ("mu", "norm", "bias", "energy", "lr", "T"))
+    assert all(x.dtype == torch.int64 for x in (stack.k, stack.key, stack.accepted, stack.order))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_energy_of_a_network_is_on_the_device_of_its_weights(kind):
+    network = small(kind, "float32")
+    pytorch = pytorch_of(network)
+    theta = torch.zeros(network.n_parameters, device="meta")
+    x, y = (torch.tensor(a, device="meta") for a in network.train)
+    E = pytorch.energy(network, theta, x, y)
+    scores = pytorch.scores(network, theta, x, y, torch.ones((), device="meta"))
+    assert all(a.device.type == "meta" and a.dtype == torch.float64 for a in (E, *scores))
 
 
 # ----------------------------------------------------------------------------------------- noise
