@@ -24,8 +24,8 @@ class Room(NamedTuple):
     may: tuple[str, ...] = ()
 
 
-GROUND = ("phasegrok", "compiled", "environment", "errors", "estimates", "groups", "own_code",
-          "rng", "statistics", "text", "trust")
+GROUND = ("phasegrok", "compiled", "environment", "errors", "estimates", "groups", "normals",
+          "own_code", "rng", "statistics", "text", "trust")
 """Single files that every room may import."""
 
 FRONT = ("experiment", "cli")

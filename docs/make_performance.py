@@ -28,7 +28,7 @@ def page() -> str:
                        ("updates", _updates), ("replicas-cpu", _replicas),
                        ("replicas-cuda", _replicas),
                        ("metropolis", _metropolis), ("cluster", _cluster),
-                       ("general", _general), ("langevin", _langevin),
+                       ("general", _general), ("langevin", _langevin), ("normals", _normals),
                        ("sampling_accuracy", _sampling), ("wang_landau", _wang_landau),
                        ("wang_landau_error", _error), ("wang_landau_accuracy", _accuracy)):
         path = RESULTS / f"{name}.json"
@@ -180,6 +180,16 @@ def _langevin(result: dict) -> str:
         "Euler-Maruyama steps in float64, noise included; the slopes of both sides agree to 1e-10. "
         "On patterns,\nmatrix products and error functions take most of the time on both sides.\n\n"
         + _table(["network", "PyTorch, µs", "phasegrok, µs", "ratio"], rows))
+
+
+def _normals(result: dict) -> str:
+    rows = [[r["case"], f"{r['peer_ns']:.3g}", f"{r['ours_ns']:.3g}", _ratio(r)]
+            for r in result["rows"]]
+    return (
+        "## Normal numbers\n\n```\npython benchmarks/bench_normals.py\n```\n\n"
+        "Nanoseconds a standard normal number, arrays filled in place, against NumPy's PCG64.\n"
+        f"{_setting(result)}\n\n"
+        + _table(["array", "NumPy, ns", "phasegrok, ns", "ratio (range)"], rows))
 
 
 def _sampling(result: dict) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
-SOURCES = ("compiled.py", "rng.py", "theory", "systems", "dynamics", "networks")
+SOURCES = ("compiled.py", "rng.py", "normals.py", "theory", "systems", "dynamics", "networks")
 """Files and folders of the package with kernels, and with the types that they are compiled for."""
 
 NOT_FROM_PYTHON: dict = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -101,12 +101,12 @@ def test_a_bent_line_is_called_one():
 def test_barriers_of_chains_are_those_of_theory(tmp_path, call):
     path = tmp_path / "scan"
     call("nucleation", "--set", "nucleation.sizes=[20,30,40]", "--set",
-               "nucleation.clones=64", "--set", "nucleation.steps=20000", "--out", path)
+               "nucleation.clones=512", "--set", "nucleation.steps=20000", "--out", path)
     g = runfile.read(path / "scan.h5")["nucleation"]
     # the theory is of leading order in 1/N beyond the cavity: 0.1 nat
     assert np.all(np.abs(g["barrier"] - g["barrier_theory"]) < 0.1 + 3.0 * g["barrier_err"])
-    # the way over the top takes as long as the wait at d = 20 and 30
-    assert g["exponential"].tolist() == [0, 0, 1] and math.isnan(float(g["slope"]))
+    # the way over the top is no small part of the wait: 512 clones see it at each d, 64 not always
+    assert g["exponential"].tolist() == [0, 0, 0] and math.isnan(float(g["slope"]))
     assert np.all(g["bound"] < g["tau"] + 3.0 * g["tau_err"])
 
 
