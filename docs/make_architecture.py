@@ -24,11 +24,11 @@ class Room(NamedTuple):
     may: tuple[str, ...] = ()
 
 
-GROUND = ("phasegrok", "compiled", "environment", "errors", "estimates", "groups", "normals",
-          "own_code", "rng", "statistics", "text", "trust")
+GROUND = ("compiled", "environment", "errors", "estimates", "groups", "normals", "own_code",
+          "rng", "statistics", "text", "trust")
 """Single files that every room may import."""
 
-FRONT = ("experiment", "cli")
+FRONT = ("phasegrok", "face", "experiment", "cli")
 """What scripts and the command line enter by."""
 
 _PHYSICS = ("theory", "systems", "thermodynamics", "relaxation", "dynamics", "networks",
@@ -49,7 +49,8 @@ ROOMS = {
                      ("thermodynamics", "relaxation")),
     "cards": Room("the TOML of a system: sections, overrides, files, library",
                   ("systems", "networks.kinds", "networks.training.settings",
-                   "networks.training.snapshots", "networks.updates.table")),
+                   "networks.training.snapshots", "networks.training.start",
+                   "networks.updates.table")),
     "run": Room("run file, lock, checkpoints, signals, scans, workers, status",
                 ("cards", "protocols.protocol")),
     "studies": Room("one file an experiment: from a card to protocols to groups",
@@ -138,7 +139,7 @@ def page() -> str:
 
 
 _BEGIN, _END = "<!-- made by docs/make_architecture.py -->\n", "<!-- end -->\n"
-_TITLES = {"front": "experiment.py, cli.py", "ground": "the ground"}
+_TITLES = {"front": "face.py, experiment.py, cli.py", "ground": "the ground"}
 
 
 def _table() -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from phasegrok import environment, trust
 from phasegrok.errors import InputError
 from phasegrok.run.stopping import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from phasegrok.text import printable
+from phasegrok.text import as_typed, printable
 
 _HELP = """\
 phasegrok: is a learning network's sudden understanding a phase transition?
@@ -20,6 +20,7 @@ phasegrok: is a learning network's sudden understanding a phase transition?
   phasegrok models                     list the model cards
   phasegrok run NAME [CARD ...] ...    run the script experiments/NAME.py; `run NAME --help`
   phasegrok resume FILE                continue an interrupted run, or extend it (--sweeps N)
+  phasegrok evaluate CARD --weights F  losses, accuracies and norms of given weights of a network
   phasegrok theory NAME                numbers of a theory: critical values, spinodals, barriers
   phasegrok status FOLDER              how far the runs there are; --watch repeats
   phasegrok inspect FILE               say what a run file holds
@@ -63,7 +64,7 @@ def _dispatch(arguments: list[str]) -> None:
         print(_HELP, end="")
         sys.exit(0 if known.help else 2)
     commands = {"models": _models, "run": _run, "resume": _resume, "status": _status,
-                "theory": _theory,
+                "theory": _theory, "evaluate": _evaluate,
                 "inspect": _inspect, "plot": _plot}
     from phasegrok.run.runfile import RunFileError
 
@@ -163,7 +164,7 @@ def _script_of(path: Path, found, trusted: bool) -> Path:
     InputError
         If there is none, or it is another that nobody named on the command line.
     """
-    from phasegrok.experiment import stored
+    from phasegrok.run.stored import stored
 
     named = Path(stored(path, found, "script", str))
     name = stored(path, found, "experiment", str)
@@ -245,6 +246,43 @@ def _theory(arguments: list[str]) -> None:
     print(table(["quantity", "value", "unit"], [
         [key, value if isinstance(value, str) else "-" if value != value else f"{value:.8g}", unit]
         for key, value, unit in rows]))
+
+
+def _evaluate(arguments: list[str]) -> None:
+    """Losses, accuracies and norms of given weights, as a table and as a run file."""
+    parser = argparse.ArgumentParser(
+        prog="phasegrok evaluate", description="Losses, accuracies and norms of given weights of "
+        "the network of a card.")
+    parser.add_argument("card", metavar="CARD", help="a model card, by name or path")
+    parser.add_argument("--weights", nargs="+", required=True, metavar="FILE",
+                        help="run.h5 or run.h5:replica=2,step=1000, or a .npz, .safetensors or .pt "
+                        "file of named matrices")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
+                        help="override a value of the card; may be repeated")
+    parser.add_argument("--out", type=Path, metavar="PATH", help="write a run file too")
+    parser.add_argument("--force", action="store_true", help="replace what is at --out")
+    given = parser.parse_args(arguments)
+    from phasegrok import cards, figures
+    from phasegrok.run import provenance, runfile
+    from phasegrok.run.job import arrays_group
+    from phasegrok.studies.evaluation import evaluation
+
+    if given.out and given.out.exists() and not given.force:
+        raise InputError(f"{given.out} is there already: give another --out, or --force to "
+                         "replace it")
+    card = cards.load(given.card, cards.parse_assignments(given.values), section="training",
+                      script="training")
+    run = runfile.RunFile({
+        "title": card.model.title, "experiment": "evaluate", "status": "done",
+        "command_line": shlex.join(["phasegrok", "evaluate", *map(as_typed, arguments)]),
+        "units": card.model.units, "references": card.model.reference, **provenance.of_card(card),
+        **provenance.provenance(), **provenance.this_process(),
+    }, {"evaluation": evaluation(card, [as_typed(text) for text in given.weights]),
+        **({"system": arrays_group(card.arrays)} if card.arrays else {})})
+    print(printable(figures.summary(run)))
+    if given.out:
+        runfile.write(given.out, run)
+        print(f"run file {printable(str(given.out))}")
 
 
 def _file_argument(arguments: list[str], command: str, description: str) -> Path:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from phasegrok import environment, trust
 from phasegrok.errors import InputError
@@ -27,7 +26,7 @@ from phasegrok.run.stopping import (
     Interrupted,
     Unfinished,
 )
-from phasegrok.text import as_path, as_typed, printable
+from phasegrok.text import as_typed, printable
 
 __all__ = ["Job", "main", "parameter"]
 _LARGEST = 2**63  # whole numbers are stored in 64 bits
@@ -129,11 +128,15 @@ def _run_all(arguments, parameters_class, run, default_cards, path, check) -> No
         for file in card.code_files:
             print(f"code of {card.name}: {printable(str(file))}", file=sys.stderr)
     seed = 1 if arguments.seed is None else arguments.seed
-    seed = int(stored(arguments.resume, resumed, "seed", int)) if resumed else seed
+    command_line = _command_line(path)
+    if resumed is not None:
+        from phasegrok.run.stored import stored
+
+        seed = int(stored(arguments.resume, resumed, "seed", int))
+        command_line = stored(arguments.resume, resumed, "command_line", str)
     script = Script(
         path.stem, arguments.summary, path, path.read_bytes().decode(),
-        stored(arguments.resume, resumed, "command_line", str) if resumed else
-        _command_line(path),
+        command_line,
         arguments.force, arguments.checkpoint, arguments.quick, resumed is not None,
         arguments.deadline, arguments.began,
         **({"engine": arguments.engine, "workers": arguments.workers, "share": arguments.point}
@@ -181,31 +184,6 @@ def _resume_command(file: Path, script: Path) -> str:
     return f"{command} {shlex.quote(str(file))}{' --trust' if code else ''}"
 
 
-def stored(path: Path, run, name: str, kind: type) -> Any:
-    """An attribute without which a run cannot be continued; the reader has checked its kind.
-
-    ``kind`` list or dict: of the JSON text of that attribute.
-
-    Raises
-    ------
-    RunFileError
-        If the file lacks it, as one that no script wrote.
-    """
-    value = run.attributes.get(name)
-    if kind in (list, dict) and isinstance(value, str):
-        value = json.loads(value)
-    if not isinstance(value, kind):
-        raise _not_as_written(path, name)
-    return value
-
-
-def _not_as_written(path: Path, name: str) -> Exception:
-    from phasegrok.run.runfile import RunFileError
-
-    return RunFileError(f"{path}: its attribute {name} is not as phasegrok writes it, so it cannot "
-                        "be continued")
-
-
 def _read_resumed(arguments):
     from phasegrok.run import runfile
 
@@ -218,7 +196,11 @@ def _read_resumed(arguments):
 
 
 def _parameters(arguments, parameters_class, resumed):
-    earlier = stored(arguments.resume, resumed, "parameters", dict) if resumed else {}
+    earlier = {}
+    if resumed is not None:
+        from phasegrok.run.stored import not_as_written, stored
+
+        earlier = stored(arguments.resume, resumed, "parameters", dict)
     values = {}
     for f in dataclasses.fields(parameters_class):
         given = getattr(arguments, f.name)
@@ -229,7 +211,7 @@ def _parameters(arguments, parameters_class, resumed):
         elif resumed is not None:
             values[f.name] = earlier.get(f.name)
             if not options.fits(f, values[f.name]):
-                raise _not_as_written(arguments.resume, "parameters")
+                raise not_as_written(arguments.resume, "parameters")
         elif arguments.quick and f.metadata["quick"] is not None:
             values[f.name] = f.metadata["quick"]
         else:
@@ -244,8 +226,10 @@ def _cards(arguments, default_cards, resumed, section) -> list:
     from phasegrok import cards
 
     if resumed is not None:
-        return [_stored_card(text, folder, resumed, group, arguments) for text, folder, group in
-                zip(*_stored(arguments.resume, resumed))]
+        from phasegrok.run.stored import stored_cards
+
+        return [_stored_card(found, arguments)
+                for found in stored_cards(arguments.resume, resumed)]
     overrides = cards.parse_assignments(arguments.set)
     messages: list[str] = []
     loaded = []
@@ -268,16 +252,6 @@ def _cards(arguments, default_cards, resumed, section) -> list:
     return loaded
 
 
-def _stored(path, resumed):
-    """Texts, folders and names of the groups with the disorder of the cards of a run file."""
-    if "card" in resumed.attributes:
-        return ([stored(path, resumed, "card", str)], [stored(path, resumed, "card_folder", str)],
-                ["system"])
-    texts, folders, names = (stored(path, resumed, name, list)
-                             for name in ("cards", "card_folders", "card_names"))
-    return texts, folders, [f"system/{name}" for name in names]
-
-
 def _refuse_code(card, trusted: bool, advice: str) -> None:
     """Refuse a card, read without executing it, whose code nobody named on the command line."""
 
@@ -287,17 +261,12 @@ def _refuse_code(card, trusted: bool, advice: str) -> None:
                          f"--trust to execute it, or {advice}")
 
 
-def _stored_card(text, folder, resumed, group_name, arguments):
+def _stored_card(found, arguments):
     from phasegrok import cards
 
-    folder = as_path(folder)
-    _refuse_code(cards.from_text(text, folder, execute_code=False, arrays={}),
+    _refuse_code(cards.from_text(found["text"], found["folder"], execute_code=False, arrays={}),
                  arguments.trust, "repeat the command that began the run")
-    arrays = None
-    if group_name in resumed:
-        variables = resumed[group_name].variables
-        arrays = {name: v.data for name, v in variables.items() if v.dims != (name,)}
-    return cards.from_text(text, folder, arrays=arrays, trust=arguments.trust)
+    return cards.from_text(**found, trust=arguments.trust)
 
 
 def _run_one(job: Job, arguments, run) -> None:

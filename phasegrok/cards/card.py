@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import functools
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from phasegrok.cards.overrides import apply
 from phasegrok.cards.sections import CardModel, one_line
 from phasegrok.cards.values import MOST_MESSAGES, did_you_mean
 from phasegrok.errors import InputError
+from phasegrok.networks.training.start import source_of
 
 _LONGEST_CARD = 500_000  # characters; those of models/ have a thousand or two
 
@@ -52,6 +55,22 @@ class Card:
     def code_sha256(self) -> str:
         """Hash of the user's own code, empty where the card names none."""
         return own_code.sha256(self.code_files)
+
+    @property
+    def start_path(self) -> Path | None:
+        """File of the weights with which a training starts; None: they are drawn."""
+        text = self.model.training.start_from
+        if text is None:
+            return None
+        file = Path(source_of(text).file)
+        return self.folder / file if (self.folder / file).exists() else file
+
+    @property
+    def start_sha256(self) -> str:
+        """Hash of that file, empty where there is none."""
+        if self.start_path is None or not self.start_path.is_file():
+            return ""
+        return _sha256(self.start_path.resolve(), self.start_path.stat().st_mtime_ns)
 
     def build(self, arrays: dict[str, np.ndarray] | None = None):
         """The system on which kernels run, with the card's disorder or that of another sample.
@@ -127,6 +146,12 @@ class Card:
                    for key in ("kind", "code", "parameters", "data"))
         return from_text(self.text, self.folder, overrides, arrays=self.arrays if same else None,
                          section=section)
+
+
+@functools.lru_cache(maxsize=64)  # the runs of a scan ask for that of one file
+def _sha256(path: Path, _modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,

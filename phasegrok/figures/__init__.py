@@ -40,6 +40,7 @@ _LINES = {
     "ramp": replicas.ramp_table,
     "transitions": phase_diagram.transition_lines,
     "training": networks.training_table,
+    "evaluation": networks.evaluation_table,
     "waiting_times": waiting.waiting_lines,
 }
 """What is printed of each group, in this order."""

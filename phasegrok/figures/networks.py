@@ -42,6 +42,18 @@ def training_table(group: Group) -> str:
     return table(header, [row + [""] * (len(header) - len(row)) for row in rows])
 
 
+def evaluation_table(group: Group) -> str:
+    """Losses, order parameters and norms, a column for each file of weights."""
+    rows = []
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        variable = group.variables[name]
+        rows.append([variable.long_name, *(f"{x:.8g}" for x in group[name]), variable.units])
+    for name, norms in zip(group["matrix"], group["weight_norm"].T):
+        rows.append([f"norm of {name}", *(f"{x:.8g}" for x in norms), "1"])
+    rows.append(["norm of all weights", *(f"{x:.8g}" for x in group["norm"]), "1"])
+    return table(["quantity", *map(str, group["weights"]), "unit"], rows)
+
+
 def draw_training(run: RunFile):
     """Accuracy, loss and norms against steps."""
     import matplotlib.pyplot as plt

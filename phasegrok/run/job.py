@@ -20,10 +20,9 @@ from phasegrok.errors import InputError
 from phasegrok.run import stopping
 from phasegrok.run.machine import announce_compilation, check_memory, data_folder
 from phasegrok.run.progress import Progress
-from phasegrok.run.provenance import provenance, this_process
+from phasegrok.run.provenance import of_card, provenance, this_process
 from phasegrok.run.script import Script, option
 from phasegrok.run.stopping import Interrupted
-from phasegrok.text import as_typed
 
 if TYPE_CHECKING:  # --help is instant, and asks for neither
     from phasegrok.protocols.protocol import Protocol, S
@@ -67,6 +66,7 @@ class Job:
         self._part_of = part_of
         self.extra = extra or {}
         self._code_sha256 = code_sha256 or (card.code_sha256 if card is not None else "")
+        self._start_sha256 = card.start_sha256 if card is not None else ""
         self.run_id = self._identity()
         self.path = Path(path) if path else self._default_path()
         self.done = False
@@ -110,7 +110,8 @@ class Job:
             arrays = {name: hashlib.sha256(a.tobytes()).hexdigest()
                       for name, a in self.card.arrays.items()}
         # a part is found by its name: if the user's code has changed, _check_sources says so
-        code = self._code_sha256 if self.card and self._part_of is None else ""
+        code = self._code_sha256 + self._start_sha256 if (
+            self.card and self._part_of is None) else ""
         what = [self.script.name, self.card.text if self.card else "", arrays, kept, self.seed,
                 code, self.extra]
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
@@ -238,6 +239,11 @@ class Job:
         sources = {"script_sha256": self.script.sha256}
         if self._code_sha256:
             sources["code_sha256"] = self._code_sha256
+        start = self._start_sha256
+        if not start and self._previous is not None:  # a resume goes on without the file
+            start = self._previous.attributes.get("start_from_sha256", "")
+        if start:
+            sources["start_from_sha256"] = start
         return sources
 
     def close(self) -> None:
@@ -504,8 +510,7 @@ class Job:
         if self._total is not None:
             attributes["total"] = self._total
         if card is not None:
-            attributes |= {"card": card.text, "card_name": card.name,
-                           "card_folder": as_typed(str(card.folder.resolve()))}
+            attributes |= of_card(card)
         if self._points is not None:
             attributes["points"] = json.dumps(self._points)
         if self._part_of is not None:

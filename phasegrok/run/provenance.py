@@ -8,14 +8,24 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from phasegrok.text import as_typed
 from phasegrok.trust import REPOSITORY
+
+if TYPE_CHECKING:  # --help is instant
+    from phasegrok.cards.card import Card
 
 
 def this_process() -> dict[str, Any]:
     """Who writes, and when: by which a status table knows what is alive."""
     return {"hostname": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
+
+
+def of_card(card: "Card") -> dict[str, str]:
+    """Attributes from which the card is read again."""
+    return {"card": card.text, "card_name": card.name,
+            "card_folder": as_typed(str(card.folder.resolve()))}
 
 
 _provenance: dict[str, Any] = {}

@@ -475,7 +475,8 @@ _LATEST = 1e11  # s since 1970: a date with a year of four digits
 _NUMBERS = {"started": (0.0, _LATEST), "updated": (0.0, _LATEST), "wall_s": (0.0, _LATEST),
             "checkpoint_s": (0.0, math.inf), "done_share": (0.0, _LATEST), "pid": (1, 2**31 - 1),
             "starts": (0, 2**62), "total": (0, 2**63), "seed": (-2**63, 2**63)}
-_WORDS = ("title", "run_id", "experiment", "script", "script_sha256", "code_sha256", "command_line",
+_WORDS = ("title", "run_id", "experiment", "script", "script_sha256", "code_sha256",
+          "start_from_sha256", "command_line",
           "status", "card", "card_name", "card_folder", "hostname", "part_of", "error",
           "resumed_after_change")
 _LISTS = ("points", "cards", "card_names", "card_folders")  # of strings, as JSON

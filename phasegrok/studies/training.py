@@ -7,6 +7,7 @@ from phasegrok.cards.card import Card
 from phasegrok.cards.values import did_you_mean
 from phasegrok.errors import InputError
 from phasegrok.studies.common import need_family
+from phasegrok.studies.weights import start_of
 
 _SMALL = 5_000_000  # bytes of snapshots, of which nobody need be told
 
@@ -57,12 +58,26 @@ def training(card: Card, replicas: int | None = None, steps: int | None = None):
     elif t.stop_at_event:
         event = Event(GENERALISED, evaluations(card, hold))
     settings = training_settings(card)
-    return announced(Training(trainable(card, settings), settings, replicas or t.replicas,
-                              steps or t.steps, event, hold, per_decade=t.per_decade))
+    system = trainable(card, settings)
+    return announced(Training(system, settings, replicas or t.replicas, steps or t.steps, event,
+                              hold, per_decade=t.per_decade, start=start_of(card, system)))
 
 
 def announced(protocol):
-    """The protocol, having said how large its run file will be where snapshots make it large."""
+    """The protocol, having said how large its run file will be where snapshots make it large.
+
+    Raises
+    ------
+    InputError
+        If its matrices have names that snapshots cannot have.
+    """
+    from phasegrok.networks.training.snapshots import check_names
+
+    if len(protocol.snapshot_at()):
+        try:
+            check_names(protocol.system)
+        except ValueError as error:
+            raise InputError(f"training.snapshots: {error}") from None
     size = protocol.snapshot_bytes()
     if size > _SMALL:
         print(f"snapshots: weights of {protocol.replicas} replicas at up to "

@@ -18,6 +18,7 @@ from phasegrok.studies.training import (
     training_settings,
     watched_observable,
 )
+from phasegrok.studies.weights import start_of
 
 _MOST_STEPS = 1e18  # counters are 64-bit integers
 
@@ -93,11 +94,12 @@ def _network_clones(card: Card, temperature: float, number: int):
 
     waiting, event = event_of(card)
     settings = training_settings(card, temperature=temperature, snapshots=waiting.snapshots)
+    system = trainable(card, settings)
     return announced(NetworkClones(
-        trainable(card, settings), settings, number, int(waiting.limit),
+        system, settings, number, int(waiting.limit),
         Event(event.threshold, evaluations(card, event.hold),
               observable=watched_observable(card)),
-        waiting.plateau_accuracy, card.model.training.steps))
+        waiting.plateau_accuracy, card.model.training.steps, start=start_of(card, system)))
 
 
 def interval_of(card: Card) -> float:

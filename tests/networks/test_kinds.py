@@ -22,6 +22,8 @@ def test_a_row_leads_to_its_own_engines(kind):
         assert hasattr(compiled, name)
     theta = torch.zeros(network.n_parameters, dtype=torch.float64)
     data = [torch.tensor(x) for x in network.train]
+    f = pytorch.outputs(network, theta, data[0])
+    assert f.shape == (len(data[0]), *network.train.targets.shape[1:]) or network.on_pairs
     loss, order = pytorch.scores(network, theta, *data, torch.ones(()))
     assert loss.shape == order.shape == (len(network.train.targets),)
     assert np.isfinite(pytorch.energy(network, theta, *data).item())

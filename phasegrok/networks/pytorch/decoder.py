@@ -51,6 +51,9 @@ def logits(system: ModularDecoder, theta: torch.Tensor, pairs: torch.Tensor) -> 
     return residuals(system, theta, pairs)[1][:, -1] @ system.matrices(theta).W_U
 
 
+outputs = logits  # as all networks call them
+
+
 def scores(system, theta, inputs, targets, variance=None):
     """Loss and order parameter of each pair: ``transformer_torch.class_scores``."""
     return transformer_torch.class_scores(logits(system, theta, inputs), targets)

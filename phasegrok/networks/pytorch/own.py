@@ -38,7 +38,16 @@ class Functions:
 
     def outputs(self, network: Any, theta: torch.Tensor,
                 inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (n, elements), or outputs (n, outputs), of a module."""
+        """Logits (n, elements), or outputs (n, outputs), of a module.
+
+        Raises
+        ------
+        ValueError
+            Where the network gives scores alone.
+        """
+        if not network.is_module:
+            raise ValueError(f"{type(self._form).__name__} has scores, and no outputs: write it as "
+                             "a torch.nn.Module with forward(inputs)")
         weights = dict(zip(network.layout, network.views(theta)))
         return torch.func.functional_call(
             self._form, weights | self.constants(theta.device), (inputs,))

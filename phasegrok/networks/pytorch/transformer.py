@@ -44,6 +44,9 @@ def logits(system: ModularTransformer, theta: torch.Tensor, pairs: torch.Tensor)
     return (residual + hidden @ w.W_out + w.b_out) @ w.W_U
 
 
+outputs = logits  # as all networks call them
+
+
 def rows(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Rows of a table, as a product with zeros and ones.
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from phasegrok import own_code
 from phasegrok.networks.training.snapshots import Snapshots
+from phasegrok.networks.training.start import StartFrom
 from phasegrok.networks.updates.table import UPDATES, row_of
 
 _SCHEDULES = ("constant", "linear", "cosine")
@@ -57,6 +58,10 @@ class Settings(BaseModel):
                                "added before there are so many")
     filter_lambda: float | None = Field(
         None, ge=0.0, description="how much of the average is added; none: 2 for ema, 5 for ma")
+    start_from: StartFrom = Field(
+        None, description="weights with which all replicas start: a run file, as run.h5 or "
+        "run.h5:replica=2,step=1000, or named matrices in a .npz, .safetensors or .pt file; "
+        "relative to the card, or else to the working folder; none: drawn")
     initial_scale: float = Field(1.0, gt=0.0, description="factor of all weights at the start")
     fixed_norm: bool = Field(False, description="after every step, scale the weights back to their "
                              "norm at the start")

@@ -47,6 +47,28 @@ def snapshot_steps(snapshots: str | list[int], steps: int) -> np.ndarray:
     return np.unique(np.append(np.rint(grid), 0.0).astype(np.int64))
 
 
+_COORDINATES = ("snapshot", "replica", "step")
+
+
+def check_names(network: Network) -> None:
+    """Refuse matrices that are called as the coordinates of group ``weights``.
+
+    Raises
+    ------
+    ValueError
+        One sentence.
+    """
+    taken = [name for name in network.layout if name in _COORDINATES]
+    if taken:
+        raise ValueError(f"the matrix {taken[0]} is called as a coordinate of its snapshots: give "
+                         "it another name, or leave out snapshots")
+
+
+def _free(dim: str, network: Network) -> str:
+    """A name that no matrix has."""
+    return _free(f"{dim}_", network) if dim in network.layout else dim
+
+
 def snapshot_group(network: Network, names: np.ndarray, step_sr: np.ndarray, theta_sr: np.ndarray,
                    replica: str) -> Group:
     """Group ``weights``: every matrix of every replica at every snapshot that some replica reached.
@@ -72,7 +94,7 @@ def snapshot_group(network: Network, names: np.ndarray, step_sr: np.ndarray, the
     group.add("step", step_sr[kept], ("snapshot", "replica"), "steps",
               "step of these weights; NaN: not reached")
     for name, (offset, shape) in network.layout.items():
-        dims = [f"{name}_{axis}" for axis in range(len(shape))]
+        dims = [_free(f"{name}_{axis}", network) for axis in range(len(shape))]
         for dim, length in zip(dims, shape):
             group.add(dim, np.arange(length), dim, "1", f"index of {name}")
         part = theta_sr[kept, :, offset : offset + int(np.prod(shape))]
