@@ -65,13 +65,14 @@ def load(reference: str, folder: Path = Path()) -> Any:
         Where there is no such file or name, or where the file fails.
     """
     path, name = path_of(reference, folder), reference.rpartition(":")[2]
-    module = _executed(path)
+    module = execute(path)
     if not hasattr(module, name):
         raise ValueError(f"{path.name} has no {name}")
     return getattr(module, name)
 
 
-def _executed(path: Path) -> Any:
+def execute(path: Path) -> Any:
+    """The module of a file, which is executed where it is new or was edited; raises as ``load``."""
     from phasegrok.compiled import use_sources
 
     now, name = sha256([path]), f"phasegrok_card_{path.stem}"

@@ -178,7 +178,7 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
         raw.pop("control", None)  # the known verdict is that of the card's own setting
     model, parameters, more = _validate(raw, schema, source)
     messages += more
-    files, more = _files_of(raw, folder, execute_code, source, trust)
+    files, more = _files_of(raw, schema, folder, execute_code, source, trust)
     messages += more
     if model is not None and parameters is not None and not messages:
         messages += [f"{source}: {line}" for line in _beyond_range(model)]
@@ -230,12 +230,17 @@ def _own(reference, folder, execute_code, where, trust):
         return None, [f"{where}: {error}"]
 
 
-def _files_of(raw, folder, execute_code, source, trust) -> tuple[tuple[Path, ...], list[str]]:
+def _files_of(raw, schema, folder, execute_code, source,
+              trust) -> tuple[tuple[Path, ...], list[str]]:
     """Files of the user's own that a card names, each once and executed; mistakes in them."""
     found: dict[str, None] = {}
     messages: list[str] = []
     if own_code.is_own(raw.get("code")):
-        found[own_code.absolute(raw["code"], folder).rpartition(":")[0]] = None
+        code = own_code.absolute(raw["code"], folder).rpartition(":")[0]
+        found[code] = None
+        kernels = getattr(getattr(schema, "network", None), "compiled", None)
+        if kernels is not None:  # of a network, which names them itself
+            found[str(Path(code).parent / kernels)] = None
     for key, reference in _references(raw):
         messages += _own(reference, folder, execute_code, f"{source}: {key}", trust)[1]
         found[own_code.absolute(reference, folder).rpartition(":")[0]] = None

@@ -18,6 +18,10 @@ class Squares(nn.Module):
         return (self.U[inputs[:, 0]] + self.V[inputs[:, 1]]) ** 2 @ self.W_2.T
 
 
+class Fast(Squares):
+    compiled = "my_kernels.py"
+
+
 class Flat:
     """The same without PyTorch modules."""
 
@@ -98,6 +102,88 @@ class Branching(Squares):
     def forward(self, inputs):
         f = super().forward(inputs)
         return f if f.sum() > 0 else 2.0 * f
+'''
+
+KERNELS = '''
+"""Compiled kernels of Squares: weights are the flat vector U, V, W_2."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from phasegrok.networks.compiled.kernels import inner
+
+
+class Workspace(NamedTuple):
+    n: int  # elements
+    width: int
+    sums: np.ndarray  # (width,) U_a + V_b
+    logits: np.ndarray  # (n,)
+
+
+def workspace(system):
+    n, width = system.layout["U"][1]
+    return Workspace(n, width, np.zeros(width, system.dtype), np.zeros(n))
+
+
+@inner
+def _pair(theta, data, i, work):
+    """Loss, and 1 where the right class wins; logits become probabilities."""
+    n, width = work.n, work.width
+    for k in range(width):
+        work.sums[k] = theta[data.a[i] * width + k] + theta[(n + data.b[i]) * width + k]
+    for c in range(n):
+        work.logits[c] = 0.0
+        for k in range(width):
+            work.logits[c] += theta[(2 * n + c) * width + k] * work.sums[k] * work.sums[k]
+    right, highest, other = work.logits[data.labels[i]], -np.inf, -np.inf
+    for c in range(n):
+        highest = max(highest, work.logits[c])
+        if c != data.labels[i]:
+            other = max(other, work.logits[c])
+    total = 0.0
+    for c in range(n):
+        work.logits[c] = np.exp(work.logits[c] - highest)
+        total += work.logits[c]
+    for c in range(n):
+        work.logits[c] /= total
+    return highest + np.log(total) - right, 1.0 if right > other else 0.0
+
+
+@inner
+def losses_inner(w, data, work):
+    loss, order, m = 0.0, 0.0, len(data.labels)
+    for i in range(m):
+        found = _pair(w.theta, data, i, work)
+        loss += found[0] / m
+        order += found[1] / m
+    return loss, order
+
+
+@inner
+def losses_from_tables(w, data, work):
+    return losses_inner(w, data, work)
+
+
+@inner
+def energy_and_gradient_inner(w, g, data, work):
+    theta, n, width = w.theta, work.n, work.width
+    loss, order, m = 0.0, 0.0, len(data.labels)
+    for j in range(len(theta)):
+        g.theta[j] = 0.0
+    for i in range(m):
+        found = _pair(theta, data, i, work)
+        loss += found[0] / m
+        order += found[1] / m
+        for c in range(n):
+            slope = (work.logits[c] - (1.0 if c == data.labels[i] else 0.0)) / m
+            for k in range(width):
+                h = work.sums[k]
+                g.theta[(2 * n + c) * width + k] += slope * h * h
+                back = 2.0 * slope * theta[(2 * n + c) * width + k] * h
+                g.theta[data.a[i] * width + k] += back
+                g.theta[(n + data.b[i]) * width + k] += back
+    return loss, order
 '''
 
 UPDATES = '''

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from own_code_files import NET, UPDATES
+from own_code_files import KERNELS, NET, UPDATES
 
 from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
-from phasegrok.networks.kinds import pytorch_of
+from phasegrok.networks.compiled.agreement import check_kernels
+from phasegrok.networks.kinds import NETWORKS, pytorch_of, small
 from phasegrok.networks.models import mlp
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import STEP, Event
@@ -58,6 +59,21 @@ def own(tmp_path, monkeypatch):
 
     yield make
     compiled.use_threads(0)
+
+
+@pytest.fixture
+def own_apart(own, tmp_path, monkeypatch):
+    """The same with compiled kernels, in a cache that is keyed by their file."""
+    monkeypatch.undo()
+    monkeypatch.setattr("phasegrok.own_code.executed_files", set())
+    compiled.use_threads(1)
+
+    def make(kernels, engine):
+        (tmp_path / "my_kernels.py").write_text(kernels)
+        return own("Fast", overrides={"engine": engine})
+
+    yield make
+    compiled.use_sources()
 
 
 def run(protocol, blocks=(1000,), theta=None, seed=3):
@@ -190,6 +206,29 @@ def test_the_compiled_engine_refuses_it_in_a_sentence(own):
     card = own(overrides={"engine": "compiled"})
     assert 'Squares has no compiled kernels: set engine = "torch"' in refused(
         lambda: training(card))
+
+
+# ------------------------------------------------------------------------------- compiled kernels
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_kernels_of_the_package_are_what_pytorch_has(kind):
+    check_kernels(small(kind, "float64"))
+
+
+@pytest.mark.slow  # compiles the training kernels for one more network, twice
+def test_compiled_kernels_of_its_own(own_apart):
+    """Checked against autograd, then curves of the engine torch; a wrong gradient is refused."""
+    states = [run(training(own_apart(KERNELS, engine))) for engine in ("torch", "compiled")]
+    np.testing.assert_allclose(states[0].theta, states[1].theta, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(states[0].test_loss, states[1].test_loss, rtol=1e-9)
+    wrong = KERNELS.replace("back = 2.0", "back = 2.06")
+    with pytest.raises(ValueError, match="kernels and PyTorch disagree: gradient in U"):
+        training(own_apart(wrong, "compiled")).init(3)
+    wrong = KERNELS.replace("return losses_inner(w, data, work)",
+                            "return 0.97 * losses_inner(w, data, work)[0], 0.0")
+    with pytest.raises(ValueError, match="kernels and PyTorch disagree: test loss"):
+        training(own_apart(wrong, "compiled")).init(3)
 
 
 # ------------------------------------------------------------------------------------------ updates

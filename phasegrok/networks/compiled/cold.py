@@ -4,9 +4,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from phasegrok.compiled import cache_directory
-from phasegrok.networks.kinds import kernels_of, kind_of, small
+from phasegrok.networks.compiled.agreement import check_kernels
+from phasegrok.networks.kinds import NETWORKS, kernels_of, kind_of, small
+from phasegrok.networks.models import own
 from phasegrok.networks.network import Network
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
@@ -15,12 +19,15 @@ from phasegrok.networks.updates.table import row_of, update_of
 from phasegrok.rng import streams
 from phasegrok.trust import REPOSITORY
 
-_ready: set[str] = set()  # names of kernels that this process loads from the cache
+_ready: set[Path] = set()  # markers of kernels that this process loads from the cache
 _COMPILE = """
 import sys
 from phasegrok.networks.compiled.cold import compile_here
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
-compile_here(*sys.argv[1:])
+try:
+    compile_here(*sys.argv[1:])
+except ValueError as error:
+    sys.exit(print(error) or 1)
 """
 
 
@@ -48,11 +55,17 @@ def check(system: Network, settings: Settings) -> None:
 
 
 def compile_here(kind: str, precision: str, optimiser: str, filter_: str) -> None:
-    """Compile the training kernels of a kind, precision, update and filter: two steps, small."""
-    system = small(kind, precision)
+    """Compile the training kernels of a kind, precision, update and filter: two steps, small.
+
+    Of a user's own network ``kind`` is the folder of its recipe (``models.own``); its kernels are
+    compared with PyTorch.
+    """
+    system = small(kind, precision) if kind in NETWORKS else own.from_recipe(Path(kind))
     settings = Settings.model_validate(
         {"optimiser": optimiser, "filter": filter_, "temperature": 1e-3})
     trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
+    if kind not in NETWORKS:
+        check_kernels(system)
 
 
 def compile_apart(system: Network, settings: Settings) -> None:
@@ -60,16 +73,33 @@ def compile_apart(system: Network, settings: Settings) -> None:
 
     The process that compiles these kernels gives other last digits than those that load them from
     the cache; a run that began in it could not be resumed bit for bit.
+
+    Raises
+    ------
+    ValueError
+        Where the kernels of a user's own network are not the function that PyTorch has.
     """
-    what = kind_of(system), system.parameters.precision, settings.optimiser, settings.filter
+    kernels_of(system)  # executed, so that the cache is keyed by a user's own
+    user = system if isinstance(system, own.OwnNetwork) else None
+    kind = own.key(user) if user else kind_of(system)
+    what = system.parameters.precision, settings.optimiser, settings.filter
     root = str(REPOSITORY)
     here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
-    name = f"training-{'-'.join(what)}-{here}"
+    name = f"training-{kind}-{'-'.join(what)}-{here}"
     marker = cache_directory() / f"{name}.ready"
-    if name not in _ready and not marker.exists():
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        subprocess.run([sys.executable, "-c", _COMPILE, *what], check=True,
-                       env=os.environ | {"PYTHONPATH": path})
+    if marker not in _ready and not marker.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            if user:
+                own.write_recipe(user, Path(folder))
+            _compile(folder if user else kind, what)
         marker.parent.mkdir(parents=True, exist_ok=True)  # sources may have been edited meanwhile
         marker.touch()
-    _ready.add(name)
+    _ready.add(marker)
+
+
+def _compile(kind: str, what: tuple[str, ...]) -> None:
+    path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run([sys.executable, "-c", _COMPILE, kind, *what],
+                          env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise ValueError(done.stdout.strip() or "the kernels of this network do not compile")

@@ -29,7 +29,9 @@ All runs on the engine torch, and on the compiled one where ``compiled = "my_ker
 class names a file like ``phasegrok/networks/compiled/mlp.py``.
 """
 
+import hashlib
 import inspect
+import json
 import math
 import typing
 from dataclasses import dataclass, field
@@ -183,7 +185,7 @@ def _build(parameters: Any, arrays: dict[str, np.ndarray] | None = None) -> "Own
         parameters, train, test,
         getattr(own, "loss", None) or ("cross-entropy" if labels else "mse"),
         **layout_of(pytorch.shapes(form)), form=form, arguments=arguments,
-        outputs=outputs)
+        outputs=outputs, arrays=arrays or {})
     pytorch.check(network)
     return network
 
@@ -200,11 +202,14 @@ class OwnNetwork(Network):
         What the constructor was given.
     outputs : int
         Classes, or outputs of a regression.
+    arrays : dict
+        Of the card: what its parameters were built with.
     """
 
     form: Any = field(compare=False)
     arguments: dict[str, Any]
     outputs: int
+    arrays: dict[str, np.ndarray] = field(compare=False)
 
     def __post_init__(self):
         """Refuse losses that the data do not have; ``pytorch.own.check`` looks at the function."""
@@ -264,3 +269,33 @@ def kernels_reference(own: type) -> str | None:
     """FILE.py:workspace of the kernels that a user's class names with ``compiled``."""
     file = getattr(own, "compiled", None)
     return file and f"{Path(inspect.getfile(own)).parent / file}:workspace"
+
+
+def _recipe(network: OwnNetwork) -> str:
+    parameters, own = network.parameters, type(network.form)
+    return json.dumps({
+        "code": f"{inspect.getfile(own)}:{own.__name__}", "task": parameters.task,
+        "parameters": parameters.model_dump(mode="json", exclude_unset=True),
+        "sources": sorted(map(str, own_code.executed_files))}, sort_keys=True)
+
+
+def key(network: OwnNetwork) -> str:
+    """What tells compiled kernels of networks apart, beside the sources: class and parameters."""
+    return f"own-{hashlib.sha256(_recipe(network).encode()).hexdigest()[:16]}"
+
+
+def write_recipe(network: OwnNetwork, folder: Path) -> None:
+    """Write what another process makes the same network from."""
+    (folder / "recipe.json").write_text(_recipe(network))
+    arrays: dict[str, Any] = network.arrays
+    np.savez(folder / "arrays.npz", **arrays)
+
+
+def from_recipe(folder: Path) -> OwnNetwork:
+    """The network of ``write_recipe``, with the kernel cache of the process that wrote it."""
+    recipe = json.loads((folder / "recipe.json").read_text())
+    for source in recipe["sources"]:
+        own_code.execute(Path(source))
+    with np.load(folder / "arrays.npz") as arrays:
+        made: Any = schema(own_code.load(recipe["code"]), recipe["task"])
+        return made(**recipe["parameters"]).build(dict(arrays))
