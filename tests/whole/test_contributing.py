@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md, taken out of the page and run against exact results."""
+"""The worked examples of CONTRIBUTING.md, run against exact results or the package's own."""
 
 import math
 import os
@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from repository import ROOT
 
+from phasegrok.cards.library import load
+from phasegrok.networks.models import mlp
+from phasegrok.protocols.training import Training
 from phasegrok.run import runfile
+from phasegrok.studies.training import training
 
 PAGE = ROOT / "CONTRIBUTING.md"
 N, J = 20, 1.0
@@ -25,7 +29,8 @@ def folder(tmp_path_factory):
     for name, text in named:
         (target / name).write_text(text)
     assert {name for name, _ in named} == {
-        "chain.py", "ising-chain.toml", "canonical.py", "mean_energy.py"}
+        "chain.py", "ising-chain.toml", "canonical.py", "mean_energy.py", "my_net.py",
+        "my-net.toml", "my_update.py"}
     return target
 
 
@@ -106,6 +111,40 @@ def test_extended_run_equals_the_long_one(folder):
         assert extended["canonical"][name] == long["canonical"][name], name
     for name, value in long.state.items():
         np.testing.assert_array_equal(extended.state[name], value, err_msg=name)
+
+
+def test_network_has_the_curves_of_the_package(folder):
+    """The same weights and function as modular-mlp: the same losses, which fall."""
+    run_phasegrok(folder, "run", "training", "my-net.toml", "--out", "net.h5")
+    found = runfile.read(folder / "net.h5", with_state=True)
+    group = found["training"]
+    assert group["train_loss"][:, -1].max() < 0.1 < 2.0 < group["train_loss"][:, 0].min()
+
+    card = load(str(folder / "my-net.toml"))
+    mine = training(card)
+    start = mine.init(1)
+    package = mlp.Parameters(operation="-", p=11, train_fraction=0.7, hidden=[48],
+                             precision="float64").build()
+    assert package.layout == mine.system.layout
+    theirs = Training(package, mine.settings, 2, 300)
+    state = theirs.init(1)
+    state.theta[:] = start.theta
+    state.norm[:] = start.norm
+    theirs.advance(state, 300)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        np.testing.assert_allclose(group[name], getattr(state, name), rtol=1e-8, err_msg=name)
+    np.testing.assert_allclose(found.state["theta"], state.theta, rtol=1e-7, atol=1e-10)
+
+
+def test_update_has_the_curves_of_the_package(folder):
+    run_phasegrok(folder, "run", "training", "my-net.toml", "--set", "lr=0.001", "--set",
+                  "optimiser=my_update.py:Lion", "--out", "lion.h5")
+    run_phasegrok(folder, "run", "training", "my-net.toml", "--set", "lr=0.001", "--set",
+                  "optimiser=lion", "--out", "ours.h5")
+    mine, ours = (runfile.read(folder / name)["training"] for name in ("lion.h5", "ours.h5"))
+    for name in ("train_loss", "test_loss", "weight_norm", "update_norm"):
+        np.testing.assert_allclose(mine[name], ours[name], rtol=1e-9, err_msg=name)
+    assert mine["train_loss"][:, -1].max() < 0.9 * mine["train_loss"][:, 0].min()
 
 
 def test_page_names_only_what_exists():
