@@ -235,6 +235,7 @@ class _Ensemble:
             counters[crossed, STEP] - (event.hold - 1) * self.settings.eval_every)
         if event.stop:
             counters[crossed, STATUS] = EVENT
+        self._take(state, crossed)
 
     def _advance(self, state: EnsembleState, n: int) -> None:
         if self.settings.engine == "torch":

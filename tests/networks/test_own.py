@@ -460,9 +460,11 @@ plateau_accuracy = 0.6
         clones(card, number=2).init(3)  # it is above zero from the start
     start = clones(card.changed({"threshold": 99.0}), number=2).init(3)
     norm = float(np.linalg.norm(start.theta[0]))
-    p = clones(card.changed({"threshold": 1.02 * norm}), number=3)
+    p = clones(card.changed({"threshold": 1.02 * norm, "waiting_times.snapshots": "events"}),
+               number=3)
     state = run(p)
-    group = p.result(state)["waiting_times"]
+    group, weights = (p.result(state)[name] for name in ("waiting_times", "weights"))
+    np.testing.assert_array_equal(weights["step"], [[0.0] * 3, group["time"]])  # checkpoint, event
     assert abs(group.attributes["start_order_parameter"] / norm - 1) < 1e-12
     assert not group["censored"].any()
     for k, time in enumerate(group["time"]):
