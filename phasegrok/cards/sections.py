@@ -169,7 +169,11 @@ class Relaxation(Section):
 
 
 class Langevin(Section):
-    """Settings of Langevin chains of a continuous system; half of them begin aligned."""
+    """Settings of Langevin chains.
+
+    Of a continuous system half of them begin aligned; networks run under a measure of their weights
+    (measure, radius, temperature), and all begin from it.
+    """
 
     integrator: Literal["euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc"] = Field(
         "ghmc", description="ghmc has no error of the step")
@@ -181,6 +185,13 @@ class Langevin(Section):
     every: int = Field(1, ge=1, description="steps between records")
     aligned: float = Field(0.9, description="order parameter at which the other half begins")
     largest: float = Field(2.5, gt=0.0, description="upper end of the histogram of |Phi|")
+    measure: Literal["sphere", "spheres", "box", "gaussian"] | None = Field(
+        None, description="of the weights of a network; spheres: one a matrix")
+    radius: float | None = Field(None, gt=0.0, description="root mean square norm of the weights "
+                                 "(of each matrix, in spheres) over that at the start of training")
+    temperature: float | None = Field(None, gt=0.0, description="T of a network, conjugate to its "
+                                      "mean train loss")
+    engine: Literal["compiled", "torch"] = Field("compiled", description="of a network's gradient")
 
 
 class NeuronDiagram(Section):
@@ -437,7 +448,7 @@ READS: dict[str, tuple[str, ...]] = {
     "phase_diagram": ("phase_diagram", "neuron_diagram", "langevin", "learning_curve",
                       "density_of_states"),
     "relaxation": ("relaxation",),
-    "sample": ("sample", "thermodynamics"),
+    "sample": ("sample", "thermodynamics", "langevin"),
     "training": ("training", "event"),
     "waiting_times": ("waiting_times", "event", "training"),
 }

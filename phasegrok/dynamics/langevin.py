@@ -24,13 +24,14 @@ lies below it: steps beyond are rejected.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
 from phasegrok.rng import fill_normal
-from phasegrok.systems.continuous import gradient, observe, units
+from phasegrok.systems.continuous import for_kernels, gradient, observe, units
 
 INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")
 _EULER, _LEIMKUHLER, _BAOAB, _GHMC = range(4)
@@ -146,7 +147,7 @@ def advance_chain(system, scheme, h, friction, wall, largest, every, equilibrati
     return -1
 
 
-def prior_below(system, wall: float, rng: np.ndarray) -> np.ndarray:
+def prior_below(system: Any, wall: float, rng: np.ndarray) -> np.ndarray:
     """A draw of the latent from the prior in which no unit reaches ``wall``.
 
     Raises
@@ -154,8 +155,8 @@ def prior_below(system, wall: float, rng: np.ndarray) -> np.ndarray:
     ValueError
         If there is none among a thousand draws.
     """
-    xi, work = np.empty(system.n_coordinates), np.empty(system.work_size)
-    order = np.empty((system.n_units, 2))
+    xi, order = np.empty(system.n_coordinates), np.empty((system.n_units, 2))
+    system, work = for_kernels(system)
     for _ in range(_DRAWS):
         fill_normal(rng, xi)
         if largest_order(system, xi, work, order) < wall:

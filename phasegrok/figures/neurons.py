@@ -32,7 +32,11 @@ def chain_lines(group: Group) -> str:
         said.append(f"{a['broken_chains']} chains broke off")
     head = (f"{a['chains']} chains of {a['steps']} steps of {a['step']:g} ({a['integrator']}): "
             + ", ".join(said) + " (1 is exact)")
-    return head + "\n" + table(["observable", "mean", "steps of memory", "R-hat"], rows)
+    lines = [head, table(["observable", "mean", "steps of memory", "R-hat"], rows)]
+    if "measure" in a:  # of a network
+        lines.append(f"measure {a['measure']} of norm {a['norm']:.4g}, T = {a['temperature']:g}: "
+                     f"{a['convergence']}")
+    return "\n".join(lines)
 
 
 def _of(group: Group) -> str:
@@ -65,9 +69,11 @@ def potential_lines(group: Group) -> str:
 
 
 def draw(run: RunFile):
-    """-ln P(Phi) and <s> of the neurons, and what theory leaves over."""
+    """-ln P(Phi) and <s> of the neurons, and what theory leaves over; None of a network."""
     import matplotlib.pyplot as plt
 
+    if "effective_potential" not in run:
+        return None
     group = run["effective_potential"]
     figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.9))
     phi, V, error = (group[k] for k in ("order_parameter", "potential", "potential_err"))

@@ -20,6 +20,7 @@ from phasegrok.dynamics.langevin import (
 )
 from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams
+from phasegrok.systems.continuous import for_kernels
 
 
 @dataclasses.dataclass
@@ -137,14 +138,15 @@ class Langevin:
         active = np.flatnonzero(state.broken < 0)
         groups = np.array_split(active, min(len(active), n_threads()))
         n = min(n, self.steps - state.steps)
+        rooms = [for_kernels(self.system) for _ in groups]
 
         def run(g):
-            work = np.empty(self.system.work_size)
+            system, work = rooms[g]
             room = np.empty((4, self.system.n_coordinates))
             order = np.empty((self.system.n_units, 2))
             for k in groups[g]:
                 state.broken[k] = advance_chain(
-                    self.system, INTEGRATORS.index(self.integrator), self.step, self.friction,
+                    system, INTEGRATORS.index(self.integrator), self.step, self.friction,
                     self.wall, self.largest, self.every, self.equilibration, state.steps, n,
                     state.xi[k], state.v[k], state.noise[k], state.rng[k], state.series[k],
                     state.counts[k], state.sums[k], state.checks[k], work, room, order)

@@ -14,6 +14,7 @@ from phasegrok.compiled import n_threads, over_threads
 from phasegrok.dynamics.langevin import ghmc_until, prior_below
 from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams
+from phasegrok.systems.continuous import for_kernels
 
 
 @dataclasses.dataclass
@@ -74,9 +75,8 @@ class Escape:
         """Bytes of the state, and as much again for its checkpoint."""
         return 32 * self.clones * self.system.n_coordinates
 
-    def _rooms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return (np.empty(self.system.work_size), np.empty((4, self.system.n_coordinates)),
-                np.empty((self.system.n_units, 2)))
+    def _rooms(self) -> tuple[np.ndarray, np.ndarray]:
+        return (np.empty((4, self.system.n_coordinates)), np.empty((self.system.n_units, 2)))
 
     def init(self, seed: int) -> State:
         """Prepare one state, and copies of it with velocities of their own.
@@ -94,8 +94,9 @@ class Escape:
             fill_normal(rng[k], v[k])
         with single_threaded_blas():
             xi = prior_below(self.system, self.wall, rng[-1])
-            ghmc_until(self.system, self.step, self.friction, self.wall, np.inf,
-                       self.preparation, xi, v[-1], rng[-1], *self._rooms())
+            system, work = for_kernels(self.system)
+            ghmc_until(system, self.step, self.friction, self.wall, np.inf, self.preparation, xi,
+                       v[-1], rng[-1], work, *self._rooms())
         return State(np.tile(xi, (self.clones, 1)), v[:-1].copy(), rng[:-1].copy(),
                      np.zeros(self.clones, np.int64), np.zeros(self.clones, bool))
 
@@ -109,13 +110,14 @@ class Escape:
 
         waiting = self._waiting(state)
         groups = np.array_split(waiting, min(max(1, len(waiting)), n_threads()))
+        systems = [for_kernels(self.system) for _ in groups]
 
         def run(g):
-            rooms = self._rooms()
+            (system, work), rooms = systems[g], self._rooms()
             for k in groups[g]:
                 most = int(min(n, self.limit - state.steps[k]))
-                made = ghmc_until(self.system, self.step, self.friction, np.inf, self.threshold,
-                                  most, state.xi[k], state.v[k], state.rng[k], *rooms)
+                made = ghmc_until(system, self.step, self.friction, np.inf, self.threshold, most,
+                                  state.xi[k], state.v[k], state.rng[k], work, *rooms)
                 state.crossed[k] = made >= 0
                 state.steps[k] += made if made >= 0 else most
 

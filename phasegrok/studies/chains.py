@@ -1,7 +1,8 @@
-"""From a card of a continuous system to Langevin chains, and theory beside what they give."""
+"""From a card to Langevin chains: of a continuous system, or of a network under a measure."""
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +10,11 @@ from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
-from phasegrok.studies.common import known_kind, need_family
+from phasegrok.studies.common import known_kind, need_family, temperature_table
 
 _FEWEST_RECORDS = 256
+_OF_NETWORKS = ("measure", "radius", "temperature")
+_OF_SYSTEMS = ("aligned", "largest")
 
 
 def langevin(card: Card, steps: int | None = None, chains: int | None = None):
@@ -23,18 +26,82 @@ def langevin(card: Card, steps: int | None = None, chains: int | None = None):
         If the card is not continuous, gives no ``[langevin]``, or leaves too little to measure.
     """
     need_family(card, "continuous", "Langevin dynamics")
-    from phasegrok.protocols.chains import Langevin
+    s = _settings(card, steps)
+    _leave_out(card, s, (*_OF_NETWORKS, "engine"), "a network")
+    return _chains(card, card.build(), steps, chains, s.aligned, s.largest)
 
+
+def network_chains(card: Card, temperatures: str | None = None, steps: int | None = None,
+                   samples: int = 1):
+    """Langevin chains of a network under the measure that its card names.
+
+    Parameters
+    ----------
+    card : Card
+    temperatures : str
+        The one temperature, as text; that of the card if None.
+    steps : int
+        Those of the card if None.
+    samples : int
+        1: another sample is another card.
+
+    Raises
+    ------
+    InputError
+        If the card is no network, gives no ``[langevin]`` with measure, radius and temperature, or
+        leaves too little to measure.
+    """
+    need_family(card, "network", "a measure of weights")
+    if samples != 1:
+        raise InputError(f"{card.name}: a network has no --samples: give other seeds on the card")
+    from phasegrok.networks.landscape import Landscape
+    from phasegrok.networks.measures import measure_of
+
+    s = _settings(card, steps)
+    _leave_out(card, s, _OF_SYSTEMS, "a continuous system")
+    T = s.temperature
+    if temperatures is not None:
+        T, *more = temperature_table(card, temperatures)
+        if more:
+            raise InputError(f"{card.name}: a network is sampled at one temperature: give one")
+    missing = [key for key, value in zip(_OF_NETWORKS, (s.measure, s.radius, T)) if value is None]
+    if missing:
+        raise InputError(f"{card.name}: a network is sampled under a measure: give langevin."
+                         f"{', langevin.'.join(missing)}")
+    network = card.build()
+    try:
+        landscape = Landscape(network, measure_of(s.measure, s.radius, network), T, s.engine)
+    except ValueError as error:
+        raise InputError(f"{card.name}: {error}") from error
+    return _chains(card, landscape, steps, None, None, s.largest)
+
+
+def _settings(card: Card, steps: int | None) -> Any:
     s = card.model.langevin
     if s is None:
         raise InputError(f"{card.name}: Langevin dynamics needs [langevin] on the card")
-    steps, chains = steps or s.steps, chains or s.chains
+    steps = steps or s.steps
     if steps - s.equilibration < _FEWEST_RECORDS * s.every:
         raise InputError(f"{card.name}: {steps} steps, {s.equilibration} of them not measured, are "
                          f"fewer than {_FEWEST_RECORDS} records: give --sweeps "
                          f"{s.equilibration + _FEWEST_RECORDS * s.every} or more")
-    return Langevin(card.build(), s.integrator, s.step, s.friction, chains, steps,
-                    s.equilibration, s.every, s.aligned, s.largest)
+    return s
+
+
+def _leave_out(card, s, keys, what):
+    """Refuse keys that would do nothing."""
+    given = [f"langevin.{key}" for key in keys if key in s.model_fields_set]
+    if given:
+        raise InputError(f"{card.name}: {', '.join(given)}: of {what}, which this is not: leave it "
+                         "out")
+
+
+def _chains(card, system, steps, chains, aligned, largest):
+    from phasegrok.protocols.chains import Langevin
+
+    s = card.model.langevin
+    return Langevin(system, s.integrator, s.step, s.friction, chains or s.chains, steps or s.steps,
+                    s.equilibration, s.every, aligned, largest)
 
 
 def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
@@ -45,15 +112,47 @@ def langevin_groups(card: Card, protocol, state) -> dict[str, Group]:
     InputError
         If no chain stayed finite.
     """
-    groups = protocol.result(state)
-    if "effective_potential" not in groups:
-        raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
-                         f"--set langevin.step={protocol.step / 2.0:g}")
+    groups = _result(card, protocol, state)
     theories = {"two-layer-cubic": cubic_theories, "two-layer-modular": modular_theories,
                 "ridge": ridge_theories}.get(known_kind(card))
     if theories is not None:
         estimated(groups, "theory", lambda: add_theories(
             groups["effective_potential"], theories(card.parameters, protocol)))
+    return groups
+
+
+def network_groups(card: Card, protocol, state) -> dict[str, Group]:
+    """Group ``chains`` of a network: averages, and the evidence that they are those of equilibrium.
+
+    Raises
+    ------
+    InputError
+        If no chain stayed finite.
+    """
+    from phasegrok.networks.measures import initial_norms
+    from phasegrok.thermodynamics.unit_potential import doubts
+
+    group, landscape = _result(card, protocol, state)["chains"], protocol.system
+    s = _settings(card, protocol.steps)
+    unit, text = landscape.network.loss_name
+    for name in ("train_loss", "test_loss"):
+        what = f"{text} of the {name.split('_')[0]} set"
+        group.add(name, group[name], (), unit, what)
+        group.add(f"{name}_err", group[f"{name}_err"], (), unit, f"standard error of {what}")
+    against = doubts(group)
+    group.attributes |= {
+        "temperature": landscape.temperature, "measure": s.measure,
+        "norm": s.radius * float(np.linalg.norm(initial_norms(landscape.network))),
+        "convergence": f"NOT EQUILIBRATED: {'; '.join(against)}" if against else
+        "chains begun from the measure agree; other starts were not tried"}
+    return {"chains": group}
+
+
+def _result(card, protocol, state):
+    groups = protocol.result(state)
+    if "effective_potential" not in groups:
+        raise InputError(f"{card.name}: no chain stayed finite: the step is too long, take half: "
+                         f"--set langevin.step={protocol.step / 2.0:g}")
     return groups
 
 

@@ -16,20 +16,24 @@ functions registered by :func:`phasegrok.systems.discrete.behaviour`:
 ``units(system, xi, work, order)``
     Fills ``order``, shape (n_units, 2): the order parameter of each unit (neuron), and one further
     number of it (``unit_name``), of which means at fixed order parameter are kept.
+
+A system that holds what kernels cannot take, such as a network, is another object with the same
+properties, which makes its NamedTuple and the scratch of a thread in a method ``for_kernels()``.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from phasegrok.systems.discrete import KERNEL_OPTIONS, behaviour, call, generic
 
-__all__ = ["ContinuousSystem", "behaviour", "gradient", "observe", "units"]
+__all__ = ["ContinuousSystem", "behaviour", "for_kernels", "gradient", "observe", "units",
+           "with_blas"]
 
 _WITH_BLAS = {key: value for key, value in KERNEL_OPTIONS.items() if key != "_nrt"}
 
 
-def _blas(stub):
+def with_blas(stub):
     """A generic function whose versions may call BLAS, which needs counted references."""
     return generic(stub, _WITH_BLAS)
 
@@ -61,19 +65,25 @@ class ContinuousSystem(Protocol):
         """A draw of xi from the prior, with the order parameter of every unit at ``phi``."""
 
 
-@_blas
+def for_kernels(system: Any) -> tuple[Any, Any]:
+    """The NamedTuple that kernels take for ``system``, and scratch of one thread."""
+    made = getattr(system, "for_kernels", None)
+    return made() if made else (system, np.empty(system.work_size))
+
+
+@with_blas
 def gradient(system, xi, work, out):
     """E/T at ``xi``, without the prior; fills ``out`` with its derivative."""
     return call("gradient", system, xi, work, out)
 
 
-@_blas
+@with_blas
 def observe(system, xi, work, series):
     """Fill ``series`` with the observables of ``series_names``."""
     return call("observe", system, xi, work, series)
 
 
-@_blas
+@with_blas
 def units(system, xi, work, order):
     """Fill ``order`` (n_units, 2) with order parameter and a further number of every unit."""
     return call("units", system, xi, work, order)

@@ -36,6 +36,7 @@ VARIANTS = {
     "teacher": ("regression-mlp", dict(layers=[3, 20, 17, 5], n=40, precision="float64")),
     "relu teacher": ("regression-mlp", dict(layers=[3, 33, 1], n=70, activation="relu",
                                             precision="float64")),
+    "one layer": ("regression-mlp", dict(layers=[4, 3], n=40, precision="float64")),
     "committee": ("committee-machine", dict(D=12, N=40, n=70, n_test=50, epsilon=0.3, alpha=2.0,
                                             precision="float64")),
 }

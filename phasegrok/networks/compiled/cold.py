@@ -22,10 +22,10 @@ from phasegrok.trust import REPOSITORY
 _ready: set[Path] = set()  # markers of kernels that this process loads from the cache
 _COMPILE = """
 import sys
-from phasegrok.networks.compiled.cold import compile_here
+from pkgutil import resolve_name
 print("compiling kernels (once; they are cached for later runs) ...", file=sys.stderr, flush=True)
 try:
-    compile_here(*sys.argv[1:])
+    resolve_name(sys.argv[1])(*sys.argv[2:])
 except ValueError as error:
     sys.exit(print(error) or 1)
 """
@@ -55,24 +55,48 @@ def check(system: Network, settings: Settings) -> None:
 
 
 def compile_here(kind: str, precision: str, optimiser: str, filter_: str) -> None:
-    """Compile the training kernels of a kind, precision, update and filter: two steps, small.
+    """Compile the training kernels of a kind, precision, update and filter: two steps."""
+    system = network_of(kind, precision)
+    settings = Settings.model_validate(
+        {"optimiser": optimiser, "filter": filter_, "temperature": 1e-3})
+    trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
+
+
+def network_of(kind: str, precision: str) -> Network:
+    """A network whose kernels are those of all of its kind.
 
     Of a user's own network ``kind`` is the folder of its recipe (``models.own``); its kernels are
     compared with PyTorch.
     """
-    system = small(kind, precision) if kind in NETWORKS else own.from_recipe(Path(kind))
-    settings = Settings.model_validate(
-        {"optimiser": optimiser, "filter": filter_, "temperature": 1e-3})
-    trainer.advance(system, settings, trainer.init(system, settings, streams(1, [], 1)[0]), 2)
-    if kind not in NETWORKS:
-        check_kernels(system)
+    if kind in NETWORKS:
+        return small(kind, precision)
+    system = own.from_recipe(Path(kind))
+    check_kernels(system)
+    return system
 
 
 def compile_apart(system: Network, settings: Settings) -> None:
-    """Compile the training kernels in a process of their own, where they are not cached yet.
+    """Compile the training kernels, as :func:`apart`."""
+    apart("training", "phasegrok.networks.compiled.cold:compile_here", system,
+          settings.optimiser, settings.filter)
 
-    The process that compiles these kernels gives other last digits than those that load them from
-    the cache; a run that began in it could not be resumed bit for bit.
+
+def apart(purpose: str, function: str, system: Network, *what: str) -> None:
+    """Compile the kernels of a network in a process of their own, where they are not cached yet.
+
+    The process that compiles them gives other last digits than those that load them from the cache;
+    a run that began in it could not be resumed bit for bit.
+
+    Parameters
+    ----------
+    purpose : str
+        What the kernels do, a word.
+    function : str
+        "module:name" of what compiles them, called with kind and precision, for ``network_of``, and
+        ``what``; it must not come here again.
+    system : Network
+    what : str
+        What else they are compiled for.
 
     Raises
     ------
@@ -82,24 +106,24 @@ def compile_apart(system: Network, settings: Settings) -> None:
     kernels_of(system)  # executed, so that the cache is keyed by a user's own
     user = system if isinstance(system, own.OwnNetwork) else None
     kind = own.key(user) if user else kind_of(system)
-    what = system.parameters.precision, settings.optimiser, settings.filter
+    what = (system.parameters.precision, *what)
     root = str(REPOSITORY)
     here = hashlib.sha256(root.encode()).hexdigest()[:8]  # kernels are cached by their path too
-    name = f"training-{kind}-{'-'.join(what)}-{here}"
+    name = f"{purpose}-{kind}-{'-'.join(what)}-{here}"
     marker = cache_directory() / f"{name}.ready"
     if marker not in _ready and not marker.exists():
         with tempfile.TemporaryDirectory() as folder:
             if user:
                 own.write_recipe(user, Path(folder))
-            _compile(folder if user else kind, what)
+            _compile(function, folder if user else kind, what)
         marker.parent.mkdir(parents=True, exist_ok=True)  # sources may have been edited meanwhile
         marker.touch()
     _ready.add(marker)
 
 
-def _compile(kind: str, what: tuple[str, ...]) -> None:
+def _compile(function: str, kind: str, what: tuple[str, ...]) -> None:
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, "-c", _COMPILE, kind, *what],
+    done = subprocess.run([sys.executable, "-c", _COMPILE, function, kind, *what],
                           env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise ValueError(done.stdout.strip() or "the kernels of this network do not compile")

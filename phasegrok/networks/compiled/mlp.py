@@ -255,7 +255,8 @@ def _enter_patterns(data, first, n, work):
 @inner
 def _enter_patterns_backward(data, first, n, d_z, work):
     layer = work.layers[0]
-    _times_slopes(d_z, layer, work)
+    if work.layers.shape[0] > 1:  # the last layer is linear
+        _times_slopes(d_z, layer, work)
     if layer[_B] >= 0:
         _add_rows(d_z, n, layer, work)
     _add_gradient(d_z, data.x[first : first + n], layer, work)
