@@ -24,7 +24,7 @@ lies below it: steps beyond are rejected.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,31 +119,70 @@ def _record(system, xi, v, slope, work, order, series, counts, sums, largest, ch
     checks[KINETIC] += kinetic / xi.shape[0]
 
 
+class Plan(NamedTuple):
+    """What the steps and records of a chain depend on."""
+
+    scheme: int  # place in INTEGRATORS
+    h: float
+    friction: float
+    wall: float
+    largest: float  # upper end of the histogram of |Phi|
+    every: int  # steps between records
+    equilibration: int  # steps without records
+
+
+class Chain(NamedTuple):
+    """One chain: its state, and what it records."""
+
+    xi: np.ndarray  # (n,)
+    v: np.ndarray  # (n,)
+    noise: np.ndarray  # (n,)
+    rng: np.ndarray  # (4,)
+    series: np.ndarray  # (K, S)
+    counts: np.ndarray  # (B, bins + 1)
+    sums: np.ndarray  # (B, bins + 1)
+    checks: np.ndarray  # (4,)
+
+
 @kernel
-def advance_chain(system, scheme, h, friction, wall, largest, every, equilibration, step, n_steps,
-                  xi, v, noise, rng, series, counts, sums, checks, work, room, order):
-    """Advance one chain by ``n_steps``; returns the step at which it broke off, or -1."""
+def advance_chain(system, plan, chain, step, n_steps, work, room, order):
+    """Advance one chain by ``n_steps``; returns the step at which it broke off, or -1.
+
+    Parameters
+    ----------
+    system : ContinuousSystem
+    plan : Plan
+    chain : Chain
+        Changed in place.
+    step, n_steps : int
+        Steps made before, and further ones.
+    work : scratch of the system
+    room, order : (4, n) and (n_units, 2) arrays
+        To work in.
+    """
+    xi, v, rng, checks = chain.xi, chain.v, chain.rng, chain.checks
     slope, fresh, kept = room[0], room[1], room[2:]
-    splitting = _splitting(h, friction)
+    splitting = _splitting(plan.h, plan.friction)
     energy = gradient(system, xi, work, slope)
     for _ in range(n_steps):
-        if scheme == _BAOAB:
-            energy = _baoab(system, xi, v, slope, fresh, rng, h, friction, work)
-        elif scheme == _GHMC:
-            energy, accepted = ghmc(system, splitting, wall, xi, v, slope, kept, fresh, energy,
+        if plan.scheme == _BAOAB:
+            energy = _baoab(system, xi, v, slope, fresh, rng, plan.h, plan.friction, work)
+        elif plan.scheme == _GHMC:
+            energy, accepted = ghmc(system, splitting, plan.wall, xi, v, slope, kept, fresh, energy,
                                     rng, work, order)
             checks[ACCEPTED] += accepted
         else:
-            _overdamped(scheme, xi, slope, noise, fresh, rng, h)
+            _overdamped(plan.scheme, xi, slope, chain.noise, fresh, rng, plan.h)
             energy = gradient(system, xi, work, slope)
         step += 1
         checks[MADE] += 1.0
         if not math.isfinite(energy):
             return step
-        if step > equilibration and (step - equilibration) % every == 0:
-            k = (step - equilibration) // every - 1
-            _record(system, xi, v, slope, work, order, series[k], counts[k // PER_BLOCK],
-                    sums[k // PER_BLOCK], largest, checks)
+        measured = step - plan.equilibration
+        if measured > 0 and measured % plan.every == 0:
+            k = measured // plan.every - 1
+            _record(system, xi, v, slope, work, order, chain.series[k],
+                    chain.counts[k // PER_BLOCK], chain.sums[k // PER_BLOCK], plan.largest, checks)
     return -1
 
 

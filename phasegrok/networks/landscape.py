@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from phasegrok.dynamics.langevin import BINS, INTEGRATORS, advance_chain
+from phasegrok.dynamics.langevin import BINS, INTEGRATORS, Chain, Plan, advance_chain
 from phasegrok.networks.compiled.cold import apart, network_of
 from phasegrok.networks.engine import (
     data,
@@ -151,10 +151,11 @@ def compile_here(kind: str, precision: str, measure: str, engine: Any) -> None:
     n, names = landscape.n_coordinates, landscape.series_names
     xi, v, noise = np.ones((3, n))
     system, work = landscape.arguments()
-    advance_chain(
-        system, INTEGRATORS.index("ghmc"), 1e-3, 1.0, math.inf, 1.0, 1, 0, 0, 2, xi, v, noise,
-        np.ones(4, np.uint64), np.zeros((2, len(names))), np.zeros((1, BINS + 1)),
-        np.zeros((1, BINS + 1)), np.zeros(4), work, np.empty((4, n)), np.empty((1, 2)))
+    plan = Plan(INTEGRATORS.index("ghmc"), 1e-3, 1.0, math.inf, 1.0, 1, 0)
+    counts, sums = np.zeros((2, 1, BINS + 1))
+    chain = Chain(xi, v, noise, np.ones(4, np.uint64), np.zeros((2, len(names))), counts, sums,
+                  np.zeros(4))
+    advance_chain(system, plan, chain, 0, 2, work, np.empty((4, n)), np.empty((1, 2)))
 
 
 # --- in kernels -----------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from phasegrok.dynamics.langevin import (
     MADE,
     PER_BLOCK,
     VIRIAL,
+    Chain,
+    Plan,
     advance_chain,
     prior_below,
 )
@@ -138,6 +140,8 @@ class Langevin:
         active = np.flatnonzero(state.broken < 0)
         groups = np.array_split(active, min(len(active), n_threads()))
         n = min(n, self.steps - state.steps)
+        plan = Plan(INTEGRATORS.index(self.integrator), self.step, self.friction, self.wall,
+                    self.largest, self.every, self.equilibration)
         rooms = [for_kernels(self.system) for _ in groups]
 
         def run(g):
@@ -145,11 +149,10 @@ class Langevin:
             room = np.empty((4, self.system.n_coordinates))
             order = np.empty((self.system.n_units, 2))
             for k in groups[g]:
-                state.broken[k] = advance_chain(
-                    system, INTEGRATORS.index(self.integrator), self.step, self.friction,
-                    self.wall, self.largest, self.every, self.equilibration, state.steps, n,
-                    state.xi[k], state.v[k], state.noise[k], state.rng[k], state.series[k],
-                    state.counts[k], state.sums[k], state.checks[k], work, room, order)
+                chain = Chain(state.xi[k], state.v[k], state.noise[k], state.rng[k],
+                              state.series[k], state.counts[k], state.sums[k], state.checks[k])
+                state.broken[k] = advance_chain(system, plan, chain, state.steps, n, work, room,
+                                                order)
 
         with single_threaded_blas():
             over_threads(run, len(groups))
