@@ -13,7 +13,7 @@ import math
 import numpy as np
 from side_by_side import agreement, ratio, save, seconds
 
-from phasegrok.rng import fill_normal, streams
+from phasegrok.rng import fill_noise, streams
 
 NUMBERS = 2_000_000  # a round
 SIZES = (256, 65_536)
@@ -36,7 +36,7 @@ def measure(dtype, size, rounds):
     out = np.empty(size, dtype)
 
     def ours(out):
-        fill_normal(rng, out)
+        fill_noise(rng, out)
 
     def peer(out):
         generator.standard_normal(out=out, dtype=dtype)

@@ -49,18 +49,6 @@ def _fill_abreast(key, out):  # noqa: ARG001 (the type of ``out`` decides)
     return fill
 
 
-@kernel(allocates=False)
-def pair(first, second):
-    """Two independent standard normal variates of two random words."""
-    u = (np.float64(np.int64(first >> np.uint64(11))) + 1.0) * 2.0**-53
-    r = math.sqrt(-2.0 * _log_double(u))
-    t = np.int64(second)  # 2^64 times a turn
-    quarter = (t + np.int64(1 << 61)) >> np.int64(62)
-    f = np.float64(t - (quarter << np.int64(62))) * (_QUARTER * 2.0**-62)
-    z = f * f
-    return _turned(r, quarter, _cosine_double(z), _sine_double(f, z))
-
-
 @kernel(allocates=False, **NOT_FROM_PYTHON)
 def _word(key, number):
     x = key + np.uint64(number) * _GOLDEN
@@ -124,7 +112,13 @@ def _turned(r, quarter, cosine, sine):
 @kernel(allocates=False, **NOT_FROM_PYTHON)
 def _double_pairs(key, first, second):
     for i in range(first.shape[0]):
-        first[i], second[i] = pair(_word(key, 2 * i + 1), _word(key, 2 * i + 2))
+        u = (np.float64(np.int64(_word(key, 2 * i + 1) >> np.uint64(11))) + 1.0) * 2.0**-53
+        r = math.sqrt(-2.0 * _log_double(u))
+        t = np.int64(_word(key, 2 * i + 2))  # 2^64 times a turn
+        quarter = (t + np.int64(1 << 61)) >> np.int64(62)
+        f = np.float64(t - (quarter << np.int64(62))) * (_QUARTER * 2.0**-62)
+        z = f * f
+        first[i], second[i] = _turned(r, quarter, _cosine_double(z), _sine_double(f, z))
 
 
 @kernel(allocates=False, **NOT_FROM_PYTHON)

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from phasegrok.compiled import kernel
 from phasegrok.normals import fill_abreast
-from phasegrok.rng import fill_normal, normal_pair, streams
+from phasegrok.rng import fill_noise, normal_pair, streams
 
 N = 10_000_000
 TYPES = (np.float64, np.float32)
@@ -31,7 +31,7 @@ def pairs(rng, out):
 def beyond(rng, room, rounds, counts):
     """Count variates of more than 1, 2, 3 ... in size."""
     for _ in range(rounds):
-        fill_normal(rng, room)
+        fill_noise(rng, room)
         for i in range(room.shape[0]):
             for k in range(min(counts.shape[0], int(abs(room[i])))):
                 counts[k] += 1
@@ -39,7 +39,7 @@ def beyond(rng, room, rounds, counts):
 
 def drawn(n, dtype):
     out = np.empty(n, dtype)
-    fill_normal(streams(1, "test-rng", 1)[0], out)
+    fill_noise(streams(1, "test-rng", 1)[0], out)
     return out.astype(float)
 
 
@@ -91,7 +91,7 @@ def test_variates_are_those_of_box_and_muller(n):
 @pytest.mark.parametrize("n", [0, 1, 3, 7])
 def test_arrays_of_any_length_are_filled(n, dtype):
     out = np.full(n + 1, np.nan, dtype)
-    fill_normal(streams(2, "test-rng", 1)[0], out[:n])
+    fill_noise(streams(2, "test-rng", 1)[0], out[:n])
     assert np.isfinite(out[:n]).all() and np.isnan(out[n]) and len(set(out[:n])) == n
 
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegrok.compiled import NOT_FROM_PYTHON, kernel
-from phasegrok.rng import fill_normal, uniform
+from phasegrok.rng import fill_noise, uniform
 
 _BLOCK = 1024
 
@@ -122,7 +122,7 @@ def propose(splitting, x, v, g, kept, noise, rng):
         H - E, once v is refreshed.
     """
     s = splitting
-    fill_normal(rng, noise)
+    fill_noise(rng, noise)
     squares, speeds = 0.0, 0.0
     for first in range(0, x.shape[0], _BLOCK):
         end = min(first + _BLOCK, x.shape[0])

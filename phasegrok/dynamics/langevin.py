@@ -30,7 +30,7 @@ import numpy as np
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
-from phasegrok.rng import fill_normal
+from phasegrok.rng import fill_noise, fill_normal
 from phasegrok.systems.continuous import for_kernels, gradient, observe, units
 
 INTEGRATORS = ("euler-maruyama", "leimkuhler-matthews", "baoab", "ghmc")
@@ -44,7 +44,7 @@ VIRIAL, KINETIC, ACCEPTED, MADE = range(4)  # of State.checks
 @kernel
 def _overdamped(scheme, xi, slope, noise, fresh, rng, h):
     """One step of Euler-Maruyama or Leimkuhler-Matthews; ``slope`` is that of E/T."""
-    fill_normal(rng, fresh)
+    fill_noise(rng, fresh)
     half = math.sqrt(0.5 * h)
     before = half if scheme == _LEIMKUHLER else 2.0 * half
     for k in range(xi.shape[0]):
@@ -58,7 +58,7 @@ def _overdamped(scheme, xi, slope, noise, fresh, rng, h):
 @kernel
 def _baoab(system, xi, v, slope, fresh, rng, h, friction, work):
     """One step; returns E/T at its end, where ``slope`` is taken anew."""
-    fill_normal(rng, fresh)
+    fill_noise(rng, fresh)
     keep = math.exp(-friction * h)
     new = math.sqrt(1.0 - keep * keep)
     for k in range(xi.shape[0]):

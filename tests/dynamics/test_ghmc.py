@@ -8,7 +8,7 @@ from scipy import integrate, special
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
-from phasegrok.rng import fill_normal, streams
+from phasegrok.rng import fill_noise, fill_normal, streams
 from phasegrok.statistics import mean_with_error
 
 FREE, WELLS, RING, FIELD = range(4)
@@ -116,8 +116,8 @@ def test_a_step_is_that_of_the_equations_and_is_reversible(omega, dtype, toleran
     h, T, mass, n = 0.2, 0.7, 2.0, 7
     x, v, g, kept, noise, rng = rooms(n, dtype)
     x_0, v_0 = x.copy(), v.copy()
-    xi = np.empty(n)
-    fill_normal(rng.copy(), xi)
+    xi = np.empty(n, dtype)
+    fill_noise(rng.copy(), xi)
     _, before = one_step(WELLS, Splitting(h, 0.8, T, mass, omega), 0.0, x, v, g, kept, noise, rng)
     u = 0.8 * v_0 + math.sqrt(0.36 * T / mass) * xi
     np.testing.assert_allclose(noise, -u, rtol=tolerance, atol=tolerance)

@@ -146,12 +146,12 @@ def test_drift_control(temperature):
 def test_saddle_control():
     card = cards.load("control-saddle")
     for temperature in (1e-4, 1e-2):
-        group = waits(studies.clones(card, temperature, 5000), 2)
+        group = waits(studies.clones(card, temperature, 4000), 2)
         level = shifted(0.5, temperature, 1e-3)
         exact = first_passage.diffusion_first_passage(double_well, temperature, 0.0, level, 0.0)
         times = group["time"]
         assert abs(z_of_mean(times, exact)) < 4.0
-        assert times.std() / math.sqrt(5000) < 0.0075 * exact  # 4 errors see 3 %
+        assert times.std() / math.sqrt(4000) < 0.0075 * exact  # 4 errors see 3 %
         assert np.all(group["final_order_parameter"] >= 0.5)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from phasegrok.networks.compiled.kernels import inner
 from phasegrok.networks.updates.common import add_decay
-from phasegrok.rng import fill_normal
+from phasegrok.rng import fill_noise
 from phasegrok.systems.discrete import behaviour
 
 
@@ -48,7 +48,7 @@ def leap(update, at, k, h, T):
     theta, g, v, xi = at.state.theta, at.grad, at.state.m, at.scratch.noise
     add_decay(theta, g, update.weight_decay)
     if T > 0.0:
-        fill_normal(at.state.rng, xi)
+        fill_noise(at.state.rng, xi)
     else:
         xi[:] = 0.0
     real = theta.dtype.type

@@ -3,7 +3,7 @@
 import numpy as np
 
 from phasegrok.networks.compiled.kernels import OPTIONS, inner
-from phasegrok.rng import fill_normal
+from phasegrok.rng import fill_noise
 from phasegrok.systems.discrete import GENERIC, generic
 
 
@@ -73,7 +73,7 @@ def add_noise(at, lr, T):
     """Add sqrt(2 lr T) xi to the weights, xi ~ N(0, 1) for each; without noise nothing is drawn."""
     if T > 0.0:
         theta, noise = at.state.theta, at.scratch.noise
-        fill_normal(at.state.rng, noise)
+        fill_noise(at.state.rng, noise)
         scale = theta.dtype.type(np.sqrt(2.0 * lr * T))
         for i in range(theta.shape[0]):
             theta[i] += scale * noise[i]
