@@ -21,7 +21,7 @@ from phasegrok.protocols.chains import Langevin
 
 NETWORKS = {17: 40, 31: 64}  # p: hidden units
 MEASURES = ("sphere", "box")
-STEPS = 500
+STEPS = 2000
 FOREVER = 10**9
 
 

@@ -10,6 +10,9 @@ from phasegrok.errors import InputError
 from phasegrok.networks.training.settings import RENAMED
 from phasegrok.text import as_typed
 
+_FAMILIES = {"training": ("network",), "langevin": ("continuous", "network")}
+"""Sections that a bare key means on cards of these families alone."""
+
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:
     """``["L=8", "event.threshold=0.5"]`` -> {"L": 8, "event.threshold": 0.5}.
@@ -48,7 +51,8 @@ def apply(raw, overrides, schema, label, section="", script="") -> list[str]:
     reads = READS.get(script, tuple(SECTIONS))
     unread = set(SECTIONS) - {*reads, "observables", "data"}
     kind = KINDS.get(str(raw.get("kind")))
-    foreign = {"training"} if kind is not None and kind.family != "network" else set()
+    foreign = {name for name, families in _FAMILIES.items()
+               if kind is not None and kind.family not in families}
     keys = _known_keys(schema)
     dotted = {full for fulls in keys.values() for full in fulls}
     messages = []

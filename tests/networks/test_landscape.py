@@ -168,8 +168,8 @@ def drawn_by_numpy(measure, rng):
         measure.width * xi)
 
 
-def chains_of(landscape, step):
-    protocol = Langevin(landscape, "ghmc", step, 1.0, 16, 16_000, 800, 4, None, 1.0)
+def chains_of(landscape, step, steps=16_000):
+    protocol = Langevin(landscape, "ghmc", step, 1.0, 16, steps, steps // 20, 4, None, 1.0)
     return protocol.result(drive(protocol))["chains"]
 
 
@@ -209,7 +209,7 @@ def test_a_linear_network_under_a_gaussian_measure_has_its_exact_posterior():
     centre = np.linalg.solve(curvature, 2.0 * X.T @ network.train.targets / (scale * T))
     exact = np.mean((X @ centre - network.train.targets) ** 2) + (
         n_outputs * np.trace(X @ np.linalg.inv(curvature) @ X.T) / scale)
-    chains = chains_of(Landscape(network, Gaussian(width), T), 0.25)
+    chains = chains_of(Landscape(network, Gaussian(width), T), 0.25, 48_000)
     error = float(chains["train_loss_err"])
     assert error < 0.008 * exact and abs(float(chains["train_loss"]) - exact) < 3.5 * error
     explained = 1.0 - exact / np.mean(np.var(network.train.targets, axis=0))

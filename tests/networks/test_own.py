@@ -10,9 +10,12 @@ from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.networks.compiled.agreement import check_kernels
 from phasegrok.networks.kinds import NETWORKS, pytorch_of, small
+from phasegrok.networks.landscape import Landscape
+from phasegrok.networks.measures import Sphere
 from phasegrok.networks.models import mlp
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import STEP, Event
+from phasegrok.protocols.chains import Langevin
 from phasegrok.protocols.training import NetworkClones, Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
@@ -93,6 +96,19 @@ def refused(make):
 
 
 # ---------------------------------------------------------------------------------------- networks
+
+
+@pytest.mark.parametrize("name", ["Squares", "Flat"])
+def test_chains_of_a_network_of_ones_own_walk_with_those_of_modular_mlp(own, name):
+    """Under the same measure, from the same latents; the package's by compiled kernels."""
+    mine, package = own(name).build(), PACKAGE.build()
+    found = []
+    for network, engine in ((mine, "torch"), (package, "compiled")):
+        landscape = Landscape(network, Sphere(6.0), 0.01, engine)
+        chains = Langevin(landscape, "ghmc", 0.1, 1.0, 2, 100, 0, 1, None, 1.0)
+        found.append(run(chains, (30, 70)))
+    np.testing.assert_allclose(found[0].series, found[1].series, rtol=1e-8)
+    np.testing.assert_array_equal(found[0].rng, found[1].rng)
 
 
 @pytest.mark.parametrize("name", ["Squares", "Flat"])
