@@ -36,7 +36,7 @@ def test_every_kernel_stands_in_a_file_that_keys_the_cache():
 
 def test_an_edit_of_a_system_is_noticed(monkeypatch, tmp_path):
     (tmp_path / "systems").mkdir()
-    for name in ("compiled.py", "rng.py", "systems/ising.py"):
+    for name in ("compiled.py", "rng.py", "normals.py", "systems/ising.py"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
     before = compiled.cache_directory()

@@ -179,7 +179,8 @@ def check_temperatures(chains):
         assert error < 0.005 and abs(value - 1.0) < 4.0 * error
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", [
+    name if name == "sphere" else pytest.param(name, marks=pytest.mark.slow) for name in MEASURES])
 def test_chains_have_the_averages_of_weighted_draws(name):
     """<x> = sum x e^{-E/T} / sum e^{-E/T} over draws from the measure, with NumPy alone."""
     network, T = linear(), 0.3

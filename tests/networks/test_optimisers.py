@@ -144,7 +144,7 @@ def test_muon_is_that_of_torch_on_hidden_matrices_and_adamw_elsewhere(system, mo
 
 
 @pytest.mark.parametrize("settings, text", [
-    (Settings(optimiser="muon"), "muon has no compiled form: set training.engine to torch"),
+    (Settings(optimiser="muon"), "muon has no compiled form: set engine = .torch. in"),
     (Settings(optimiser="muon", engine="torch"), "muon is for hidden matrices, of which .* none"),
 ])
 def test_updates_that_do_not_fit_are_refused(system, settings, text):

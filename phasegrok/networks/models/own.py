@@ -286,14 +286,14 @@ def key(network: OwnNetwork) -> str:
 
 def write_recipe(network: OwnNetwork, folder: Path) -> None:
     """Write what another process makes the same network from."""
-    (folder / "recipe.json").write_text(_recipe(network))
+    (folder / "recipe.json").write_bytes(_recipe(network).encode())
     arrays: dict[str, Any] = network.arrays
     np.savez(folder / "arrays.npz", **arrays)
 
 
 def from_recipe(folder: Path) -> OwnNetwork:
     """The network of ``write_recipe``, with the kernel cache of the process that wrote it."""
-    recipe = json.loads((folder / "recipe.json").read_text())
+    recipe = json.loads((folder / "recipe.json").read_bytes())
     for source in recipe["sources"]:
         own_code.execute(Path(source))
     with np.load(folder / "arrays.npz") as arrays:

@@ -170,9 +170,11 @@ class Instances:
     def load(self, state: Any, part: slice) -> None:
         """Begin with what ``store`` kept of the replicas ``part``; anew where there is nothing."""
         self._begin()
-        if state.optimiser.size == 0:
+        with _writes:
+            rows = state.optimiser[part].copy()
+        if not rows.any():  # those of another stack may be there already
             return
-        kept = [_read(x) for x in state.optimiser[part]]
+        kept = [_read(x) for x in rows]
         if self._update.elementwise:
             kept = [_stacked(kept, self._at.size)]
         for (optimiser, parameters), one in zip(self._made, kept):
@@ -194,7 +196,8 @@ class Instances:
             old = state.optimiser
             if old.size == 0 or old.shape[1] < n:
                 state.optimiser = np.zeros((len(state.counters), n), np.uint8)
-                state.optimiser[:, : old.shape[1] if old.size else 0] = old if old.size else 0
+                if old.size:
+                    state.optimiser[:, : old.shape[1]] = old
             for row, blob in zip(state.optimiser[part], blobs):
                 row[: len(blob)] = blob
                 row[len(blob) :] = 0
