@@ -215,8 +215,9 @@ def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
 
 @pytest.mark.parametrize("given", [
     dict(optimiser="adamw", filter="ma", filter_window=9),
-    dict(optimiser="adam", filter="ema", batch=30),
-    dict(optimiser="sgd", fixed_norm=True, temperature=1e-6, filter="ma", filter_window=30),
+    pytest.param(dict(optimiser="adam", filter="ema", batch=30), marks=pytest.mark.slow),
+    pytest.param(dict(optimiser="sgd", fixed_norm=True, temperature=1e-6, filter="ma",
+                      filter_window=30), marks=pytest.mark.slow),
 ])
 def test_resumed_training_has_the_same_bits(given):
     system = Parameters(**(SMALL | dict(precision="float32"))).build()
