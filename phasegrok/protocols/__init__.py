@@ -11,10 +11,11 @@ if TYPE_CHECKING:  # mypy holds each of them to the contract
     from phasegrok.protocols.clones import DiscreteClones, OverdampedClones
     from phasegrok.protocols.escape import Escape
     from phasegrok.protocols.landscapes import Landscapes
+    from phasegrok.protocols.network_clones import NetworkClones
     from phasegrok.protocols.protocol import Protocol
     from phasegrok.protocols.quench import Quench, Ramp
     from phasegrok.protocols.series import Series
-    from phasegrok.protocols.training import NetworkClones, Training
+    from phasegrok.protocols.training import Training
     from phasegrok.protocols.version_space import VersionSpace
     from phasegrok.protocols.wang_landau import WangLandau
 

@@ -90,7 +90,7 @@ def _known_start(card: Card, waiting: WaitingTimes) -> float | None:
 
 def _network_clones(card: Card, temperature: float, number: int):
     from phasegrok.networks.training.state import Event
-    from phasegrok.protocols.training import NetworkClones
+    from phasegrok.protocols.network_clones import NetworkClones
 
     waiting, event = event_of(card)
     settings = training_settings(card, temperature=temperature, snapshots=waiting.snapshots)

@@ -23,7 +23,8 @@ from phasegrok.networks.training.state import ACCEPTED, STEP, Event, State
 from phasegrok.networks.updates.free_diffusion import free_norm
 from phasegrok.networks.updates.table import UPDATES, Update
 from phasegrok.networks.updates.wand import deposit, force_factor
-from phasegrok.protocols.training import NetworkClones, Training
+from phasegrok.protocols.network_clones import NetworkClones
+from phasegrok.protocols.training import Training
 from phasegrok.relaxation.waiting_times import first_step, sustained_step
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error

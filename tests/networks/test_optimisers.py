@@ -20,7 +20,8 @@ from phasegrok.networks.pytorch import transformer as transformer_torch
 from phasegrok.networks.training import kernel as trainer
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import Event
-from phasegrok.protocols.training import NetworkClones, Training
+from phasegrok.protocols.network_clones import NetworkClones
+from phasegrok.protocols.training import Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
 

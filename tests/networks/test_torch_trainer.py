@@ -29,7 +29,8 @@ from phasegrok.networks.training.state import (
     Event,
 )
 from phasegrok.networks.updates.table import UPDATES
-from phasegrok.protocols.training import NetworkClones, Training
+from phasegrok.protocols.network_clones import NetworkClones
+from phasegrok.protocols.training import Training
 from phasegrok.run import runfile
 from phasegrok.statistics import mean_and_error
 
