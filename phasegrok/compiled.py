@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
@@ -26,6 +27,10 @@ SOURCES = ("compiled.py", "rng.py", "normals.py", "theory", "systems", "dynamics
 NOT_FROM_PYTHON: dict = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Options of what only kernels call: the code that would take a system's arrays from Python costs
 more compile time than most of these functions."""
+
+IN_KERNELS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
+"""Options of what stands for a function in kernels.  Division by zero gives infinity or NaN as in
+the rest of NumPy; a test would stop vectorisation."""
 
 PACKAGE = Path(__file__).resolve().parent
 _KEEP_DAYS = 30.0

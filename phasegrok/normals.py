@@ -14,17 +14,16 @@ type.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import float64
 from numba.extending import overload
 
-from phasegrok.compiled import NOT_FROM_PYTHON, kernel
+from phasegrok.compiled import IN_KERNELS, NOT_FROM_PYTHON, kernel
 
-_GOLDEN, _MIX_1, _MIX_2 = (
-    np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-_OPTIONS: Any = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
+SPLITMIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+"""Increment and factors of splitmix64."""
+_GOLDEN, _MIX_1, _MIX_2 = map(np.uint64, SPLITMIX)
 _LN_2, _QUARTER = math.log(2.0), 0.5 * math.pi
 # bits of sqrt(1/2): a number is 2^e m, with m between that and twice as much
 _ROOT_DOUBLE, _ROOT_SINGLE = np.int64(0x3FE6A09E667F3BCD), np.int32(0x3F3504F3)
@@ -38,7 +37,7 @@ def fill_abreast(key, out):
     raise NotImplementedError("for compiled code")
 
 
-@overload(fill_abreast, strict=False, jit_options=_OPTIONS)
+@overload(fill_abreast, strict=False, jit_options=IN_KERNELS | {"_nrt": False})
 def _fill_abreast(key, out):  # noqa: ARG001 (the type of ``out`` decides)
     pairs = _double_pairs if out.dtype == float64 else _single_pairs
 

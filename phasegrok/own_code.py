@@ -23,6 +23,11 @@ def is_own(text: Any) -> bool:
     return isinstance(text, str) and re.fullmatch(r".+\.py:.*", text) is not None
 
 
+def name_of(reference: str) -> str:
+    """NAME of FILE.py:NAME, and of the package's own the whole."""
+    return reference.rpartition(":")[2]
+
+
 def absolute(reference: str, folder: Path) -> str:
     """FILE.py:NAME with the whole path of the file."""
     file, _, name = reference.rpartition(":")
@@ -64,7 +69,7 @@ def load(reference: str, folder: Path = Path()) -> Any:
     ValueError
         Where there is no such file or name, or where the file fails.
     """
-    path, name = path_of(reference, folder), reference.rpartition(":")[2]
+    path, name = path_of(reference, folder), name_of(reference)
     module = execute(path)
     if not hasattr(module, name):
         raise ValueError(f"{path.name} has no {name}")

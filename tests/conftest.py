@@ -1,6 +1,7 @@
 """What several test files share: calling scripts and commands, and comparing run files."""
 
 import dataclasses
+import os
 import runpy
 import signal
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from repository import EXPERIMENTS
+
+from phasegrok.run import progress, stopping
 
 
 @dataclasses.dataclass
@@ -117,3 +120,24 @@ def differences():
                                      runfile.read(path_b, with_state=True)))
 
     return compare
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """``stop_at(k)``: this process gets a SIGTERM after the k-th block from now."""
+    update = progress.Progress.update
+    left = [0]
+
+    def counting(self, share, status):
+        update(self, share, status)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(progress.Progress, "update", counting)
+
+    def arm(k: int) -> None:
+        stopping.received.clear()
+        left[0] = k
+
+    return arm

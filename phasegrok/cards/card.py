@@ -289,7 +289,7 @@ def _beyond_range(model) -> list[str]:
         return []  # of the user's own system only its build says which values occur
     low, high = kinds.order_range(model.kind)
     lines = []
-    observables = {text.rpartition(":")[2] for text in model.training.observables}
+    observables = {own_code.name_of(text) for text in model.training.observables}
     event = None if model.event and model.event.observable in observables else model.event
     if event is not None and not low < event.threshold <= high:
         what = "is never reached" if event.threshold > high else "is reached from the start"

@@ -6,18 +6,16 @@ data.  From Python the same names run compiled as well.
 """
 
 import sys
-from typing import Any
 
 import numpy as np
 from numba.extending import overload
 
-from phasegrok.compiled import NOT_FROM_PYTHON, kernel
+from phasegrok.compiled import IN_KERNELS, kernel
 from phasegrok.networks.compiled.kernels import Pairs, Patterns, pairs, patterns
 from phasegrok.networks.kinds import kernels_of
 from phasegrok.networks.network import Network
 
 # as the kernels themselves: contraction is the one fast-math flag that repeats to the last bit
-_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
 def workspace(system: Network):
@@ -80,25 +78,25 @@ def _engine(work):
     return sys.modules[work.instance_class.__module__]
 
 
-@overload(energy_and_gradient, strict=False, jit_options=_OPTIONS)
+@overload(energy_and_gradient, strict=False, jit_options=IN_KERNELS)
 def _energy_and_gradient(w, g, data, work):
     compiled = _engine(work).energy_and_gradient_inner
     return lambda w, g, data, work: compiled(w, g, data, work)
 
 
-@overload(losses, strict=False, jit_options=_OPTIONS)
+@overload(losses, strict=False, jit_options=IN_KERNELS)
 def _losses(w, data, work):
     compiled = _engine(work).losses_inner
     return lambda w, data, work: compiled(w, data, work)
 
 
-@overload(losses_again, strict=False, jit_options=_OPTIONS)
+@overload(losses_again, strict=False, jit_options=IN_KERNELS)
 def _losses_again(w, data, work):
     compiled = _engine(work).losses_from_tables
     return lambda w, data, work: compiled(w, data, work)
 
 
-@overload(take, strict=False, jit_options=_OPTIONS)
+@overload(take, strict=False, jit_options=IN_KERNELS)
 def _take(order, first, n, train, batch):
     if train.instance_class is Pairs:
         def of_pairs(order, first, n, train, batch):

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.dynamics.langevin import BINS, INTEGRATORS, Chain, Plan, advance_chain
 from phasegrok.networks.compiled.cold import apart, network_of
 from phasegrok.networks.engine import (
@@ -32,7 +33,6 @@ from phasegrok.networks.measures import (
     Sphere,
     Spheres,
     measure_of,
-    norm_of,
     pull_back,
     room_size,
     weights,
@@ -195,7 +195,7 @@ def observe(system, xi, work, series):
     series[0], series[2] = losses(work.w, system.train, work.work)
     series[1], series[3] = losses_again(work.w, system.test, work.work)
     if series.shape[0] > 4:
-        series[4] = norm_of(work.theta)
+        series[4] = math.sqrt(sum_of_squares(work.theta))
 
 
 @behaviour(Compiled)

@@ -212,15 +212,6 @@ def _pull_back_to_gaussian(measure, xi, slope, factor, room, out):
         out[i] = factor * measure.width * slope[i]
 
 
-@kernel
-def norm_of(theta):
-    """|theta|, summed in float64."""
-    square = 0.0
-    for i in range(theta.shape[0]):
-        square += np.float64(theta[i]) * np.float64(theta[i])
-    return math.sqrt(square)
-
-
 # --- in Python ------------------------------------------------------------------------------------
 
 
@@ -280,5 +271,4 @@ def measure_of(name: str, radius: float, network: Network) -> Any:
     if at_zero:
         raise ValueError(f"{', '.join(at_zero)} starts at zero, so its sphere has no radius: take "
                          "measure = \"sphere\"")
-    ends = [offset + math.prod(shape) for offset, shape in network.layout.values()]
-    return Spheres(np.array(ends, dtype=np.int64), norm_m)
+    return Spheres(network.ends, norm_m)

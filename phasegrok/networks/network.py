@@ -80,6 +80,11 @@ class Network:
         return "accuracy" if _integers(self.train.targets) else "explained variance"
 
     @property
+    def ends(self) -> np.ndarray:
+        """Where each matrix ends in theta, (M,) int64."""
+        return np.cumsum([math.prod(shape) for _, shape in self.layout.values()], dtype=np.int64)
+
+    @property
     def hidden(self) -> tuple[str, ...]:
         """Names of the matrices between the first, which embeds, and the last, which reads out."""
         return tuple(name for name, (_, shape) in self.layout.items() if len(shape) > 1)[1:-1]

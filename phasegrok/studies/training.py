@@ -3,6 +3,7 @@
 import math
 import sys
 
+from phasegrok import own_code
 from phasegrok.cards.card import Card
 from phasegrok.cards.values import did_you_mean
 from phasegrok.errors import InputError
@@ -95,7 +96,7 @@ def watched_observable(card: Card) -> str:
     InputError
         If the event names another.
     """
-    names = [text.rpartition(":")[2] for text in card.model.training.observables]
+    names = [own_code.name_of(text) for text in card.model.training.observables]
     asked = card.model.event.observable if card.model.event else ""
     if names and asked.isidentifier() and asked not in names:
         raise InputError(f"{card.name}: event.observable: {asked} is none of training.observables"

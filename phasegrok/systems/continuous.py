@@ -25,17 +25,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from phasegrok.systems.discrete import KERNEL_OPTIONS, behaviour, call, generic
+from phasegrok.compiled import IN_KERNELS
+from phasegrok.systems.discrete import behaviour, call, generic
 
 __all__ = ["ContinuousSystem", "behaviour", "for_kernels", "gradient", "observe", "units",
            "with_blas"]
 
-_WITH_BLAS = {key: value for key, value in KERNEL_OPTIONS.items() if key != "_nrt"}
-
-
 def with_blas(stub):
     """A generic function whose versions may call BLAS, which needs counted references."""
-    return generic(stub, _WITH_BLAS)
+    return generic(stub, IN_KERNELS)
 
 
 class ContinuousSystem(Protocol):

@@ -19,11 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 from numba.extending import overload
 
-from phasegrok.compiled import NOT_FROM_PYTHON, kernel
+from phasegrok.compiled import IN_KERNELS, kernel
 from phasegrok.rng import next_word
 
-KERNEL_OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"},
-                  **NOT_FROM_PYTHON}
+KERNEL_OPTIONS = {"_nrt": False, **IN_KERNELS}
 """Of what stands for a behaviour in kernels."""
 
 

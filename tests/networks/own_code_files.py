@@ -1,4 +1,21 @@
-"""Files of a user's own that tests write: networks, updates, schedules and observables."""
+"""Files of a user's own that tests write: a card, networks, updates, schedules and observables."""
+
+CARD = """
+name = "mine"
+title = "A network of my own"
+kind = "{kind}"
+code = "my_net.py:{name}"
+reference = "none"
+[parameters]
+{parameters}
+[observables]
+energy = "loss"
+order_parameter = "accuracy"
+[training]
+engine = "torch"
+lr = 1e-2
+{training}
+"""
 
 NET = '''
 import torch

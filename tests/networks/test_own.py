@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from own_code_files import KERNELS, NET, UPDATES
+from own_code_files import CARD, KERNELS, NET, UPDATES
 
 from phasegrok import compiled
 from phasegrok.cards.library import load
@@ -16,31 +16,16 @@ from phasegrok.networks.models import mlp
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.state import STEP, Event
 from phasegrok.protocols.chains import Langevin
-from phasegrok.protocols.training import NetworkClones, Training
+from phasegrok.protocols.network_clones import NetworkClones
+from phasegrok.protocols.training import Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
 from phasegrok.studies.training import training
 
-CARD = """
-name = "mine"
-title = "A network of my own"
-kind = "{kind}"
-code = "my_net.py:{name}"
-reference = "none"
-[parameters]
-{parameters}
-precision = "{precision}"
-[observables]
-energy = "loss"
-order_parameter = "accuracy"
-[training]
-engine = "torch"
-lr = 1e-2
-steps = 40
+TRAINING = """steps = 40
 replicas = 3
 eval_every = 5
 per_decade = 0
-{more}
 """
 PAIRS = 'operation = "-"\np = 7\ntrain_fraction = 0.7'
 PACKAGE = mlp.Parameters(operation="-", p=7, train_fraction=0.7, hidden=[16], precision="float64")
@@ -57,7 +42,8 @@ def own(tmp_path, monkeypatch):
     def make(name="Squares", kind="pairs", parameters=PAIRS, precision="float64", more="",
              overrides=None, **words):
         (tmp_path / "mine.toml").write_text(CARD.format(
-            name=name, kind=kind, parameters=parameters, precision=precision, more=more))
+            name=name, kind=kind, parameters=f'{parameters}\nprecision = "{precision}"',
+            training=TRAINING + more))
         return load(str(tmp_path / "mine.toml"), overrides, **words)
 
     yield make
@@ -402,8 +388,8 @@ def test_a_file_outside_the_folder_of_the_card_needs_trust(own, tmp_path, monkey
     (tmp_path / "elsewhere" / "mine.py").write_text(UPDATES)
     (tmp_path / "cards").mkdir()
     (tmp_path / "cards" / "my_net.py").write_text(NET)
-    text = CARD.format(name="Squares", kind="pairs", parameters=PAIRS, precision="float64",
-                       more='optimiser = "../elsewhere/mine.py:Lion"')
+    text = CARD.format(name="Squares", kind="pairs", parameters=PAIRS,
+                       training='optimiser = "../elsewhere/mine.py:Lion"')
     path = tmp_path / "cards" / "mine.toml"
     path.write_text(text)
     assert "give --trust to execute it" in refused(lambda: load(str(path)))

@@ -1,7 +1,5 @@
 """Snapshots: at which steps they are, whose weights they have, resumed and extended."""
 
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ from phasegrok.networks.kinds import pytorch_of
 from phasegrok.networks.training import stack_torch
 from phasegrok.networks.training.settings import Settings
 from phasegrok.networks.training.snapshots import snapshot_steps
-from phasegrok.run import progress, runfile, stopping
+from phasegrok.run import runfile
 from phasegrok.studies.training import training
 from phasegrok.studies.waiting_times import clones
 
@@ -169,25 +167,16 @@ def test_an_extended_grid_keeps_what_was_taken():
 
 
 def test_an_interrupted_run_file_has_the_weights_so_far_and_all_at_the_end(
-        call, no_figures, monkeypatch, differences):
+        call, no_figures, stop_at, differences):
     words = ("training", *WORDS, "--set", "snapshots=log:12", "--steps", 3000)
     assert call(*words, "--out", "whole.h5").code == 0
-    update = progress.Progress.update
-    left = [3]
-
-    def counting(self, share, status):
-        update(self, share, status)
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(progress.Progress, "update", counting)
+    stop_at(3)
     assert call(*words, "--out", "cut.h5").code == 3
     so_far, whole = (runfile.read(name)["weights"] for name in ("cut.h5", "whole.h5"))
     n = len(so_far["snapshot"])
     assert 1 < n < len(whole["snapshot"]) == 12
     np.testing.assert_array_equal(so_far["U"], whole["U"][:n])
-    stopping.received.clear()
+    stop_at(0)
     assert call("phasegrok", "resume", "cut.h5").code == 0
     assert differences("cut.h5", "whole.h5") == []
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from own_code_files import NET
+from own_code_files import CARD, NET
 from repository import ROOT
 from small_perceptron import SMALL, WORDS, run, setting, small
 
@@ -462,21 +462,7 @@ def test_evaluate_refuses_in_a_sentence(call, no_figures, words, message):
 
 # ------------------------------------------------------------------------ networks of a user's own
 
-OWN = """
-name = "mine"
-title = "A network of my own"
-kind = "{kind}"
-code = "my_net.py:{name}"
-reference = "none"
-[parameters]
-{parameters}
-[observables]
-energy = "loss"
-order_parameter = "accuracy"
-[training]
-engine = "torch"
-lr = 1e-2
-steps = 12
+TRAINING = """steps = 12
 replicas = 2
 eval_every = 6
 snapshots = [0, 6]
@@ -504,7 +490,8 @@ def own(tmp_path, monkeypatch):
     (tmp_path / "my_net.py").write_text(NET + NAMES)
 
     def make(name, kind, parameters):
-        (tmp_path / "mine.toml").write_text(OWN.format(name=name, kind=kind, parameters=parameters))
+        (tmp_path / "mine.toml").write_text(CARD.format(
+            name=name, kind=kind, parameters=parameters, training=TRAINING))
         return tmp_path / "mine.toml"
 
     return make

@@ -15,7 +15,7 @@ import pytest
 from repository import EXPERIMENTS, MODELS
 
 from phasegrok import cards, compiled
-from phasegrok.run import job, progress, runfile, stopping
+from phasegrok.run import job, runfile
 from phasegrok.run.lock import Lock
 from phasegrok.studies.density_of_states import wang_landau
 from phasegrok.studies.relaxation import relaxation
@@ -45,27 +45,6 @@ RUNS = {
     "network-clones": ("waiting_times", *NETWORK, "--set", "plateau_accuracy=0.2", "--clones", 3,
                        "--temperature", 1e-3, "--set", "limit=500"),
 }
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """``stop_at(k)``: this process gets a SIGTERM after the k-th block from now."""
-    update = progress.Progress.update
-    left = [0]
-
-    def counting(self, share, status):
-        update(self, share, status)
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(progress.Progress, "update", counting)
-
-    def arm(k: int) -> None:
-        stopping.received.clear()
-        left[0] = k
-
-    return arm
 
 
 # --- signals --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from phasegrok import own_code
 from phasegrok.compiled import cache_directory
 from phasegrok.networks.compiled.agreement import check_kernels
 from phasegrok.networks.kinds import NETWORKS, kernels_of, kind_of, small
@@ -49,7 +50,7 @@ def check(system: Network, settings: Settings) -> None:
         return
     kernels_of(system)
     if not has(step, update_of(settings)):
-        name = settings.optimiser.rpartition(":")[2]
+        name = own_code.name_of(settings.optimiser)
         raise ValueError(f"the update {name} has no compiled form: set engine = \"torch\" in "
                          "[training]")
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from phasegrok.compiled import NOT_FROM_PYTHON, kernel
+from phasegrok.compiled import IN_KERNELS, kernel
 from phasegrok.networks.compiled.simd import (
     BYTES,
     add,
@@ -92,10 +92,7 @@ def single_threaded_blas():
         yield
 
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
-"""Of what is called from kernels only.  Division by zero gives infinity or NaN as in the rest of
-NumPy; a test would stop vectorisation."""
-inner: Any = functools.partial(kernel, **OPTIONS)
+inner: Any = functools.partial(kernel, **IN_KERNELS)
 
 
 @inner

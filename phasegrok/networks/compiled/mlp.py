@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from phasegrok.compiled import NOT_FROM_PYTHON
+from phasegrok.compiled import IN_KERNELS
 from phasegrok.networks.compiled.kernels import (
     NEVER,
     Pairs,
@@ -52,7 +52,6 @@ _POLYNOMIAL, _RELU, _TANH = range(3)
 _CROSS_ENTROPY, _MSE = range(2)
 _ACTIVATIONS = {"polynomial": _POLYNOMIAL, "relu": _RELU, "tanh": _TANH}
 _LOSSES = {"cross-entropy": _CROSS_ENTROPY, "mse": _MSE}
-_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}, **NOT_FROM_PYTHON}
 
 
 class Layer(NamedTuple):
@@ -324,28 +323,28 @@ def _verdict_patterns(data, loss, n_right):
     return energy, 1.0 - energy / data.variance
 
 
-@overload(_enter, strict=False, jit_options=_OPTIONS)
+@overload(_enter, strict=False, jit_options=IN_KERNELS)
 def _enter_of(data, first, n, work):
     return (_enter_pairs if data.instance_class is Pairs else _enter_patterns).py_func
 
 
-@overload(_enter_backward, strict=False, jit_options=_OPTIONS)
+@overload(_enter_backward, strict=False, jit_options=IN_KERNELS)
 def _enter_backward_of(data, first, n, d_z, work):
     pairs = data.instance_class is Pairs
     return (_enter_pairs_backward if pairs else _enter_patterns_backward).py_func
 
 
-@overload(_leave, strict=False, jit_options=_OPTIONS)
+@overload(_leave, strict=False, jit_options=IN_KERNELS)
 def _leave_of(data, work):
     return (_leave_pairs if data.instance_class is Pairs else _leave_patterns).py_func
 
 
-@overload(_outcome, strict=False, jit_options=_OPTIONS)
+@overload(_outcome, strict=False, jit_options=IN_KERNELS)
 def _outcome_of(data, first, n, f, work, scale):
     return (_outcome_pairs if data.instance_class is Pairs else _outcome_patterns).py_func
 
 
-@overload(_verdict, strict=False, jit_options=_OPTIONS)
+@overload(_verdict, strict=False, jit_options=IN_KERNELS)
 def _verdict_of(data, loss, n_right):
     return (_verdict_pairs if data.instance_class is Pairs else _verdict_patterns).py_func
 

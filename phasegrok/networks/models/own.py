@@ -73,14 +73,6 @@ class _Patterns(BaseModel):
         return len(arrays["inputs"])
 
 
-def _pairs(parameters: Any, arrays: dict[str, np.ndarray]) -> tuple[Data, Data]:
-    return pairs.data_set(parameters, arrays)
-
-
-def _teacher(parameters: Any, arrays: dict[str, np.ndarray]) -> tuple[Data, Data]:
-    return parameters.sets(arrays)
-
-
 def _own_patterns(parameters: Any, arrays: dict[str, np.ndarray]) -> tuple[Data, Data]:
     def typed(x):
         return x.astype(np.int64 if x.dtype.kind in "iub" else parameters.precision)
@@ -106,8 +98,9 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "pairs": Task(pairs.Parameters, _pairs, ("elements",)),
-    "teacher": Task(teachers.StudentParameters, _teacher, ("inputs", "outputs")),
+    "pairs": Task(pairs.Parameters, pairs.data_set, ("elements",)),
+    "teacher": Task(teachers.StudentParameters, teachers.StudentParameters.sets,
+                    ("inputs", "outputs")),
     "patterns": Task(_Patterns, _own_patterns, ("inputs", "outputs", "elements")),
 }
 

@@ -16,8 +16,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.networks.kinds import pytorch_of
-from phasegrok.networks.measures import norm_of, pull_back, weights
+from phasegrok.networks.measures import pull_back, weights
 from phasegrok.networks.network import Network
 from phasegrok.networks.training.stack_torch import one_thread
 from phasegrok.systems.continuous import behaviour
@@ -128,7 +129,7 @@ def observe(system, xi, work, series):
     for k in range(4):
         series[k] = work.found[k]
     if series.shape[0] > 4:
-        series[4] = norm_of(work.theta)
+        series[4] = math.sqrt(sum_of_squares(work.theta))
 
 
 @behaviour(InPyTorch)

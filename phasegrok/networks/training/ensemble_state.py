@@ -34,11 +34,9 @@ class EnsembleState:
     snapshot_at: np.ndarray  # (S,) int64 steps since the start; -1: at an event
     snapshot_step: np.ndarray  # (S, R) steps since the start of those taken, NaN: not reached
     snapshots: np.ndarray  # (S, R, n) weights there
-    # earlier checkpoints lack what follows
+    observed: np.ndarray  # (R, K, observables), NaN where not reached
     optimiser: np.ndarray = dataclasses.field(  # (R, bytes) of a user's own, see ``updates.own``
         default_factory=lambda: np.zeros((0, 0), np.uint8))
-    observed: np.ndarray = dataclasses.field(  # (R, K, observables), NaN where not reached
-        default_factory=lambda: np.zeros((0, 0, 0)))
 
     def replica(self, k: int) -> State:
         """The k-th replica as views: advancing it advances this state."""

@@ -239,7 +239,6 @@ def init(system: Network, settings: Settings, rng: np.ndarray,
 
 def scratch(system: Network) -> Scratch:
     """Data and arrays to work in for ``advance``; make one a thread."""
-    ends = [offset + int(np.prod(shape)) for offset, shape in system.layout.values()]
     return Scratch(
         train=data(system, *system.train),
         test=data(system, *system.test),
@@ -248,7 +247,7 @@ def scratch(system: Network) -> Scratch:
         noise=np.zeros(system.n_parameters, system.dtype),
         before=np.zeros(system.n_parameters, system.dtype),
         kept=np.zeros((2, system.n_parameters), system.dtype),
-        ends=np.array(ends, dtype=np.int64),
+        ends=system.ends,
         work=workspace(system),
     )
 

@@ -50,7 +50,7 @@ def observables_of(settings: Any) -> list[Observable]:
     """The observables that settings of training name, in their order."""
     found = []
     for reference in settings.observables:
-        function, name = own_code.load(reference), reference.rpartition(":")[2]
+        function, name = own_code.load(reference), own_code.name_of(reference)
         text = (function.__doc__ or name).strip().splitlines()[0]
         found.append(Observable(name, function, str(getattr(function, "unit", "1")), text))
     return found

@@ -127,7 +127,7 @@ class Settings(BaseModel):
     @field_validator("observables")
     @classmethod
     def _are_functions(cls, texts: list[str]) -> list[str]:
-        names = [text.rpartition(":")[2] for text in texts]
+        names = [own_code.name_of(text) for text in texts]
         if not all(map(own_code.is_own, texts)) or len(set(names)) < len(names):
             raise ValueError("give each as FILE.py:NAME, and each NAME once")
         return texts
@@ -149,7 +149,7 @@ def check(s: Settings) -> None:
     ValueError
         One sentence that says what to leave out.
     """
-    name, row = s.optimiser.rpartition(":")[2], row_of(s)
+    name, row = own_code.name_of(s.optimiser), row_of(s)
     if s.arguments and not own_code.is_own(s.optimiser):
         raise ValueError("arguments are those of a torch.optim.Optimizer, and not of "
                          f"{name}: leave them out")
@@ -191,7 +191,7 @@ def rates(s: Settings, k: np.ndarray) -> np.ndarray:
 def _own_factor(s: Settings, k: np.ndarray) -> np.ndarray:
     """Factor of the learning rate at steps k by the user's function, one >= 0 for each."""
     assert isinstance(s.schedule, str)
-    name = s.schedule.rpartition(":")[2]
+    name = own_code.name_of(s.schedule)
     try:
         factor = np.asarray(own_code.load(s.schedule)(k.copy(), s), dtype=float)
     except Exception as error:
@@ -210,7 +210,7 @@ def _check_schedule(s: Settings) -> None:
     whole = _own_factor(s, k)
     if any(not np.array_equal(_own_factor(s, k[part]), whole[part])
            for part in (slice(0, 1), slice(len(k) // 2, None))):
-        raise ValueError(f"the schedule {str(s.schedule).rpartition(':')[2]} gives a step another "
+        raise ValueError(f"the schedule {own_code.name_of(str(s.schedule))} gives a step another "
                          "factor where others are asked for with it")
 
 

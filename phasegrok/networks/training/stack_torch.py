@@ -50,6 +50,7 @@ from phasegrok.networks.updates.fixed_norm import tensor_rescale
 from phasegrok.networks.updates.own import Instances, Own
 from phasegrok.networks.updates.own import check as check_own
 from phasegrok.networks.updates.table import row_of, update_of
+from phasegrok.normals import SPLITMIX
 
 if TYPE_CHECKING:
     from phasegrok.networks.training.ensemble_state import EnsembleState
@@ -59,9 +60,7 @@ CPU_BYTES = 2**30  # of a stack: one replica keeps a core busy, more of them nee
 _CUDA_SHARE = 0.6  # of the device's memory for a stack; the rest is for evaluations and fragments
 _WARM_UP = 3  # steps on a side stream before a capture, as PyTorch's notes on CUDA graphs prescribe
 
-# splitmix64: Steele, Lea and Flood, doi:10.1145/2660193.2660195, fig. 15, as signed numbers
-_GOLDEN, _MIX_1, _MIX_2 = (
-    c - 2**64 for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_GOLDEN, _MIX_1, _MIX_2 = (c - 2**64 for c in SPLITMIX)  # as signed numbers
 
 
 def words(key_r: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
@@ -491,8 +490,7 @@ class Stack:
 
     def _norms(self, x: torch.Tensor) -> np.ndarray:
         """Norm of every matrix of every replica."""
-        ends = np.cumsum([math.prod(shape) for _, shape in self.system.layout.values()])
-        norms = [_norm(part) for part in x.tensor_split(ends[:-1].tolist(), dim=1)]
+        norms = [_norm(part) for part in x.tensor_split(self.system.ends[:-1].tolist(), dim=1)]
         return torch.cat(norms, dim=1).cpu().numpy()
 
     def _keep_moves(self, part: slice, k: int, running: np.ndarray, before: torch.Tensor,

@@ -34,12 +34,22 @@ def step(update, at, energy, k, lr, T):
 
 @behaviour(BAOAB)
 def free_step(update, h, T, k):
-    return free_leap(update, h, T, k)
+    f, kick = 1.0 - update.friction, h * update.weight_decay * (0.5 if k == 0 else 1.0)
+    noise = np.sqrt(T * (1.0 - f * f))
+    # kick by the decay, half a step, noise, half a step:
+    # x' = x + (h/2)(1 + f)(u - kick x) + (h/2) noise;  u' = f (u - kick x) + noise
+    along = 0.5 * h * (1.0 + f)
+    return 1.0 - along * kick, along, -f * kick, f, 0.5 * h * noise, noise
 
 
 def tensor_step(update, at) -> None:
     """The same of all replicas of a ``stack_torch.Stack``."""
-    tensor_leap(update, at)
+    memory = 1.0 - update.friction
+    kick = at.lr * (1.0 - 0.5 * (at.k == 0))
+    at.m -= kick * at.g.add(at.theta, alpha=update.weight_decay)
+    at.theta += 0.5 * at.lr * at.m
+    at.m.mul_(memory).add_((at.T * (1.0 - memory**2)).sqrt() * at.noise())
+    at.theta += 0.5 * at.lr * at.m
 
 
 @inner
@@ -61,23 +71,3 @@ def leap(update, at, k, h, T):
         u = c * u + s * xi[i]
         v[i] = u
         theta[i] = x + half * u
-
-
-@inner
-def free_leap(update, h, T, k):
-    """``free_step`` of BAOAB: kick by the decay, half a step, noise, half a step."""
-    f, kick = 1.0 - update.friction, h * update.weight_decay * (0.5 if k == 0 else 1.0)
-    noise = np.sqrt(T * (1.0 - f * f))
-    # x' = x + (h/2)(1 + f)(u - kick x) + (h/2) noise;  u' = f (u - kick x) + noise
-    along = 0.5 * h * (1.0 + f)
-    return 1.0 - along * kick, along, -f * kick, f, 0.5 * h * noise, noise
-
-
-def tensor_leap(update, at) -> None:
-    """``leap`` of all replicas of a ``stack_torch.Stack``."""
-    memory = 1.0 - update.friction
-    kick = at.lr * (1.0 - 0.5 * (at.k == 0))
-    at.m -= kick * at.g.add(at.theta, alpha=update.weight_decay)
-    at.theta += 0.5 * at.lr * at.m
-    at.m.mul_(memory).add_((at.T * (1.0 - memory**2)).sqrt() * at.noise())
-    at.theta += 0.5 * at.lr * at.m

@@ -1,18 +1,17 @@
-"""What updates share: the functions that each has a version of, decay, noise."""
+"""What updates share: the functions that each has a version of, decay, noise.
+
+``behaviour`` registers the versions by the class of an update.
+"""
 
 import numpy as np
 
-from phasegrok.networks.compiled.kernels import OPTIONS, inner
+from phasegrok.networks.compiled.kernels import inner
 from phasegrok.rng import fill_noise
-from phasegrok.systems.discrete import GENERIC, generic
+from phasegrok.systems.continuous import with_blas
+from phasegrok.systems.discrete import GENERIC
 
 
-def _looked_up(stub):
-    """A function of kernels whose versions ``behaviour`` registers by the class of an update."""
-    return generic(stub, OPTIONS)
-
-
-@_looked_up
+@with_blas
 def step(update, at, energy, k, lr, T):
     """Step k -> k + 1 of the weights ``at.state.theta``, in place, noise included.
 
@@ -38,13 +37,13 @@ def step(update, at, energy, k, lr, T):
     raise NotImplementedError("for compiled code")
 
 
-@_looked_up
+@with_blas
 def filter_gradient(filter_, g, state, k):
     """Add what a filter makes of the gradients up to that of step k to ``g``, in place."""
     raise NotImplementedError("for compiled code")
 
 
-@_looked_up
+@with_blas
 def free_step(update, h, T, k):
     """The step of a weight x and its velocity u that feel no loss.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegrok.networks.compiled.kernels import inner
-from phasegrok.networks.updates.baoab import free_leap, leap, tensor_leap
+from phasegrok.networks.updates import baoab
 from phasegrok.systems.discrete import behaviour
 
 _NIL = 1e-300  # a loss below has the ln of this one
@@ -37,13 +37,11 @@ def step(update, at, energy, k, lr, T):
     factor = g.dtype.type(force_factor(bias, x, low, high) / E)
     for i in range(g.shape[0]):
         g[i] *= factor
-    leap(update, at, k, lr, T)
+    baoab.leap(update, at, k, lr, T)
     return energy, False
 
 
-@behaviour(WanD)
-def free_step(update, h, T, k):
-    return free_leap(update, h, T, k)
+behaviour(WanD)(baoab.free_step)
 
 
 def tensor_step(update, at) -> None:
@@ -62,7 +60,7 @@ def tensor_step(update, at) -> None:
     at.bias.scatter_add_(1, nodes, height * share)
     slope = (torch.gradient(at.bias, dim=1)[0].gather(1, nodes) * share).sum(dim=1)
     at.g *= ((1.0 + slope * n / (high - low)) / energy)[:, None]
-    tensor_leap(update, at)
+    baoab.tensor_step(update, at)
 
 
 @inner
