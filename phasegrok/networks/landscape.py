@@ -20,6 +20,7 @@ import numpy as np
 
 from phasegrok.dynamics.ghmc import sum_of_squares
 from phasegrok.dynamics.langevin import BINS, INTEGRATORS, Chain, Plan, advance_chain
+from phasegrok.errors import InputError
 from phasegrok.networks.compiled.cold import apart, network_of
 from phasegrok.networks.engine import (
     data,
@@ -116,6 +117,20 @@ class Landscape:
             network = small("modular-mlp", network.dtype.name)
         apart("chains", "phasegrok.networks.landscape:compile_here", network,
               type(self.measure).__name__.lower(), self.engine)
+
+    def raise_errors(self) -> None:
+        """Raise what went wrong in a network of PyTorch while kernels called it.
+
+        Raises
+        ------
+        InputError
+            Which network, and its error.
+        """
+        error = self._callback.error if self.engine == "torch" else None
+        if error is not None:
+            name = getattr(self.network, "name", type(self.network).__name__)
+            raise InputError(
+                f"{name} fails in a chain: {type(error).__name__}: {error}") from error
 
     def arguments(self) -> tuple[Any, Any]:
         """What ``for_kernels`` returns, without a look at whether kernels are compiled."""

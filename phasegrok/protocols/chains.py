@@ -22,7 +22,7 @@ from phasegrok.dynamics.langevin import (
 )
 from phasegrok.groups import Group
 from phasegrok.rng import fill_normal, streams
-from phasegrok.systems.continuous import for_kernels
+from phasegrok.systems.continuous import for_kernels, raise_errors
 
 
 @dataclasses.dataclass
@@ -156,6 +156,7 @@ class Langevin:
 
         with single_threaded_blas():
             over_threads(run, len(groups))
+        raise_errors(self.system)
         state.steps += n
         if np.all(state.broken >= 0):  # nothing moves any more
             state.steps = int(state.broken.max())

@@ -69,6 +69,13 @@ def for_kernels(system: Any) -> tuple[Any, Any]:
     return made() if made else (system, np.empty(system.work_size))
 
 
+def raise_errors(system: Any) -> None:
+    """Raise what went wrong in a function that kernels called, where a system has such ones."""
+    made = getattr(system, "raise_errors", None)
+    if made:
+        made()
+
+
 @with_blas
 def gradient(system, xi, work, out):
     """E/T at ``xi``, without the prior; fills ``out`` with its derivative."""

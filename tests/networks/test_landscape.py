@@ -9,6 +9,7 @@ import torch
 from driving import drive
 from scipy import stats
 
+from phasegrok.errors import InputError
 from phasegrok.networks.landscape import Landscape
 from phasegrok.networks.measures import (
     MEASURES,
@@ -247,9 +248,25 @@ def test_both_engines_walk_the_same_path():
     assert 0.5 < ours.checks[:, 2].sum() / 400 < 0.99  # and some were not
 
 
-def test_what_is_recorded_is_that_of_the_state():
+def test_an_error_of_pytorch_in_a_chain_is_said_in_a_sentence(monkeypatch):
+    from phasegrok.networks.pytorch import mlp
+
+    network, works, calls = quadratic(), mlp.energy, []
+
+    def fails_later(*args):
+        calls.append(0)
+        return works(*args) if len(calls) < 20 else works(*args).no_such_thing
+
+    monkeypatch.setattr(mlp, "energy", fails_later)
+    landscape = Landscape(network, measure_of("sphere", 1.5, network), 0.01, "torch")
+    with pytest.raises(InputError, match=r"fails in a chain: AttributeError: .*no_such_thing"):
+        drive(Langevin(landscape, "ghmc", 0.3, 1.0, 2, 200, 0, 1, None, 1.0))
+
+
+@pytest.mark.parametrize("name", ["sphere", pytest.param("box", marks=pytest.mark.slow)])
+def test_what_is_recorded_is_that_of_the_state(name):
     network = quadratic()
-    landscape = Landscape(network, measure_of("box", 3.0, network), 0.01)
+    landscape = Landscape(network, measure_of(name, 3.0, network), 0.01)
     protocol = Langevin(landscape, "ghmc", 0.3, 1.0, 1, 64, 0, 1, None, 1.0)
     state = drive(protocol)
     from phasegrok.networks.pytorch import mlp
@@ -258,9 +275,11 @@ def test_what_is_recorded_is_that_of_the_state():
     sets = [tuple(map(torch.from_numpy, part)) for part in (network.train, network.test)]
     energies = [mlp.energy(network, theta, *part).item() for part in sets]
     accuracies = [mlp.accuracy(network, theta, *part).item() for part in sets]
-    expected = [*energies, *accuracies, float(theta.norm())]
+    expected = [*energies, *accuracies, *([float(theta.norm())] if name == "box" else [])]
     np.testing.assert_allclose(state.series[0, -1], expected, rtol=1e-11)
-    assert landscape.series_names[2:] == ("train_accuracy", "test_accuracy", "norm")
+    assert landscape.series_names[:4] == ("train_loss", "test_loss", "train_accuracy",
+                                          "test_accuracy")
+    assert landscape.series_names[4:] == (("norm",) if name == "box" else ())
 
 
 @pytest.mark.parametrize("engine", ["compiled", "torch"])

@@ -1,4 +1,8 @@
-"""Optimisers of networks: updates against PyTorch, filters against NumPy, resuming."""
+"""Optimisers of networks: updates against PyTorch, filters against NumPy, resuming.
+
+Every pair of an update and a filter compiles a kernel for ten seconds, so that the tests share few
+pairs, of one network in one precision.
+"""
 
 import json
 import tomllib
@@ -72,8 +76,7 @@ def filtered(kind, gradients):
 
 @pytest.mark.parametrize("fixed_norm", [False, True])
 @pytest.mark.parametrize("optimiser, kind", [
-    ("adamw", "none"), ("adamw", "ema"), ("adamw", "ma"), ("adam", "ema"), ("sgd", "ma"),
-    ("sgd", "none")])
+    ("adamw", "none"), ("adamw", "ema"), ("adamw", "ma"), ("adam", "none"), ("sgd", "none")])
 def test_twenty_steps_equal_those_of_torch(system, optimiser, kind, fixed_norm):
     settings = Settings(
         optimiser=optimiser, lr=3e-3, weight_decay=0.7, momentum=0.8, warmup=10,
@@ -158,7 +161,7 @@ def test_updates_that_do_not_fit_are_refused(system, settings, text):
 @pytest.mark.parametrize("kind, strength", [("ema", 2.0), ("ma", 5.0)])
 def test_strength_of_a_filter_is_the_published_one(system, kind, strength):
     def weights(**given):
-        settings = Settings(optimiser="sgd", filter=kind, filter_window=3, **given)
+        settings = Settings(filter=kind, filter_window=3, **given)
         state = trainer.init(system, settings, generator())
         trainer.advance(system, settings, state, 5)
         return state.theta
@@ -186,7 +189,7 @@ def test_earlier_names_of_keys_are_read():
 
 
 def test_norm_stays_at_that_of_the_scaled_start():
-    system = Parameters(**(SMALL | dict(precision="float32"))).build()
+    system = Parameters(**SMALL).build()
     start = trainer.init(system, Settings(), generator())
     plain = np.linalg.norm(start.theta.astype(float))
     for optimiser, scale in (("adamw", 0.5), ("sgd", 2.0)):
@@ -196,7 +199,7 @@ def test_norm_stays_at_that_of_the_scaled_start():
         start = state.theta.copy()
         curves = trainer.advance(system, settings, state, 200)
         norms = np.sqrt((curves.norms**2).sum(axis=1))
-        np.testing.assert_allclose(norms, scale * plain, rtol=1e-6)
+        np.testing.assert_allclose(norms, scale * plain, rtol=1e-12)
         assert np.abs(state.theta - start).max() > 0.01
 
 
@@ -221,7 +224,7 @@ def test_noise_of_every_optimiser_has_variance_2_lr_T(system, optimiser):
                       filter_window=30), marks=pytest.mark.slow),
 ])
 def test_resumed_training_has_the_same_bits(given):
-    system = Parameters(**(SMALL | dict(precision="float32"))).build()
+    system = Parameters(**SMALL).build()
     settings = Settings(lr=3e-3, eval_every=7, weight_decay=0.1, **given)
     protocol = Training(system, settings, 2, 60, hold=10.0)
     whole = protocol.init(3)
@@ -240,7 +243,7 @@ def test_resumed_training_has_the_same_bits(given):
 
 
 def test_clones_take_what_the_filter_keeps(system):
-    settings = Settings(optimiser="adam", weight_decay=0.0, lr=1e-2, filter="ma",
+    settings = Settings(weight_decay=0.0, lr=1e-2, filter="ma",
                         filter_window=4)
     protocol = NetworkClones(system, settings, 3, 10, Event(1.0, 100), plateau_accuracy=0.9,
                              search_steps=1000)

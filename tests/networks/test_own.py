@@ -213,7 +213,10 @@ def test_the_compiled_engine_refuses_it_in_a_sentence(own):
 # ------------------------------------------------------------------------------- compiled kernels
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", [
+    # compiled here alone, for half a minute; test_decoder has its gradient
+    pytest.param(kind, marks=pytest.mark.slow) if kind == "modular-decoder" else kind
+    for kind in NETWORKS])
 def test_kernels_of_the_package_are_what_pytorch_has(kind):
     check_kernels(small(kind, "float64"))
 

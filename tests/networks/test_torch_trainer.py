@@ -83,10 +83,10 @@ def differences(a, b, tolerance):
 
 @pytest.mark.parametrize("given", [
     dict(),
-    dict(optimiser="adam", filter="ema", filter_alpha=0.9),
-    dict(optimiser="sgd", filter="ma", filter_window=6, fixed_norm=True, initial_scale=0.8),
+    dict(optimiser="adam", fixed_norm=True, initial_scale=0.8),
     dict(batch=30),
-    dict(optimiser="sgd", momentum=0.0, warmup=0, batch=24, filter="ema"),
+    dict(optimiser="sgd", momentum=0.0, warmup=0, batch=24),
+    dict(batch=24, filter="ema", filter_alpha=0.9),
     dict(filter="ma", filter_window=9, filter_lambda=0.5, fixed_norm=True),
     dict(optimiser="baoab", lr=0.05, friction=0.2, weight_decay=0.1),
     dict(optimiser="wand", lr=0.1, friction=0.3, weight_decay=0.0, deposit=0.02,

@@ -97,8 +97,8 @@ def test_table_of_known_times():
 def test_comparison_from_the_command_line(tmp_path, call):
     path = tmp_path / "scan"
     small = ["--set", "p=11", "--set", "d_model=20", "--set", "heads=2", "--set", "mlp=24", "--set",
-             "training.replicas=3", "--set", "training.steps=150", "--set", "training.lr=0.01",
-             "--set", "training.weight_decay=0.3"]
+             "precision=float64", "--set", "training.replicas=3", "--set", "training.steps=150",
+             "--set", "training.lr=0.01", "--set", "training.weight_decay=0.3"]
     done = call("optimisers", "--set", 'optimisers.names=["adamw", "adamw+ema", "sphere", "sgd"]',
                 "--set", "optimisers.settings={sgd={lr=0.01, weight_decay=0.0}}", *small,
                 "--out", path)
@@ -117,7 +117,7 @@ def test_comparison_from_the_command_line(tmp_path, call):
     assert "adamw+ema" in done.out and "same optimiser without filter" in done.out
     norms = runfile.read(path / "sphere.h5")["training"]["weight_norm"]
     total = np.sqrt((norms**2).sum(axis=2))
-    np.testing.assert_allclose(total, total[:, :1] * np.ones_like(total), rtol=1e-6)
+    np.testing.assert_allclose(total, total[:, :1] * np.ones_like(total), rtol=1e-12)
 
     done = call("training", "optimisers-subtraction-31", *small, "--out", tmp_path / "alone.h5")
     assert done.code == 0

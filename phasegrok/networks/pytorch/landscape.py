@@ -7,7 +7,6 @@ same path up to rounding.
 
 import ctypes
 import math
-import traceback
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,11 +30,12 @@ class Callback:
     """The energy of a network for kernels: a C function (what, theta, out) -> energy.
 
     theta and out are addresses.  ``what`` 0 fills out with the gradient by theta, of theta's type;
-    1 with losses and order parameters of train and test set, four float64.  An error of the network
-    is printed, and the energy NaN: the chain breaks off.
+    1 with losses and order parameters of train and test set, four float64.  Where the network
+    fails, the energy is NaN, so that the chain breaks off, and ``error`` the first reason.
     """
 
     def __init__(self, network: Network):
+        self.error: Exception | None = None
         self._network = network
         self._free: list[Any] = []  # of a user's own network, each is for one thread at a time
         self._sets = [tuple(map(torch.tensor, part)) for part in (network.train, network.test)]
@@ -55,8 +55,8 @@ class Callback:
             _array(out_at, len(out), out.dtype)[:] = out
             self._free.append(functions)
             return E
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:  # nothing can be raised through a kernel
+            self.error = self.error or error
             return math.nan
 
     def _functions(self):
