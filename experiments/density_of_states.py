@@ -1,9 +1,12 @@
 """Measure the density of states ln g(E), or ln g(E, order parameter), of a discrete system.
 
-Independent Wang-Landau walkers learn during the first half of the sweeps and sample with frozen
-weights during the second; their scatter gives the errors.  Energy, heat capacity, entropy and free
-energy against temperature follow without further simulation.  Draws the figure of entropy against
-energy and of the thermodynamics (compare Beale, Phys. Rev. Lett. 76 (1996) 78, for 2D Ising).
+On chains, square and cubic lattices of Ising spins and +-J glasses, ladders of temperatures move 64
+replicas at each rung in the bits of a word; elsewhere, and with the order parameter,
+Wang-Landau walkers learn during the first half of the sweeps and sample with frozen weights during
+the second.  The scatter of independent ladders gives the errors.  Energy, heat capacity, entropy
+and free energy against temperature follow without further simulation.  Draws the figure of entropy
+against energy and of the thermodynamics (compare Beale, Phys. Rev. Lett. 76 (1996) 78, for 2D
+Ising).
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,10 @@ class Parameters:
     sweeps: int | None = parameter(None, "sweeps of each walker in total, also on resume "
                                    "(default: the card's)", extends=True)
     walkers: int | None = parameter(None, "independent walkers (default: the card's)")
+    method: str | None = parameter(None, "how (default: the card's; auto: a ladder of temperatures "
+                                   "where the system fits in words)",
+                                   choices=["auto", "ladder", "wang-landau", "samc"])
+    fold: bool = parameter(False, "take g(E) = g(-E) for granted, with a ladder")
     joint: bool = parameter(False, "resolve the order parameter too")
     temperatures: str | None = parameter(None, "first:last:number (default: the card's, or "
                                     "where the energy changes)")
@@ -25,11 +32,11 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
-    from phasegrok.studies.density_of_states import landscape_temperatures, wang_landau
+    from phasegrok.studies.density_of_states import density_of_states, landscape_temperatures
     from phasegrok.thermodynamics.tables import thermodynamics
 
     p = job.parameters
-    sampler = wang_landau(job.card, p.sweeps, p.walkers, p.joint)
+    sampler = density_of_states(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
     temperatures = landscape_temperatures(job.card, p.temperatures)
     groups = sampler.result(job.drive(sampler))
     groups["thermodynamics"] = thermodynamics(

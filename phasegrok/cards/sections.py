@@ -41,14 +41,28 @@ class Data(Section):
 
 
 class DensityOfStates(Section):
-    """Settings of Wang-Landau sampling."""
+    """Settings of the density of states."""
 
-    sweeps: int = Field(200_000, ge=2, description="sweeps of each walker; half learn")
-    walkers: int = Field(8, ge=1, le=1024, description="independent ladders of walkers")
-    windows: int = Field(0, ge=0, le=64, description="windows of energy of a ladder; 0: by nats")
-    schedule: Literal["halving", "samc"] = Field("halving", description="how ln f falls")
+    method: Literal["auto", "ladder", "wang-landau", "samc"] = Field(
+        "auto", description="ladder of temperatures, or Wang-Landau; auto: a ladder where it fits")
+    sweeps: int = Field(200_000, ge=2, description="sweeps of each walker, over which its rungs or "
+                        "windows take turns")
+    walkers: int = Field(8, ge=1, le=1024, description="independent ladders, of rungs or windows")
+    windows: int = Field(0, ge=0, le=64, description="of energy, with Wang-Landau; 0: by nats")
+    fold: bool = Field(False, description="take g(E) = g(-E) for granted; with a ladder only")
     bin_width: float = Field(0.0, ge=0.0, description="width of bins of energy, in its units; 0: "
                              "levels, or where there are none a 32nd of the spread of E")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule(cls, given: Any) -> Any:
+        """``schedule`` of cards before there was a choice of methods."""
+        if isinstance(given, dict) and "schedule" in given:
+            given = dict(given)
+            given.setdefault("method", {"halving": "wang-landau"}.get(
+                given["schedule"], given["schedule"]))
+            del given["schedule"]
+        return given
 
 
 class Thermodynamics(Section):
@@ -103,11 +117,17 @@ class FiniteSize(Section):
     barrier_sizes: list[int] = Field(default_factory=list, description="sizes of the barriers")
     barrier_sweeps: int = Field(200_000, ge=1000, description="sweeps of each walker or replica at "
                                 "the smallest size, more in proportion to the sites")
-    landscape: Literal["wang-landau", "canonical"] = Field(
-        "wang-landau", description="what measures the barriers; canonical: replica exchange at all "
-        "temperatures, with dynamics as given, where barriers are low enough to be crossed")
+    landscape: Literal["density-of-states", "canonical"] = Field(
+        "density-of-states", description="what measures the barriers; canonical: replica exchange "
+        "at all temperatures, with dynamics as given, where barriers are low enough to be crossed")
     coordinate: Literal["energy", "order-parameter"] = Field(
         "energy", description="of the barrier")
+
+    @field_validator("landscape", mode="before")
+    @classmethod
+    def _renamed(cls, name: Any) -> Any:
+        """The name from before there was a choice of methods."""
+        return "density-of-states" if name == "wang-landau" else name
 
     @field_validator("temperatures")
     @classmethod

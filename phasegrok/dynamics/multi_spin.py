@@ -227,7 +227,7 @@ class MultiSpin(Words):
         """Lattices and signs by shape of the configurations: made once, not part of the state."""
         return {}
 
-    def _lattice_of(self, n: int) -> kernels.Lattice:
+    def lattice_of(self, n: int) -> kernels.Lattice:
         """The lattice for rows of n words."""
         if ("lattice", n) not in self._kept:
             system = self.systems[0]
@@ -289,7 +289,8 @@ class MultiSpin(Words):
         out[:, :2] = np.where(even[:, None], out[:, 1::-1], out[:, :2])
         return out
 
-    def _signs_of(self, n: int, n_replicas: int, w: int) -> np.ndarray:
+    def signs_of(self, n: int, n_replicas: int, w: int) -> np.ndarray:
+        """Signs of the bonds for the row of n words number w, as the kernels read them."""
         signs = self._signs(n, n_replicas)
         if n < self.systems[0].n_sites:
             return signs[w // (n_replicas // len(self.systems)) if len(signs) > 1 else 0]
@@ -330,7 +331,7 @@ class MultiSpin(Words):
         measure = (kernels.measure_sublattices if self._checkerboard else kernels.measure_sites)
         counts = np.zeros((W, 1, 2, LANES), dtype=np.int64)
         for w in range(W):
-            measure(replicas.configurations[k, w], self._lattice_of(n), self._signs_of(n, R, w),
+            measure(replicas.configurations[k, w], self.lattice_of(n), self.signs_of(n, R, w),
                     tally, room, counts[w, 0, 0], counts[w, 0, 1])
         energy_rt, phi_rt = self._energy_and_order(counts, n, R)
         replicas.energy[k], replicas.phi[k] = energy_rt[:, 0], phi_rt[:, 0]
@@ -345,10 +346,10 @@ class MultiSpin(Words):
             up, unsatisfied = np.moveaxis(counts, 2, 0).swapaxes(2, 3).reshape(2, -1,
                                                                               counts.shape[1])
         phi_rt = 2.0 * up[:R] - N
-        return -self._strength * (n_bonds - 2.0 * unsatisfied[:R]) - system.h * phi_rt, phi_rt
+        return -self.strength * (n_bonds - 2.0 * unsatisfied[:R]) - system.h * phi_rt, phi_rt
 
     @property
-    def _strength(self) -> float:
+    def strength(self) -> float:
         """J of equal couplings, or |J|."""
         J = float(self.systems[0].coupling[0])
         return J if self._uniform else abs(J)
@@ -362,12 +363,12 @@ class MultiSpin(Words):
         system = self.systems[0]
         R = replicas.energy.shape[1]
         W, n = replicas.configurations.shape[1:]
-        p = flip_probabilities(self._strength, system.h, 2 * system.dimension, self.dynamics,
+        p = flip_probabilities(self.strength, system.h, 2 * system.dimension, self.dynamics,
                                temperature)
         sweep = kernels.checkerboard if self._checkerboard else kernels.random_sites
         recorded = energy_rt.shape[1] > 0
         counts = np.zeros((W, n_sweeps if recorded else 1, 2, LANES), dtype=np.int64)
-        lattice, signs = self._lattice_of(n), [self._signs_of(n, R, w) for w in range(W)]
+        lattice, signs = self.lattice_of(n), [self.signs_of(n, R, w) for w in range(W)]
 
         def advance_word(w):
             compared, table = rates(p.ravel() if system.h != 0.0 else p[0])

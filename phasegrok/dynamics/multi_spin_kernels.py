@@ -32,8 +32,13 @@ from phasegrok.dynamics.multi_spin_random import (
 
 _ONES, _TWOS, _FOURS, _OWN, _OTHER, _STAGE_A, _STAGE_B = range(7)  # rows of the room to work in
 ROOM = 7 * BLOCK + WORDS
-COLUMNS = BLOCK // 8  # of a tally: each takes eight words of a block at once
-_SPARE = 7  # planes of a tally beyond those that its columns fill: log2(COLUMNS) + 1
+COLUMNS = 16  # of a tally: they are added in the end, which fewer make short, and vectors many
+CHUNK = 8 * COLUMNS  # words of which each column takes eight at once
+SPARE = 5  # planes of a tally beyond those that its columns fill: log2(COLUMNS) + 1
+_SPREAD = np.array([[byte >> bit & 1 for bit in range(8)] for byte in range(256)],
+                   dtype=np.uint8).view(np.uint64).ravel()
+"""Word whose byte k is bit k of each byte."""
+_BYTE = np.uint64(255)
 _NONE = np.uint64(0)
 _BIT = np.uint64(1)
 
@@ -133,12 +138,12 @@ def _shifted(row, begin, step, out):
     n, length = out.shape[0], row.shape[0]
     if step > 0:
         inner = min(n, length - 1 - begin)
-        _copy(row[begin + 1 : begin + 1 + inner], out)
+        copy_words(row[begin + 1 : begin + 1 + inner], out)
         if inner < n:
             out[n - 1] = row[0]
     else:
         out[0] = row[begin - 1] if begin > 0 else row[length - 1]
-        _copy(row[begin : begin + n - 1], out[1:])
+        copy_words(row[begin : begin + n - 1], out[1:])
 
 
 @kernel(allocates=False)
@@ -186,7 +191,7 @@ def _pair(own, other, parity, lattice, signs, here, axis, room):
 
 
 @kernel(allocates=False)
-def _count(own, other, parity, lattice, signs, here, counts, room):
+def count_unsatisfied(own, other, parity, lattice, signs, here, counts, room):
     """Unsatisfied bonds of the words ``own`` of one run of rows, the first of them at ``here``."""
     x, y = _pair(own, other, parity, lattice, signs, here, 0, room)
     _count_first(own, x, y, counts)
@@ -196,13 +201,14 @@ def _count(own, other, parity, lattice, signs, here, counts, room):
 
 
 @kernel(allocates=False)
-def _to_end_of_run(lattice, place):
+def to_end_of_run(lattice, place):
+    """Words from here to the end of the rows whose neighbours lie at the same distances."""
     r = place // lattice.length
     return (r + lattice.run[r]) * lattice.length - place
 
 
 @kernel(allocates=False)
-def _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field):
+def update_sublattice(words, parity, lattice, signs, state, rates, table, room, field):
     """One attempted update of every site of a sublattice."""
     wide_vectors()
     n = words.shape[0] // 2
@@ -213,51 +219,60 @@ def _update_sublattice(words, parity, lattice, signs, state, rates, table, room,
             end = min(n, place + BLOCK)
             fill_bernoulli(state, rates, table, room[7 * BLOCK :], end - place)
             first = place
-        m = min(_to_end_of_run(lattice, place), end - place)
+        m = min(to_end_of_run(lattice, place), end - place)
         own = mine[place : place + m]
-        _count(own, other, parity, lattice, signs, place, room, room)
+        count_unsatisfied(own, other, parity, lattice, signs, place, room, room)
         _flip(own, room, table[place - first :], field)
         place += m
 
 
-@kernel(allocates=False)
-def _tally(planes, depth, words):
-    """Add the bits of ``BLOCK`` words to counters, bit p of column j and each lane in planes[p, j].
+@kernel(inline="always", allocates=False)
+def whole_chunks(n):
+    """n words rounded up to whole chunks."""
+    return -(-n // CHUNK) * CHUNK
 
-    Eight words at a time go through carry-save adders, and what they carry, which takes the place
-    of the first words, through all planes.
+
+@kernel(allocates=False)
+def tally_words(planes, depth, words, n):
+    """Add the bits of the first n words (multiples of ``CHUNK``) to counters, bit p of column j and
+    each lane in planes[p, j].
+
+    Eight words of a column at a time go through carry-save adders, and what they carry, which takes
+    the place of the first of them, through all planes.
     """
     wide_vectors()
-    for j in range(COLUMNS):
-        ones, twos, fours = planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j]
-        a, b = words[j], words[COLUMNS + j]
-        t1 = _majority(ones, a, b)
-        ones ^= a ^ b
-        a, b = words[2 * COLUMNS + j], words[3 * COLUMNS + j]
-        t2 = _majority(ones, a, b)
-        ones ^= a ^ b
-        f1 = _majority(twos, t1, t2)
-        twos ^= t1 ^ t2
-        a, b = words[4 * COLUMNS + j], words[5 * COLUMNS + j]
-        t1 = _majority(ones, a, b)
-        ones ^= a ^ b
-        a, b = words[6 * COLUMNS + j], words[7 * COLUMNS + j]
-        t2 = _majority(ones, a, b)
-        ones ^= a ^ b
-        f2 = _majority(twos, t1, t2)
-        twos ^= t1 ^ t2
-        words[j] = _majority(fours, f1, f2)
-        planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j] = ones, twos, fours ^ f1 ^ f2
-    for p in range(3, depth):
-        plane = planes[p * COLUMNS : (p + 1) * COLUMNS]
+    for begin in range(0, n, CHUNK):
+        chunk = words[begin : begin + CHUNK]
         for j in range(COLUMNS):
-            carry = words[j]
-            words[j] = plane[j] & carry
-            plane[j] ^= carry
+            ones, twos, fours = planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j]
+            a, b = chunk[j], chunk[COLUMNS + j]
+            t1 = _majority(ones, a, b)
+            ones ^= a ^ b
+            a, b = chunk[2 * COLUMNS + j], chunk[3 * COLUMNS + j]
+            t2 = _majority(ones, a, b)
+            ones ^= a ^ b
+            f1 = _majority(twos, t1, t2)
+            twos ^= t1 ^ t2
+            a, b = chunk[4 * COLUMNS + j], chunk[5 * COLUMNS + j]
+            t1 = _majority(ones, a, b)
+            ones ^= a ^ b
+            a, b = chunk[6 * COLUMNS + j], chunk[7 * COLUMNS + j]
+            t2 = _majority(ones, a, b)
+            ones ^= a ^ b
+            f2 = _majority(twos, t1, t2)
+            twos ^= t1 ^ t2
+            chunk[j] = _majority(fours, f1, f2)
+            planes[j], planes[COLUMNS + j], planes[2 * COLUMNS + j] = ones, twos, fours ^ f1 ^ f2
+        for p in range(3, depth):
+            plane = planes[p * COLUMNS : (p + 1) * COLUMNS]
+            for j in range(COLUMNS):
+                carry = chunk[j]
+                chunk[j] = plane[j] & carry
+                plane[j] ^= carry
 
 
 @kernel(allocates=False)
-def _lane_counts(planes, depth, weight, counts):
+def lane_counts(planes, depth, weight, counts):
     """Add ``weight`` times the counters, summed over columns, to the count of each lane."""
     wide_vectors()
     half = COLUMNS // 2
@@ -272,31 +287,37 @@ def _lane_counts(planes, depth, weight, counts):
                 planes[depth * COLUMNS + j] = _majority(x, y, carry)
         depth += 1
         half //= 2
-    for p in range(depth):
-        plane = planes[p * COLUMNS]
-        for lane in range(counts.shape[0]):
-            bit = np.int64((plane >> np.uint64(lane)) & _BIT)
-            counts[lane] += (bit << p) * weight
+    for first in range(0, depth, 8):
+        for octet in range(8):
+            # bits of eight planes of a lane side by side: a byte for each of eight lanes
+            lanes = _NONE
+            for p in range(first, min(first + 8, depth)):
+                byte = np.int64((planes[p * COLUMNS] >> np.uint64(8 * octet)) & _BYTE)
+                lanes |= _SPREAD[byte] << np.uint64(p - first)
+            for k in range(8):
+                counts[8 * octet + k] += np.int64((lanes >> np.uint64(8 * k)) & _BYTE) * (
+                    weight << first)
 
 
 @kernel(allocates=False)
 def _tally_rows(tally, rows, room, filled):
     """Tally the first rows of the room, each with words up to ``filled``."""
-    depth = tally.shape[1] // COLUMNS - _SPARE
+    depth = tally.shape[1] // COLUMNS - SPARE
     for q in range(rows):
         words = room[q * BLOCK : (q + 1) * BLOCK]
-        words[filled:] = _NONE
-        _tally(tally[q], depth, words)
+        n = whole_chunks(filled)
+        words[filled:n] = _NONE
+        tally_words(tally[q], depth, words, n)
 
 
 @kernel(allocates=False)
 def _sum_up(tally, weights, up, unsatisfied):
     """Spins up and unsatisfied bonds of each lane from the tallies: ones, twos, fours, spins..."""
-    depth = tally.shape[1] // COLUMNS - _SPARE
+    depth = tally.shape[1] // COLUMNS - SPARE
     up[:] = 0
     unsatisfied[:] = 0
     for q in range(tally.shape[0]):
-        _lane_counts(tally[q], depth, weights[q], unsatisfied if q < _OWN else up)
+        lane_counts(tally[q], depth, weights[q], unsatisfied if q < _OWN else up)
 
 
 @kernel(allocates=False)
@@ -308,11 +329,11 @@ def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
     tally[:] = _NONE
     place, filled = np.int64(0), 0
     while place < n:
-        m = min(_to_end_of_run(lattice, place), BLOCK - filled)
+        m = min(to_end_of_run(lattice, place), BLOCK - filled)
         own = odd[place : place + m]
-        _count(own, even, np.int64(1), lattice, signs, place, room[filled:], room)
-        _copy(own, room[_OWN * BLOCK + filled :])
-        _copy(even[place : place + m], room[_OTHER * BLOCK + filled :])
+        count_unsatisfied(own, even, np.int64(1), lattice, signs, place, room[filled:], room)
+        copy_words(own, room[_OWN * BLOCK + filled :])
+        copy_words(even[place : place + m], room[_OTHER * BLOCK + filled :])
         place += m
         filled += m
         if filled == BLOCK or place == n:
@@ -322,7 +343,8 @@ def measure_sublattices(words, lattice, signs, tally, room, up, unsatisfied):
 
 
 @kernel(allocates=False)
-def _copy(source, out):
+def copy_words(source, out):
+    """``out[:len(source)] = source``."""
     wide_vectors()
     for j in range(source.shape[0]):
         out[j] = source[j]
@@ -354,7 +376,7 @@ def checkerboard(words, lattice, signs, state, rates, table, field, tally, room,
     wide_vectors()
     for t in range(n_sweeps):
         for parity in range(2):
-            _update_sublattice(words, parity, lattice, signs, state, rates, table, room, field)
+            update_sublattice(words, parity, lattice, signs, state, rates, table, room, field)
         record = t - n_sweeps + counts.shape[0]
         if record >= 0:
             measure_sublattices(
@@ -370,7 +392,7 @@ def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
     tally[:] = _NONE
     place, filled = np.int64(0), 0
     while place < n:
-        m = min(_to_end_of_run(lattice, place), BLOCK - filled)
+        m = min(to_end_of_run(lattice, place), BLOCK - filled)
         own = words[place : place + m]
         stage = room[_STAGE_A * BLOCK : _STAGE_A * BLOCK + m]
         counts = room[filled:]
@@ -382,12 +404,12 @@ def measure_sites(words, lattice, signs, tally, room, up, unsatisfied):
             else:
                 r = place // lattice.length
                 there = place + (lattice.beside[r, 2 * axis - 1] - r) * lattice.length
-                _copy(words[there : there + m], stage)
+                copy_words(words[there : there + m], stage)
             if signs.shape[0] > 0:
                 for j in range(m):
                     stage[j] ^= signs[2 * axes * (place + j) + 2 * axis + 1]
             _count_one(own, stage, counts)
-        _copy(own, room[_OWN * BLOCK + filled :])
+        copy_words(own, room[_OWN * BLOCK + filled :])
         place += m
         filled += m
         if filled == BLOCK or place == n:
@@ -462,15 +484,16 @@ def random_sites(words, lattice, signs, state, rates, table, field, tally, room,
 def count_lanes(words, tally, room, counts):
     """Number of set bits of each lane in the flat array ``words``, into ``counts`` (64,) int64."""
     wide_vectors()
-    depth = tally.shape[1] // COLUMNS - _SPARE
+    depth = tally.shape[1] // COLUMNS - SPARE
     tally[0] = _NONE
     for begin in range(0, words.shape[0], BLOCK):
         m = min(BLOCK, words.shape[0] - begin)
-        _copy(words[begin : begin + m], room)
-        room[m:BLOCK] = _NONE
-        _tally(tally[0], depth, room)
+        copy_words(words[begin : begin + m], room)
+        n = whole_chunks(m)
+        room[m:n] = _NONE
+        tally_words(tally[0], depth, room, n)
     counts[:] = 0
-    _lane_counts(tally[0], depth, 1, counts)
+    lane_counts(tally[0], depth, 1, counts)
 
 
 @kernel(allocates=False)
@@ -518,4 +541,4 @@ def scratch(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tally and room for configurations of n words; make them one a thread."""
     blocks = -(-n // BLOCK)
     depth = max(3, (blocks * (BLOCK // COLUMNS)).bit_length())
-    return aligned(5 * (depth + _SPARE) * COLUMNS).reshape(5, -1), aligned(ROOM)
+    return aligned(5 * (depth + SPARE) * COLUMNS).reshape(5, -1), aligned(ROOM)

@@ -23,14 +23,20 @@ def density_lines(group: Group) -> str:
         worst = f"error of ln g: median {np.median(errors):.2g}, largest {errors.max():.2g} nat"
         uncertain = (f"\nerrors are from {a['walkers']} walkers: Student's t with {dof} degrees of "
                      f"freedom, 95 % lie within {student.ppf(0.975, dof):.3g} errors")
-    return (f"density of states: {known.sum()} cells, {a['walkers']} walkers x {a['sweeps']} "
-            f"sweeps ({a['learning_sweeps']} learning){_windows(a)}; {worst}"
+    return (f"density of states: {known.sum()} cells, {_work(a)}; {worst}"
             f"{uncertain}\n"
             f"{'complete' if a['complete'] else 'NOT COMPLETE'}: {a['complete_reason']}")
 
 
-def _windows(a: dict) -> str:
-    return f", {a['windows']} windows" if a.get("windows", 1) > 1 else ""
+def _work(a: dict) -> str:
+    """What was done, by which method."""
+    if a.get("method") == "ladder":
+        return (f"{a['walkers']} ladders of {a['rungs']} temperatures with {a['lanes_per_walker']} "
+                f"replicas each x {a['sweeps']} sweeps ({a['equilibration_sweeps']} equilibrating)"
+                + (", folded" if a["folded"] else ""))
+    windows = f", {a['windows']} windows" if a.get("windows", 1) > 1 else ""
+    return (f"{a['walkers']} Wang-Landau walkers x {a['sweeps']} sweeps ({a['learning_sweeps']} "
+            f"learning){windows}")
 
 
 def thermodynamics_table(group: Group) -> str:

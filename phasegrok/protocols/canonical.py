@@ -113,6 +113,11 @@ class OverlapBins(NamedTuple):
         return np.bincount(cell, q) / held, held * self.step
 
 
+def distances(acceptance: np.ndarray) -> np.ndarray:
+    """sd(E) |1/T - 1/T'| of neighbours whose exchanges are accepted with these rates (eq. 9)."""
+    return 2.0 * erfcinv(np.clip(acceptance, 1e-6, 1.0 - 1e-6))
+
+
 def even_ladder(temperatures: np.ndarray, acceptance: np.ndarray) -> np.ndarray:
     r"""Temperatures between the same ends, at which exchanges would be accepted equally often.
 
@@ -127,8 +132,7 @@ def even_ladder(temperatures: np.ndarray, acceptance: np.ndarray) -> np.ndarray:
     acceptance : ndarray, shape (K - 1,)
         Measured between neighbours.
     """
-    distance = 2.0 * erfcinv(np.clip(acceptance, 1e-6, 1.0 - 1e-6))
-    along = np.concatenate([[0.0], np.cumsum(distance)])
+    along = np.concatenate([[0.0], np.cumsum(distances(acceptance))])
     wanted = np.linspace(0.0, along[-1], len(along))
     beta = np.interp(wanted, along, 1.0 / temperatures)
     beta[0], beta[-1] = 1.0 / temperatures[0], 1.0 / temperatures[-1]

@@ -461,6 +461,7 @@ class WangLandau:
         return {
             "complete": not why,
             "complete_reason": "do not believe it: " + "; ".join(why) if why else believe,
+            "method": "samc" if self.schedule == "samc" else "wang-landau",
             "measure": "number of states (sums to the total number of states)",
             "log_n_states": self.system.log_n_states,
             "sweeps": self.done(state),

@@ -1,4 +1,4 @@
-"""Densities of states and effective potentials, by Wang-Landau sampling."""
+"""Densities of states and effective potentials, by ladders of temperatures or Wang-Landau."""
 
 import numpy as np
 
@@ -9,8 +9,47 @@ from phasegrok.groups import Group
 from phasegrok.studies.common import need_family, temperature_table
 
 
+def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None = None,
+                      method: str | None = None, fold: bool | None = None, joint: bool = False):
+    """Protocol of ln g(E) or ln g(E, Phi) of a discrete card; settings that are None are the
+    card's.
+
+    A ladder of temperatures where the system fits it, and Wang-Landau else, unless the method is
+    named.
+
+    Raises
+    ------
+    InputError
+        If the card is not discrete, has too many cells, or the method does not fit it.
+    """
+    need_family(card, "discrete", "the density of states")
+    from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
+
+    settings = card.model.density_of_states
+    method, fold = method or settings.method, settings.fold if fold is None else fold
+    system = card.build()
+    reason = fits(system)
+    if not reason and (joint or settings.bin_width):
+        reason = f"it resolves levels of energy, not {'the order parameter' if joint else 'bins'}"
+    if method == "auto":
+        method = "wang-landau" if reason else "ladder"
+    if reason and (fold or method == "ladder"):
+        raise InputError(f"{card.name}: a ladder of temperatures does not fit: {reason}; take "
+                         "--method wang-landau, without --fold")
+    if fold and method != "ladder":
+        raise InputError(f"{card.name}: --fold is of a ladder of temperatures, not of {method}")
+    if method != "ladder":
+        return wang_landau(card, sweeps, walkers, joint, method=method)
+    try:
+        return TemperatureLadder(system, sweeps or settings.sweeps, walkers or settings.walkers,
+                                 fold)
+    except ValueError as error:
+        raise InputError(f"{card.name}: {error}") from error
+
+
 def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                joint: bool = False, what: str = "the density of states"):
+                joint: bool = False, what: str = "the density of states",
+                method: str | None = None):
     """Wang-Landau protocol of a discrete card; settings that are None are the card's.
 
     Energies without levels are counted in bins, and all are where the card gives a bin width.
@@ -30,7 +69,8 @@ def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = Non
     except ValueError as error:
         raise InputError(f"{card.name}: {what}: {error}") from error
     return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint,
-                      settings.windows, settings.schedule)
+                      settings.windows,
+                      "samc" if (method or settings.method) == "samc" else "halving")
 
 
 def landscape_temperatures(card: Card, text: str | None = None) -> np.ndarray | None:

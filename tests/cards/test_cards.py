@@ -94,6 +94,17 @@ def test_every_kind_has_a_schema():
         assert all(hasattr(schema, part) for part in ("disorder", "size", "build"))
 
 
+@pytest.mark.parametrize("schedule, method", [("samc", "samc"), ("halving", "wang-landau")])
+def test_earlier_names_of_methods_are_read(schedule, method):
+    card = load("ising-2d")
+    text = card.text.replace("[density_of_states]",
+                             f'[density_of_states]\nschedule = "{schedule}"').replace(
+        "[finite_size]", '[finite_size]\nlandscape = "wang-landau"')
+    old = from_text(text, card.folder).model
+    assert old.density_of_states.method == method
+    assert old.finite_size.landscape == "density-of-states"
+
+
 def test_quick_makes_a_smaller_run():
     full, quick = load("ising-2d"), load("ising-2d", quick=True)
     assert quick.model.density_of_states.sweeps < full.model.density_of_states.sweeps

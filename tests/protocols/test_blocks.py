@@ -13,7 +13,7 @@ from phasegrok.networks.training import stack_torch as torch_trainer
 from phasegrok.protocols.escape import Escape
 from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.studies.chains import langevin
-from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.density_of_states import density_of_states, wang_landau
 from phasegrok.studies.finite_size import finite_size_settings
 from phasegrok.studies.learning_curve import landscapes
 from phasegrok.studies.phase_diagram import phase_diagram_series
@@ -121,6 +121,8 @@ PROTOCOLS = {
     "clones, overdamped": lambda: cloned("control-saddle", **{"parameters.dt": 0.01}),
     "density of states": lambda: wang_landau(
         cards.load("ising-2d", {"parameters.L": 4}), 300, 2),
+    "density of states, ladder": lambda: density_of_states(
+        cards.load("ising-2d", {"parameters.L": 4}), 3000, 2, "ladder"),
     "density of states, joint": lambda: wang_landau(
         cards.load("potts-2d", {"parameters.L": 3}), 300, 2, joint=True),
     "density of states, windows": lambda: wang_landau(
@@ -142,7 +144,7 @@ PROTOCOLS = {
     "training": trained,
     "training, minibatches": lambda: trained(**{"training.batch": 5}),
     "training, noise": lambda: trained(**{
-        "training.temperature": 1e-5, "training.optimiser": "sgd"}),
+        "training.temperature": 1e-5}),
     "training, torch": lambda: trained(**{"training.engine": "torch"}),
     "training, wand": lambda: trained(**{
         "training.optimiser": "wand", "training.weight_decay": 0.0, "training.temperature": 1e-6,

@@ -116,7 +116,7 @@ def test_script_gives_one_file_a_point_and_a_verdict(call, no_figures, tmp_path)
     """A small scan from card to verdict, then again from its files; the figure is drawn."""
     settings = {"sizes": "[4, 6, 9]", "sweeps": 1500, "equilibration": 200, "replicas": 32,
                 "temperatures": '"2.1:2.6:4"', "barrier_sizes": "[4, 5, 6]",
-                "barrier_sweeps": 4000}
+                "barrier_sweeps": 20000}
     options = [x for k, v in settings.items() for x in ("--set", f"finite_size.{k}={v}")]
     run = call("finite_size", "ising-2d", "--out", tmp_path / "fss", *options)
     assert run.code == 0, run.err

@@ -1,0 +1,536 @@
+r"""Density of states of Ising spins from a ladder of temperatures in the lanes of words.
+
+Each *walker* is a ladder of rungs at inverse temperatures of both signs, from where the highest
+energies are typical over beta = 0 to where the lowest are, with 64 replicas at each rung in the
+bits of a word.  Replicas of neighbouring rungs exchange their configurations (Hukushima and Nemoto,
+J. Phys. Soc. Jpn. 65 (1996) 1604).  After every sweep the sites of each replica are counted by what
+their flip would do: N attempted moves at the price of one sweep.
+
+Within a cell of the landscape all states are equally likely at any temperature, so that the counts
+of all rungs, added, estimate the transition probabilities of the infinitely hot walk, and detailed
+balance gives ln g (:mod:`phasegrok.thermodynamics.transitions`).  The visits alone, with the
+canonical weights of their rungs, are a second estimate (multi-histogram equations).
+
+The rungs are laid by one fast passage outwards from beta = 0, at distances :math:`d / \sigma_E`
+where neighbours exchange in about a third of the attempts, and are respaced twice while the ladder
+equilibrates, in the first quarter of the sweeps.  Replicas 32 to 63 are set to all spins up at the
+rungs of positive temperature before that; what the two halves measure is compared.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import erfcinv
+from scipy.stats import norm
+
+from phasegrok.compiled import over_threads
+from phasegrok.dynamics import multi_spin, multi_spin_graph, multi_spin_ladder
+from phasegrok.dynamics.multi_spin import MultiSpin
+from phasegrok.dynamics.multi_spin_random import LANES, STATE, aligned, fill_words, generators
+from phasegrok.groups import Group
+from phasegrok.rng import streams
+from phasegrok.statistics import jackknife_error
+from phasegrok.systems.checks import check_running
+from phasegrok.systems.ising import Ising
+from phasegrok.thermodynamics.density_of_states import combine_walkers
+from phasegrok.thermodynamics.transitions import estimates_agree, transition_log_g_jackknife
+
+_ACCEPTANCE = 0.3  # of exchanges between rungs, as they are laid
+_LAYING_SWEEPS = 32  # at each rung, the second half of which is measured
+_MOST_RUNGS = 512
+_EXTREME = 0.6  # of the replicas in the lowest state of any: no colder rung is wanted
+_EQUILIBRATION = 4  # a quarter of the sweeps
+_TUNING = (0.25, 0.5)  # shares of it at which rungs are respaced
+_FEWEST_LANES = 8
+_FEWEST_ROUND_TRIPS = 3
+_LEAST_P = 1e-3
+_CHECKED = 8  # every eighth lane
+_SMALL = 1e-9
+
+
+def fits(system) -> str:
+    """Why a system cannot be measured by :class:`TemperatureLadder`, in one sentence, or empty."""
+    if not isinstance(system, Ising):
+        return "a ladder in the lanes of words is for Ising spins without local fields"
+    if system.energy_step == 0.0:
+        return "couplings and field have no common step, so there are no energy levels"
+    return multi_spin.fits((system,), "checkerboard") and multi_spin_graph.fits(system)
+
+
+@dataclasses.dataclass
+class State:
+    """W ladders of K rungs with 64 lanes each; C cells of the landscape."""
+
+    words: np.ndarray  # (W, K, N) uint64, in the order of the mover
+    rng: np.ndarray  # (W, STATE) uint64
+    exchange_rng: np.ndarray  # (W, 4) uint64
+    beta: np.ndarray  # (K,) ascending
+    sweeps: int
+    equilibration: int  # sweeps that are not part of the estimate
+    energy: np.ndarray  # (W, K, 64)
+    walker: np.ndarray  # (W, K, 64) int64: configuration at each rung
+    end: np.ndarray  # (W, K, 64) int64: end of the ladder where each configuration was last
+    attempts: np.ndarray  # (W, C, classes) int64
+    visits: np.ndarray  # (W, K, C) int64
+    seen: np.ndarray  # (W, C) uint64: lanes that were in the cell
+    energy_sums: np.ndarray  # (W, K, 64)
+    exchanges: np.ndarray  # (W, K - 1, 2) int64: attempted and accepted
+    round_trips: np.ndarray  # (W, 64) int64: of all configurations of a lane
+    found: np.ndarray  # (C,) bool: cells that were seen while the ladder equilibrated
+
+
+@dataclasses.dataclass(frozen=True)
+class TemperatureLadder:
+    """Protocol: ln g(E) of Ising spins on a lattice, 64 replicas at a time.
+
+    Parameters
+    ----------
+    system : Ising
+        That :func:`fits`: couplings are multiples of a common step, so few that a flip changes the
+        energy of the bonds by 32 values at most.  Fastest are chains, square and simple cubic
+        lattices of even size with couplings +-J between nearest neighbours.
+    sweeps : int
+        Sweeps of each ladder in total, over which its rungs take turns; the first quarter
+        equilibrates.
+    walkers : int
+        Independent ladders, from whose scatter the errors come.
+    fold : bool
+        Take g(E) = g(-E) for granted, as it is for bonds between two sublattices without a field:
+        the ladder then has positive temperatures only, and reaches the same error in half the time.
+
+    Raises
+    ------
+    ValueError
+        If the system does not fit, or has no such symmetry: one sentence.
+    """
+
+    system: Ising
+    sweeps: int
+    walkers: int = 8
+    fold: bool = False
+    unit: str = dataclasses.field(default="sweeps", init=False)
+
+    def __post_init__(self):
+        reason = fits(self.system)
+        if reason:
+            raise ValueError(reason)
+        if self.fold and self.system.h != 0.0:
+            raise ValueError("in a field, g(E) differs from g(-E): do not fold")
+        if self.fold and self._engine is None and not multi_spin_graph.two_sublattices(self.system):
+            raise ValueError("with circles of odd length, g(E) differs from g(-E): do not fold")
+
+    # --- what the kernels need ---
+
+    @functools.cached_property
+    def _engine(self) -> MultiSpin | None:
+        """What knows the order of sites on two sublattices; None for a graph, whose sites are in
+        their own."""
+        if multi_spin.fits((self.system,), "checkerboard"):
+            return None
+        return MultiSpin((self.system,), "metropolis", "checkerboard")
+
+    @functools.cached_property
+    def mover(self) -> Any:
+        """What sweeps and counts, in kernels."""
+        if self._engine is None:
+            return multi_spin_graph.Graph.of(self.system, self._field)
+        n = self.system.n_sites
+        return multi_spin_ladder.Checkerboard.of(
+            self._engine.lattice_of(n), self._engine.signs_of(n, LANES, 0),
+            2 * self.system.dimension, self._field, self._field)
+
+    @property
+    def _field(self) -> bool:
+        return self.system.h != 0.0
+
+    @functools.cached_property
+    def _alignments(self) -> np.ndarray:
+        """s_i sum_j J_ij s_j of the sites of each class; NaN where there are none."""
+        if self._engine is None:
+            return multi_spin_graph.alignments(self.system)
+        n, z = np.arange(multi_spin_ladder.CLASSES), 2 * self.system.dimension
+        return np.where(n <= z, self._engine.strength * (z - 2.0 * n), np.nan)
+
+    def changes(self) -> np.ndarray:
+        """Change of E by the flip of a site of each class, NaN where there are none: spins down
+        and then, in a field, spins up."""
+        pair, h = 2.0 * self._alignments, self.system.h
+        return np.concatenate([pair - 2.0 * h, pair + 2.0 * h]) if self._field else pair
+
+    def _rungs(self, beta_k: np.ndarray) -> multi_spin_ladder.Rungs:
+        """Probabilities by row, the next power of two of classes: spins up, then spins down."""
+        n_classes = len(self._alignments)
+        changes = self.changes().reshape(-1, n_classes)[::-1]
+        rows = max(2, 1 << (n_classes - 1).bit_length())
+        changes = np.pad(changes, ((0, 0), (0, rows - n_classes)), constant_values=np.nan).ravel()
+        return multi_spin_ladder.rungs(beta_k, np.nan_to_num(changes), np.isfinite(changes))
+
+    def _cells(self) -> multi_spin_ladder.Cells:
+        share = np.tile(-0.5 * np.nan_to_num(self._alignments), 1 + self._field)
+        return multi_spin_ladder.Cells(
+            share, float(self.system.h), float(self.system.energy_start),
+            float(self.system.energy_step), 1)
+
+    def unpacked(self, words: np.ndarray) -> np.ndarray:
+        """Spins (64, N) of a configuration."""
+        if self._engine is None:
+            return 2 * multi_spin.bits_of(words).astype(np.int8) - 1
+        return self._engine.unpacked(words[None])
+
+    # --- running ---
+
+    def memory(self) -> int:
+        """Bytes of the state."""
+        system = self.system
+        rungs = 20 + int(5.0 * math.sqrt(system.n_sites))
+        cells = len(system.energy_levels())
+        return 8 * self.walkers * (rungs * (system.n_sites + cells + 4 * LANES) + 16 * cells)
+
+    def init(self, seed: int) -> State:
+        """Random configurations, taken outwards from beta = 0, with rungs laid on the way."""
+        system, W = self.system, self.walkers
+        rows = streams(seed, "temperature-ladder", W)
+        words = np.zeros((W, 1, system.n_sites), dtype=np.uint64)
+        for row, configuration in zip(rows, words[:, 0]):
+            fill_words(row, configuration)
+        start = self._empty(words, generators(rows), rows, np.zeros(1), 0)
+        upper = self._laid(start, 1.0)
+        start.words, start.beta = upper.words[:, :1].copy(), np.zeros(1)
+        start.rng = upper.rng
+        lower = start if self.fold else self._laid(start, -1.0)
+        words = np.concatenate([lower.words[:, :0:-1], upper.words], axis=1)
+        beta = np.concatenate([lower.beta[:0:-1], upper.beta])
+        ordered = np.uint64(0xFFFFFFFF00000000)
+        words[:, beta > 0.0] |= ordered
+        return self._empty(words, lower.rng, rows, beta, self.sweeps // _EQUILIBRATION)
+
+    def _empty(self, words, rng, exchange_rng, beta, equilibration) -> State:
+        """Configurations with nothing counted."""
+        W, K, C = self.walkers, len(beta), len(self.system.energy_levels())
+        return State(
+            words, rng.copy(), exchange_rng.copy(), beta, 0, equilibration,
+            energy=np.zeros((W, K, LANES)),
+            walker=np.tile(np.arange(K)[None, :, None], (W, 1, LANES)),
+            end=np.zeros((W, K, LANES), dtype=np.int64),
+            attempts=np.zeros((W, C, len(self.changes())), dtype=np.int64),
+            visits=np.zeros((W, K, C), dtype=np.int64), seen=np.zeros((W, C), dtype=np.uint64),
+            energy_sums=np.zeros((W, K, LANES)),
+            exchanges=np.zeros((W, max(K - 1, 0), 2), dtype=np.int64),
+            round_trips=np.zeros((W, LANES), dtype=np.int64), found=np.zeros(C, dtype=bool),
+        )  # fmt: skip
+
+    def _laid(self, start: State, sign: float) -> State:
+        """Rungs from beta = 0 to one end, each begun with the configurations of the one before."""
+        changes = np.abs(self.changes())
+        changes = changes[np.isfinite(changes)]
+        gap = changes[changes > _SMALL * changes.max()].min()
+        last = (math.log(self.system.n_sites) + 1.0) / gap
+        words, betas = [], [0.0]
+        at = dataclasses.replace(start, words=start.words.copy(), rng=start.rng.copy())
+        distance = 2.0 * float(erfcinv(_ACCEPTANCE))
+        while True:
+            at.beta = np.array([sign * betas[-1]])
+            self._run(at, _LAYING_SWEEPS // 2)
+            square = total = np.zeros(1)
+            for _ in range(_LAYING_SWEEPS // 2):
+                self._run(at, 1)
+                total = total + at.energy.sum()
+                square = square + (at.energy**2).sum()
+            words.append(at.words.copy())
+            number = at.energy.size * (_LAYING_SWEEPS // 2)
+            deviation = math.sqrt(max(float((square - total**2 / number)[0]) / number, 0.0))
+            extreme = np.mean(at.energy * sign < (at.energy * sign).min() + _SMALL * changes.max())
+            if betas[-1] >= last or extreme > _EXTREME or len(betas) == _MOST_RUNGS // 2:
+                break
+            step = distance / max(deviation, distance / last)
+            betas.append(min(betas[-1] + step, last))
+        return dataclasses.replace(at, words=np.concatenate(words, axis=1),
+                                   beta=sign * np.array(betas))
+
+    def restore(self, saved: dict) -> State:
+        """The state of a checkpoint; a larger ``sweeps`` extends what is counted."""
+        return State(**saved)
+
+    def total(self) -> int:
+        """Sweeps of a ladder."""
+        return self.sweeps
+
+    def done(self, state: State) -> int:
+        """Sweeps that every ladder has made."""
+        return state.sweeps
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every ladder by ``n`` sweeps, at most to the end of the run."""
+        end = min(state.sweeps + n, self.sweeps)
+        K = len(state.beta)
+        rounds = [int(share * state.equilibration) // K * K for share in _TUNING]
+        while state.sweeps < end:
+            stops = [x for x in (*rounds, state.equilibration) if x > state.sweeps]
+            self._run(state, min([end, *stops]) - state.sweeps)
+            if state.sweeps in rounds and np.all(state.exchanges[:, :, 0] > 0):
+                self._respace(state)
+            if state.sweeps == state.equilibration:
+                self._forget(state)
+
+    def _respace(self, state: State) -> None:
+        """Move inner rungs so that exchanges are accepted equally often; the ends stay."""
+        from phasegrok.protocols.canonical import distances
+
+        rate = state.exchanges.sum(axis=0)
+        along = np.concatenate([[0.0], np.cumsum(distances(rate[:, 1] / rate[:, 0]))])
+        state.beta = np.interp(np.linspace(0.0, along[-1], len(along)), along, state.beta)
+        state.exchanges[:] = 0
+
+    def _forget(self, state: State) -> None:
+        """Count from now on."""
+        state.found = np.any(self._seen(state), axis=0)
+        for counted in (state.attempts, state.visits, state.seen, state.energy_sums,
+                        state.exchanges, state.round_trips, state.end):
+            counted[:] = 0
+
+    def _run(self, state: State, n_sweeps: int) -> None:
+        mover, n = self.mover, self.system.n_sites
+        ladder, cells = self._rungs(state.beta), self._cells()
+
+        def one(w):
+            words = aligned(state.words[w].size).reshape(state.words[w].shape)
+            generator = aligned(STATE)
+            words[:], generator[:] = state.words[w], state.rng[w]
+            counts = multi_spin_ladder.Counts(
+                state.attempts[w], state.visits[w], state.seen[w], state.energy_sums[w],
+                state.exchanges[w], state.round_trips[w])
+            multi_spin_ladder.advance(
+                words, mover, generator, state.exchange_rng[w], ladder.own_tables(), cells, counts,
+                state.energy[w], state.walker[w], state.end[w], state.sweeps, n_sweeps,
+                mover.scratch(n))
+            state.words[w], state.rng[w] = words, generator
+
+        if n * n_sweeps * self.walkers < multi_spin.WORTH_A_THREAD:
+            for w in range(self.walkers):
+                one(w)
+        else:
+            over_threads(one, self.walkers)
+        state.sweeps += n_sweeps
+
+    def _seen(self, state: State) -> np.ndarray:
+        """Lanes of each ladder that were in the cell (W, C), or folded, in its mirror image."""
+        return state.seen | state.seen[:, ::-1] if self.fold else state.seen
+
+    def status(self, state: State) -> str:
+        """One phrase for the progress display."""
+        text = f"{len(state.beta)} rungs, {int(np.any(self._seen(state), axis=0).sum())} cells"
+        if state.sweeps < state.equilibration:
+            return f"equilibrating, {text}"
+        return f"{text}, {int(state.round_trips.min())} round trips of each lane or more"
+
+    # --- results ---
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``density_of_states``: ln g with errors, and the evidence of convergence.
+
+        Raises
+        ------
+        InputError
+            If a running E is not that of its configuration.
+        """
+        self._check(state)
+        moves, problem = self._from_moves(state)
+        visits = self._from_visits(state)
+        agreement = None
+        if self.walkers > 1 and visits is not None and np.isfinite(moves[0]).any():
+            agreement = estimates_agree(*moves, *visits)
+        group = self._group(state, *moves)
+        group.attributes.update(self._evidence(state, moves[0], agreement, problem))
+        return {"density_of_states": group}
+
+    def _check(self, state: State) -> None:
+        """Compare the energies that were counted with those of the configurations."""
+        last = len(state.beta) - 1
+        if state.sweeps <= last:
+            return
+        for w in range(self.walkers):
+            for k in (0, last):
+                spins = self.unpacked(state.words[w, k])[::_CHECKED]
+                check_running(self.system, spins, np.zeros((len(spins), 0), dtype=np.int64),
+                              state.energy[w, k, ::_CHECKED, None],
+                              float(state.sweeps) * self.system.n_sites)
+
+    def _offsets(self) -> np.ndarray:
+        """Change of the cell by the flip of each class: spins down (or all), then spins up."""
+        return np.rint(np.nan_to_num(self.changes()) / self.system.energy_step).astype(np.int64)
+
+    def _attempts(self, state: State) -> np.ndarray:
+        """Attempted moves (W, C, classes); folded, those from E count as ones from -E too."""
+        if not self.fold:
+            return state.attempts
+        last = int(np.isfinite(self.changes()).sum())
+        mirrored = np.zeros_like(state.attempts)
+        mirrored[..., :last] = state.attempts[:, ::-1, :last][..., ::-1]
+        return state.attempts + mirrored
+
+    def _folded(self, visits: np.ndarray) -> np.ndarray:
+        """Visits, and where folded those of -E besides."""
+        return visits + visits[..., ::-1] if self.fold else visits
+
+    def _from_moves(self, state: State) -> tuple[tuple[np.ndarray, np.ndarray], str]:
+        """ln g, its leave-one-ladder-out rows, and what speaks against it."""
+        attempts = self._attempts(state)
+        try:
+            return transition_log_g_jackknife(
+                attempts, self._offsets(), self.system.log_n_states), ""
+        except ArithmeticError as error:  # counts so few that the equations cannot be solved
+            shape = attempts.shape[:2]
+            return (np.full(shape[1], np.nan), np.full(shape, np.nan)), str(error)
+
+    def _from_visits(self, state: State) -> tuple[np.ndarray, np.ndarray] | None:
+        """The multi-histogram estimate from the visits of all rungs, if it is determined."""
+        visits, beta = state.visits, state.beta
+        if self.fold:
+            visits = np.concatenate([visits, visits[:, :, ::-1]], axis=1)
+            beta = np.concatenate([beta, -beta])
+        weight_kc = beta[:, None] * self.system.energy_levels()
+        one = np.zeros(len(beta), dtype=np.int64)
+
+        def estimate(visits_kc):
+            return combine_walkers(visits_kc, weight_kc, self.system.log_n_states, one)[0]
+
+        total = visits.sum(axis=0)
+        try:
+            rows = [estimate(total - own) for own in visits] if self.walkers > 1 else []
+            return estimate(total), np.array(rows).reshape(len(rows), -1)
+        except (ArithmeticError, ValueError):  # as rungs with no cell in common
+            return None
+
+    def _group(self, state: State, log_g_c: np.ndarray, rows_wc: np.ndarray) -> Group:
+        visits_c = self._folded(state.visits.sum(axis=(0, 1)))
+        lanes_c = np.bitwise_count(self._seen(state)).sum(axis=0, dtype=np.int64)
+        reached = self._reached(state) | (visits_c > 0)
+        group = Group()
+        group.add("energy", self.system.energy_levels()[reached], "energy", "energy",
+                  "energy of the whole system")
+        group.add("walker", np.arange(self.walkers), "walker", "1", "independent ladder")
+        group.add("log_g", log_g_c[reached], "energy", "nat", "ln of the number of states")
+        group.add("log_g_err", jackknife_error(rows_wc[:, reached]), "energy", "nat",
+                  "standard error of log_g: jackknife over ladders")
+        group.add("log_g_jackknife", rows_wc[:, reached], ("walker", "energy"), "nat",
+                  "log_g with one ladder left out")
+        group.add("visits", visits_c[reached], "energy", "1",
+                  "sweeps that ended in the cell, of all lanes of all ladders")
+        group.add("lanes", lanes_c[reached], "energy", "1",
+                  "lanes, of all ladders, that were in the cell")
+        group.add("round_trips", state.round_trips.min(axis=1), "walker", "1",
+                  "passages of configurations from end to end of the ladder and back, of the lane "
+                  "with the fewest")
+        group.add("rung", np.arange(len(state.beta)), "rung", "1", "rung of the ladder")
+        group.add("beta", state.beta, "rung", "1/energy", "inverse temperature of the rung")
+        if len(state.beta) > 1:
+            attempted, accepted = state.exchanges.sum(axis=0).T
+            group.add("pair", np.arange(len(attempted)), "pair", "1", "neighbouring rungs")
+            group.add("acceptance", accepted / np.maximum(attempted, 1), "pair", "1",
+                      "share of accepted exchanges")
+        return group
+
+    def _reached(self, state: State) -> np.ndarray:
+        """Cells to which a move that was counted leads, taken or not."""
+        attempts_cs = self._attempts(state).sum(axis=0)
+        reached = np.zeros(len(attempts_cs), dtype=bool)
+        for column, offset in zip(attempts_cs.T, self._offsets()):
+            to = np.flatnonzero(column) + offset
+            reached[to[(to >= 0) & (to < len(reached))]] = True
+        return reached
+
+    def _evidence(self, state: State, log_g_c: np.ndarray, agreement, problem: str) -> dict:
+        p_starts = self._agreement_of_starts(state)
+        why = [problem] if problem else []
+        why += self._doubts(state, log_g_c, p_starts)
+        if self.walkers < 2:
+            why.append("one walker gives no errors")
+        if agreement is None:
+            why.append("the rungs share too few cells for a second estimate from visits")
+        elif agreement.p_value < _LEAST_P:
+            why.append("transitions and visits give different ln g (rms difference "
+                       f"{agreement.rms_difference:.2g} nat, p = {agreement.p_value:.1g})")
+        believe = ("believe it: every cell that a move leads to was visited, by "
+                   f"{self._fewest_lanes(state)} lanes or more, none was new after equilibration, "
+                   "every known ground state was visited, each lane made "
+                   f"{state.round_trips.min()} round trips of the ladder or more, "
+                   f"{state.round_trips.mean():.2g} on average, and lanes begun ordered and at "
+                   f"random agree (p = {p_starts:.2g})")
+        if agreement is not None:
+            believe += (", as do transitions and visits (rms difference "
+                        f"{agreement.rms_difference:.2g} nat, p = {agreement.p_value:.2g})")
+        return {
+            "complete": not why,
+            "complete_reason": "do not believe it: " + "; ".join(why) if why else believe,
+            "method": "ladder",
+            "measure": "number of states (sums to the total number of states)",
+            "log_n_states": self.system.log_n_states,
+            "sweeps": state.sweeps,
+            "equilibration_sweeps": state.equilibration,
+            "walkers": self.walkers,
+            "lanes_per_walker": LANES,
+            "rungs": len(state.beta),
+            "folded": self.fold,
+            "estimator": "transitions",
+            "agreement_p": math.nan if agreement is None else agreement.p_value,
+            "agreement_rms": math.nan if agreement is None else agreement.rms_difference,
+            "starts_agree_p": p_starts,
+            "bin_width": 0.0,
+        }
+
+    def _fewest_lanes(self, state: State) -> int:
+        lanes_c = np.bitwise_count(self._seen(state)).sum(axis=0)
+        return int(lanes_c[lanes_c > 0].min())
+
+    def _agreement_of_starts(self, state: State) -> float:
+        """Probability of means as different as those of lanes begun ordered and at random.
+
+        The mean E of a lane at a rung is one number of 32 W in each half; of the rungs the largest
+        difference counts, by Bonferroni's bound.
+        """
+        lanes_kl = state.energy_sums.transpose(1, 0, 2)
+        halves = [lanes_kl[:, :, :32].reshape(len(lanes_kl), -1),
+                  lanes_kl[:, :, 32:].reshape(len(lanes_kl), -1)]
+        difference = halves[0].mean(axis=1) - halves[1].mean(axis=1)
+        variance = sum(half.var(axis=1, ddof=1) / half.shape[1] for half in halves)
+        if not np.any(variance > 0.0):
+            return math.nan
+        z = np.abs(difference[variance > 0.0]) / np.sqrt(variance[variance > 0.0])
+        return float(min(1.0, 2.0 * len(z) * norm.sf(z.max())))
+
+    def _doubts(self, state: State, log_g_c: np.ndarray, p_starts: float) -> list[str]:
+        """What the run itself says against its result."""
+        visited_wc = self._seen(state) > 0
+        visited = np.any(visited_wc, axis=0)
+        if state.sweeps < state.equilibration + len(state.beta):
+            return ["the ladder still equilibrates"]
+        why = []
+        missing = int((self._reached(state) & ~visited).sum())
+        if missing:
+            why.append(f"moves lead to {missing} cell(s) that no replica visited")
+        if np.any(visited & ~np.isfinite(log_g_c)):
+            why.append("visited cells that nothing connects with the others have no ln g")
+        if np.any(visited & ~state.found):
+            why.append("a cell was found for the first time after equilibration")
+        if not np.all(visited_wc == visited):
+            why.append("the walkers did not see the same cells")
+        elif self._fewest_lanes(state) < _FEWEST_LANES:
+            why.append(f"a cell was seen by {self._fewest_lanes(state)} lanes only, at least "
+                       f"{_FEWEST_LANES} are wanted")
+        levels = self.system.energy_levels()
+        known = {int(np.argmin(np.abs(levels - E))) for E, _ in self.system.known_cells()}
+        if not all(visited[c] for c in known):
+            why.append("a known ground state was not visited")
+        trips = state.round_trips
+        if trips.mean() < _FEWEST_ROUND_TRIPS:
+            why.append(f"a lane made {trips.mean():.2g} round trips of the ladder on average, at "
+                       f"least {_FEWEST_ROUND_TRIPS} are wanted")
+        elif trips.min() == 0:
+            why.append(f"{int((trips == 0).sum())} of {trips.size} lanes made no round trip of the "
+                       "ladder")
+        if p_starts < _LEAST_P:
+            why.append(f"lanes begun ordered and at random differ (p = {p_starts:.1g})")
+        return why
