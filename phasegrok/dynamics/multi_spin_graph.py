@@ -17,8 +17,8 @@ from scipy.sparse.csgraph import connected_components
 
 from phasegrok.compiled import kernel
 from phasegrok.dynamics import multi_spin_kernels as kernels
-from phasegrok.dynamics.multi_spin_ladder import Scratch, scratch, sum_up, tally_rows
-from phasegrok.dynamics.multi_spin_random import BLOCK, LANES, fill_bernoulli
+from phasegrok.dynamics.multi_spin_ladder import Scratch, count, scratch, sum_up, tally_rows
+from phasegrok.dynamics.multi_spin_random import BLOCK, LANES, fill_below, fill_bernoulli
 from phasegrok.systems.discrete import behaviour
 from phasegrok.systems.ising import Ising, common_step
 
@@ -113,6 +113,18 @@ def two_sublattices(system: Ising) -> bool:
 
 
 @kernel(allocates=False)
+def _add(digits, n_bits, x, weight):
+    """Add ``weight`` in the lanes of x."""
+    for b in range(n_bits):
+        if (weight >> b) & 1:
+            carry = x
+            for c in range(b, n_bits):
+                both = digits[c] & carry
+                digits[c] ^= carry
+                carry = both
+
+
+@kernel(allocates=False)
 def _digits(graph, words, site, digits):
     """Bits of the class of a site in each lane."""
     own = words[site]
@@ -120,14 +132,7 @@ def _digits(graph, words, site, digits):
         digits[b] = _ALL if (graph.base[site] >> b) & 1 else _NONE
     for k in range(graph.first[site], graph.first[site + 1]):
         x = own ^ words[graph.neighbour[k]] ^ graph.negative[k]
-        weight = graph.weight[k]
-        for b in range(graph.n_bits):
-            if (weight >> b) & 1:
-                carry = x
-                for c in range(b, graph.n_bits):
-                    both = digits[c] & carry
-                    digits[c] ^= carry
-                    carry = both
+        _add(digits, graph.n_bits, x, graph.weight[k])
 
 
 @kernel(allocates=False)
@@ -200,3 +205,70 @@ def _count_sites(mover, words, scratch):
             scratch.sites[c, lane] = scratch.tallied[c, lane]
     for lane in range(LANES):
         scratch.up[lane] = scratch.tallied[n_rows - 1, lane]
+
+
+# --- at fixed magnetisation -----------------------------------------------------------------------
+
+
+class Pairs(NamedTuple):
+    """Exchanges of the spins of two sites drawn at random: the magnetisation of a lane stays."""
+
+    graph: Graph
+
+    @classmethod
+    def of(cls, system: Ising) -> "Pairs":
+        """The mover of a system that :func:`fits`; it counts spins up and down apart."""
+        return cls(Graph.of(system, True))
+
+    def scratch(self, n: int) -> Scratch:
+        """Room to work in, for configurations of n words."""
+        return self.graph.scratch(n)
+
+
+def pair_changes(system: Ising) -> np.ndarray:
+    """Change of E by the exchange of two unlike spins whose classes add up to 0, 1, ..."""
+    weight, base, first, step = _classes(system)
+    return 2.0 * (2.0 * first - step * np.arange(2 * _number(system, weight, base) - 1))
+
+
+@kernel(allocates=False)
+def _add_all_but(graph, words, site, other, digits, n_bits):
+    """Add the class of a site without its bonds to another one, and return their weight."""
+    own, between = words[site], np.int64(0)
+    _add(digits, n_bits, _ALL, graph.base[site])
+    for k in range(graph.first[site], graph.first[site + 1]):
+        if graph.neighbour[k] == other:
+            between += graph.weight[k]
+        else:
+            x = own ^ words[graph.neighbour[k]] ^ graph.negative[k]
+            _add(digits, n_bits, x, graph.weight[k])
+    return between
+
+
+@behaviour(Pairs, "sweep")
+def _sweep_pairs(mover, words, state, compared, table, room):
+    # N / 2 exchanges; the bond between two neighbours stays as it is: its weight makes up for what
+    # either site alone would gain by it
+    graph, n_bits = mover.graph, mover.graph.n_bits + 1
+    digits, chosen = room[:8], room[8:72]
+    sites = room[2 * BLOCK : 3 * BLOCK]
+    n_pairs = (words.shape[0] + 1) // 2
+    for begin in range(0, n_pairs, _STAGE):
+        m = min(_STAGE, n_pairs - begin)
+        fill_below(state, words.shape[0], sites, room[7 * BLOCK :], 2 * m)
+        fill_bernoulli(state, compared, table, room[7 * BLOCK :], m)
+        for j in range(m):
+            a, b = np.int64(sites[2 * j]), np.int64(sites[2 * j + 1])
+            for d in range(n_bits):
+                digits[d] = _NONE
+            between = _add_all_but(graph, words, a, b, digits, n_bits)
+            _add_all_but(graph, words, b, a, digits, n_bits)
+            _add(digits, n_bits, _ALL, between)
+            flips = _chosen(table, 0, j, digits, n_bits, chosen) & (words[a] ^ words[b])
+            words[a] ^= flips
+            words[b] ^= flips
+
+
+@behaviour(Pairs, "count")
+def _count_pairs(mover, words, scratch):
+    count(mover.graph, words, scratch)

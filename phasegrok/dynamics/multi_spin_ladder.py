@@ -69,10 +69,10 @@ class Counts(NamedTuple):
     """What a ladder has counted; C cells, K rungs."""
 
     attempts: np.ndarray  # (C, classes) int64
-    visits: np.ndarray  # (K, C) int64
+    visits: np.ndarray  # (K, C) int64, or (1, C): of all rungs
     seen: np.ndarray  # (C,) uint64: lanes that were there
     energy: np.ndarray  # (K, 64): sum of E over the sweeps of each lane
-    accepted: np.ndarray  # (K - 1, 2) int64: attempted and accepted exchanges
+    exchanges: np.ndarray  # (K - 1, 65) int64: accepted ones of each lane, and how often attempted
     trips: np.ndarray  # (64,) int64: passages of configurations from end to end and back
 
 
@@ -193,27 +193,28 @@ def _energies(cells, n_sites, work, energy_l):
 def _record(cells, n_sites, k, counts, energy_l, work):
     """E of each lane, and its sites by class added to its cell."""
     _energies(cells, n_sites, work, energy_l)
+    row = k if counts.visits.shape[0] > 1 else 0
     for lane in range(LANES):
         c = work.cell[lane]
         for s in range(work.sites.shape[0]):
             counts.attempts[c, s] += work.sites[s, lane]
-        counts.visits[k, c] += 1
+        counts.visits[row, c] += 1
         counts.seen[c] |= _BIT << np.uint64(lane)
         counts.energy[k, lane] += energy_l[lane]
 
 
 @kernel(allocates=False)
-def _exchange(words_kn, beta_k, k, energy_kl, walker_kl, accepted, rng):
+def _exchange(words_kn, beta_k, k, energy_kl, walker_kl, exchanges, rng):
     """Exchange lanes of rungs k and k + 1 with the probability of detailed balance."""
     mask, difference = _NONE, beta_k[k] - beta_k[k + 1]
     for lane in range(LANES):
         gain = difference * (energy_kl[k, lane] - energy_kl[k + 1, lane])
-        accepted[k, 0] += 1
         if gain >= 0.0 or uniform(rng) < math.exp(gain):
             mask |= _BIT << np.uint64(lane)
-            accepted[k, 1] += 1
+            exchanges[k, lane] += 1
             energy_kl[k, lane], energy_kl[k + 1, lane] = energy_kl[k + 1, lane], energy_kl[k, lane]
             walker_kl[k, lane], walker_kl[k + 1, lane] = walker_kl[k + 1, lane], walker_kl[k, lane]
+    exchanges[k, LANES] += 1
     low, high = words_kn[k], words_kn[k + 1]
     for j in range(low.shape[0]):
         changed = (low[j] ^ high[j]) & mask
@@ -269,7 +270,7 @@ def advance(words_kn, mover, state, rng, ladder, cells, counts, energy_kl, walke
         _record(cells, n_sites, k, counts, energy_kl[k], work)
         if k == n_rungs - 1 and n_rungs > 1:
             for pair in range((t // n_rungs) % 2, n_rungs - 1, 2):
-                _exchange(words_kn, ladder.beta, pair, energy_kl, walker_kl, counts.accepted, rng)
+                _exchange(words_kn, ladder.beta, pair, energy_kl, walker_kl, counts.exchanges, rng)
             _note_ends(walker_kl, end_kl, counts.trips)
 
 

@@ -56,7 +56,6 @@ _MOST_OFFSETS = 63  # kinds of transitions that are told apart
 _LARGEST_OFFSETS = (40, 20)  # in cells of energy and of the order parameter
 _END_SHARE = 0.05  # of the cells of energy, at either end of a round trip
 _FEWEST_ROUND_TRIPS = 3
-_LEAST_P = 1e-3  # of the agreement of the two estimates
 
 
 @dataclasses.dataclass
@@ -447,7 +446,7 @@ class WangLandau:
             why.append(f"{len(missing)} known ground state(s) or the teacher not visited by all")
         if self.walkers < 2:
             why.append("one walker gives no errors")
-        if agreement is not None and agreement.p_value < _LEAST_P:
+        if agreement is not None and agreement.refuted:
             why.append("transitions and visits give different ln g (rms difference "
                        f"{agreement.rms_difference:.2g} nat, p = {agreement.p_value:.1g})")
         believe = ("believe it: all walkers saw the same cells, none was new in the second half, "

@@ -28,9 +28,7 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     settings = card.model.density_of_states
     method, fold = method or settings.method, settings.fold if fold is None else fold
     system = card.build()
-    reason = fits(system)
-    if not reason and (joint or settings.bin_width):
-        reason = f"it resolves levels of energy, not {'the order parameter' if joint else 'bins'}"
+    reason = fits(system) or ("energies are counted in bins" if settings.bin_width else "")
     if method == "auto":
         method = "wang-landau" if reason else "ladder"
     if reason and (fold or method == "ladder"):
@@ -42,7 +40,7 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
         return wang_landau(card, sweeps, walkers, joint, method=method)
     try:
         return TemperatureLadder(system, sweeps or settings.sweeps, walkers or settings.walkers,
-                                 fold)
+                                 fold, joint)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
 

@@ -54,15 +54,20 @@ def frustrated_chain(N):
     return -N + 2.0 * unsatisfied, np.log([2.0 * math.comb(N, k) for k in unsatisfied])
 
 
-def enumerated(system):
-    """A system with the counts of all its states."""
+def states(system):
+    """E and M of every state."""
     n = system.n_sites
     s = 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1) - 1.0
     E = -system.h * s.sum(axis=1)
     for i in range(n):
         k = slice(system.first[i], system.first[i + 1])
         E -= 0.5 * s[:, i] * (s[:, system.neighbour[k]] @ system.coupling[k])
-    energies, counts = np.unique(np.round(E, 9), return_counts=True)
+    return np.round(np.column_stack([E, s.sum(axis=1)]), 9)
+
+
+def enumerated(system):
+    """A system with the counts of all its states."""
+    energies, counts = np.unique(states(system)[:, 0], return_counts=True)
     return system, (energies, np.log(counts))
 
 
@@ -130,6 +135,63 @@ def random_graph(n=14, bonds=30):
     pairs = np.array([(a, b) for a in range(n) for b in range(a)])
     pairs = pairs[rng.choice(len(pairs), bonds, replace=False)]
     return np.column_stack([pairs, rng.choice([-1.0, 0.5, 1.0, 1.5], bonds)])
+
+
+def enumerated_with_order(system):
+    """A system with the counts of all its states by E and M."""
+    pairs, counts = np.unique(states(system), axis=0, return_counts=True)
+    return system, (pairs, np.log(counts))
+
+
+def from_table(L):
+    E, M, g = np.loadtxt(REFERENCE / f"ising2d_gEM_L{L}.csv", delimiter=",", skiprows=1).T
+    return np.column_stack([E, M]), np.log(g)
+
+
+JOINT = {
+    "square 4": lambda: (build("ising-2d", L=4), from_table(4)),
+    "chain in a field": lambda: enumerated_with_order(build("ising-chain", N=13, h=0.5)),
+    "next-nearest": lambda: enumerated_with_order(build("ising-2d", L=4, J=-1.0, J2=0.5)),
+    "glass": lambda: enumerated_with_order(build("edwards-anderson", glass()[0], L=4, dimension=2)),
+    "graph": lambda: enumerated_with_order(build("ising-graph", random_graph(), h=-0.5)),
+}
+
+
+@pytest.mark.parametrize("name", [*JOINT, pytest.param("square 8", marks=pytest.mark.slow)])
+def test_joint_ln_g_is_exact_within_its_errors(name):
+    system, (pairs, exact) = (JOINT[name]() if name in JOINT else
+                              (build("ising-2d", L=8), from_table(8)))
+    protocol = TemperatureLadder(system, 20_000 if name in JOINT else 200_000, 8, joint=True)
+    group = protocol.result(drive(protocol, 2))["density_of_states"]
+    assert group.attributes["complete"], group.attributes["complete_reason"]
+    row = [int(np.argmin(np.abs(group["energy"] - E))) for E, _ in pairs]
+    column = [int(np.argmin(np.abs(group["order_parameter"] - M))) for _, M in pairs]
+    error = group["log_g"][row, column] - exact
+    stated = group["log_g_err"][row, column]
+    assert np.isfinite(group["log_g"]).sum() == len(exact)
+    uncertain = stated > 1e-12
+    assert BAND[0] < np.sqrt(np.mean((error / stated)[uncertain] ** 2)) < BAND[1]
+    assert np.sqrt(np.mean(error**2)) < 0.02
+
+
+def test_exchanges_keep_the_magnetisation_of_every_lane():
+    system = build("ising-2d", L=6, J2=0.5)
+    protocol = TemperatureLadder(system, 3000, 2, joint=True)
+    state = drive(protocol, 1)
+    assert len(state.beta) > 3
+    for k in range(len(state.beta)):
+        up = (protocol.unpacked(state.words[1, k]) > 0).sum(axis=1)
+        assert up.tolist() == [lane % 37 for lane in range(LANES)]
+
+
+def test_states_with_each_magnetisation_are_counted_against_what_is_known():
+    protocol = TemperatureLadder(build("ising-2d", L=4), 8000, 8, joint=True)
+    state = drive(protocol, 1)
+    attempts = state.attempts.reshape(8, -1, 17, state.attempts.shape[-1])
+    upwards = attempts[..., 8, : attempts.shape[-1] // 2]
+    upwards += upwards // 20  # flips from M = 0 to 2 counted 5 % too often
+    reason = protocol.result(state)["density_of_states"].attributes["complete_reason"]
+    assert "numbers of states with each M are not what they are known to be" in reason
 
 
 @pytest.mark.parametrize("h", [0.0, 0.5])
