@@ -1,14 +1,17 @@
 """The peers' side of the Wang-Landau benchmarks: icet, smol, and a textbook loop in Numba.
 
-    pip install icet==4.0 smol==0.5.7
+    pip install icet==4.0 smol==0.5.7 flatwalk==0.1.0
 
-Neither is needed by phasegrok.  All three walk over the energies of the periodic L x L Ising
+None is needed by phasegrok.  All walk over the energies of the periodic L x L Ising
 lattice, E = -sum s s', by flips of random sites, one walker in one thread, and are called as their
 own users would for speed: one call for many attempts, nothing written on the way.
 """
 
+import dataclasses
 import math
+import tempfile
 import warnings
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -107,6 +110,52 @@ class Textbook:
         """Energies and ln g, normalised to all states."""
         seen = np.flatnonzero(self.log_g_c)
         return 4.0 * seen - 2.0 * self.n_sites, _normalised(self.log_g_c[seen], self.n_sites)
+
+
+class Flatwalk:
+    """The batched driver of flatwalk, 64 walkers that share one g, as in its Ising example."""
+
+    name = "flatwalk 0.1.0"
+
+    def __init__(self, L, seed, n_walkers=64):
+        from flatwalk import Bin1D, WLConfig, WLDriver
+
+        N = self.n_sites = L * L
+        self.driver = WLDriver(WLConfig(
+            bin_scheme=Bin1D(low=-2 * N - 2, high=2 * N + 2, n_bins=N + 1), ln_f_final=1e-300,
+            log_level="ERROR"))
+        self.L, self.rng, self.n_walkers = L, np.random.default_rng(seed), n_walkers
+        self.file = Path(tempfile.mkdtemp()) / "flatwalk.npz"
+        self.result = None
+
+    def _energy(self, state):
+        return state[:, -1].astype(float)
+
+    def _propose(self, state, rng):
+        L, w = self.L, np.arange(len(state))  # the last column of the state is E
+        i, j = rng.integers(0, L, (2, len(state)))
+        around = (state[w, (i - 1) % L * L + j] + state[w, (i + 1) % L * L + j]
+                  + state[w, i * L + (j - 1) % L] + state[w, i * L + (j + 1) % L])
+        new = state.copy()
+        new[w, -1] += 2 * state[w, i * L + j] * around
+        new[w, i * L + j] *= -1
+        return new, np.zeros(len(state))
+
+    def advance(self, n):
+        """n attempts, of all walkers together."""
+        N, done = self.n_sites, self.result.t_total if self.result else 0
+        start = np.ones((self.n_walkers, N + 1), dtype=np.int16)
+        start[:, -1] = -2 * N
+        self.driver.config = dataclasses.replace(
+            self.driver.config, checkpoint_path=self.file, checkpoint_every_t=10**12)
+        self.result = self.driver.run_batched(
+            start, self._energy, self._energy, self._propose, self.n_walkers, max_trials=done + n,
+            rng=self.rng, resume_from=self.file if self.result else None)
+
+    def log_g(self):
+        """Energies and ln g, normalised to all states."""
+        seen = np.flatnonzero(self.result.visited)
+        return 4.0 * seen - 2.0 * self.n_sites, _normalised(self.result.g[seen], self.n_sites)
 
 
 def _normalised(log_g_c, n_sites):
