@@ -1,4 +1,4 @@
-"""What is the user's to mend: one sentence, and no traceback."""
+"""What ends a run without a traceback: what is the user's to mend, and a signal."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
     def __init__(self, *messages: str):
         super().__init__("\n".join(messages))
         self.messages = list(messages)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal came while another process worked for this one, which has nothing without it."""

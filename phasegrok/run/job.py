@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phasegrok.errors import InputError
+from phasegrok.errors import InputError, Stopped
 from phasegrok.run import stopping
 from phasegrok.run.machine import announce_compilation, check_memory, data_folder
 from phasegrok.run.progress import Progress
@@ -301,6 +301,16 @@ class Job:
         InputError
             If the state would not fit into memory, or cannot be begun or continued.
         """
+        try:
+            return self._drive(protocol, label)
+        except Stopped:  # while kernels compiled in another process: the state is the last one
+            if self._previous is None and self._write_cost == 0.0:
+                self.write("interrupted", self._groups)
+            else:
+                self.mark("interrupted")
+            raise Interrupted(self._part_of or self.path) from None
+
+    def _drive(self, protocol: "Protocol[S]", label: str) -> "S":
         from phasegrok.run import runfile
 
         check_memory(protocol)

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from phasegrok import environment
+
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
 received: list[int] = []  # signals of this process
 _ONE_SIGNAL_SECONDS = 1.0
@@ -52,6 +54,7 @@ def catch_signals() -> None:
             raise KeyboardInterrupt
         received.append(number)
         first[0] = time.monotonic()
+        environment.end_children()
         print("\nstopping at the next checkpoint ...", file=sys.stderr, flush=True)
 
     signal.signal(signal.SIGTERM, note)

@@ -2,12 +2,11 @@
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from phasegrok import own_code
+from phasegrok import environment, own_code
 from phasegrok.compiled import cache_directory
 from phasegrok.networks.compiled.agreement import check_kernels
 from phasegrok.networks.kinds import NETWORKS, kernels_of, kind_of, small
@@ -124,7 +123,7 @@ def apart(purpose: str, function: str, system: Network, *what: str) -> None:
 
 def _compile(function: str, kind: str, what: tuple[str, ...]) -> None:
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, "-c", _COMPILE, function, kind, *what],
-                          env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise ValueError(done.stdout.strip() or "the kernels of this network do not compile")
+    code, said = environment.run_child([sys.executable, "-c", _COMPILE, function, kind, *what],
+                                       os.environ | {"PYTHONPATH": path})
+    if code != 0:
+        raise ValueError(said.strip() or "the kernels of this network do not compile")
