@@ -261,6 +261,9 @@ def _evaluate(arguments: list[str]) -> None:
                         help="override a value of the card; may be repeated")
     parser.add_argument("--out", type=Path, metavar="PATH", help="write a run file too")
     parser.add_argument("--force", action="store_true", help="replace what is at --out")
+    parser.add_argument("--trust", action="store_true",
+                        help="execute code that the command line does not name: of a run file in "
+                        "--weights, or outside the card's folder")
     given = parser.parse_args(arguments)
     from phasegrok import cards, figures
     from phasegrok.run import provenance, runfile
@@ -271,7 +274,7 @@ def _evaluate(arguments: list[str]) -> None:
         raise InputError(f"{given.out} is there already: give another --out, or --force to "
                          "replace it")
     card = cards.load(given.card, cards.parse_assignments(given.values), section="training",
-                      script="training")
+                      script="training", trust=given.trust)
     run = runfile.RunFile({
         "title": card.model.title, "experiment": "evaluate", "status": "done",
         "command_line": shlex.join(["phasegrok", "evaluate", *map(as_typed, arguments)]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from phasegrok import own_code
 from phasegrok.cards import kinds
@@ -33,6 +33,7 @@ class Card:
     folder: Path
     text: str  # the effective TOML
     code_files: tuple[Path, ...] = ()  # of the user's own that the card names
+    trusted: bool = False  # the user's word for code that the command line does not name
 
     @property
     def name(self) -> str:
@@ -141,11 +142,12 @@ class Card:
         InputError
             One line for each mistake.
         """
-        model = from_text(self.text, self.folder, overrides, arrays={}, section=section).model
+        model = from_text(self.text, self.folder, overrides, arrays={}, section=section,
+                          trust=self.trusted).model
         same = all(getattr(model, key) == getattr(self.model, key)
                    for key in ("kind", "code", "parameters", "data"))
         return from_text(self.text, self.folder, overrides, arrays=self.arrays if same else None,
-                         section=section)
+                         section=section, trust=self.trusted)
 
 
 @functools.lru_cache(maxsize=64)  # the runs of a scan ask for that of one file
@@ -157,8 +159,12 @@ def _sha256(path: Path, _modified: int) -> str:
 def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
               quick: bool = False, execute_code: bool = True,
               arrays: dict[str, np.ndarray] | None = None, source: str = "card",
-              section: str = "", trust: bool = False, script: str = "") -> Card:
-    """Validate a card given as TOML text; see :func:`load`."""
+              section: str = "", trust: bool = False, script: str = "",
+              schema: type[BaseModel] | None = None) -> Card:
+    """Validate a card given as TOML text; see :func:`load`.
+
+    ``schema``: of its parameters, where it is known without executing code.
+    """
     if len(text) > _LONGEST_CARD:
         raise InputError(f"{source}: {len(text)} characters; a card has {_LONGEST_CARD} at most")
     try:
@@ -168,7 +174,9 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
     overrides = overrides or {}
     raw |= {key: overrides[key] for key in ("kind", "code") if key in overrides}
     named = trust or "code" in overrides  # the command line names it
-    schema, messages = _schema_of(raw, folder, execute_code, source, named)
+    messages: list[str] = []
+    if schema is None:
+        schema, messages = _schema_of(raw, folder, execute_code, source, named)
     small = raw.get("quick")
     if isinstance(small, dict):  # its keys are checked even where they are not applied
         messages += apply(raw if quick else copy.deepcopy(raw), small, schema, f"{source}: quick:")
@@ -188,7 +196,7 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
             if len(messages) > MOST_MESSAGES else []))
     if arrays is None and parameters is not None:
         arrays = _disorder(model, parameters, folder, source)
-    return Card(model, parameters, arrays or {}, folder, to_toml(raw), files)
+    return Card(model, parameters, arrays or {}, folder, to_toml(raw), files, trust)
 
 
 def _what_is_known_of(raw) -> tuple:

@@ -68,3 +68,20 @@ def card_of(path: Path, run: RunFile, trust: bool = False) -> Card:
         raise InputError(f"{path} is a run over several cards: open one of its parts, in the "
                          "folders beside it")
     return cards.from_text(**found[0], execute_code=trust, trust=trust)
+
+
+def same_code(path: Path, run: RunFile, card: Card) -> Card | None:
+    """The card of a run file whose network is the class that ``card`` has; nothing is executed.
+
+    None where the file names another class, or its code was not what ``card``'s folder has now.
+    """
+    found = stored_cards(path, run)[0]
+    if card.model.code is None:
+        return None
+    schema = type(card.parameters)
+    named = cards.from_text(found["text"], card.folder, execute_code=False, arrays={})
+    if (named.model.code, named.model.kind) != (card.model.code, card.model.kind):
+        return None
+    same = cards.from_text(found["text"], card.folder, execute_code=False, arrays=found["arrays"],
+                           schema=schema)
+    return same if same.code_sha256 == run.attributes.get("code_sha256") else None

@@ -167,6 +167,7 @@ def _run_point(task: dict[str, Any]) -> tuple[str, str]:
     parameters = _named(task["parameters"]["class"], script)(**task["parameters"]["values"])
     card = cards.from_text(task["card"]["text"], Path(task["card"]["folder"]),
                            arrays=task["card"]["arrays"], trust=True)  # as its driver did
+    card.trusted = task["card"]["trusted"]
     run = Job(script, card, parameters, task["seed"], Path(task["path"]),
               part_of=Path(task["part_of"]), extra=task["extra"])
     if run.run_id != task["run_id"]:
@@ -492,7 +493,7 @@ class Driver:
             "parameters": {"class": source_of(type(job.parameters), job.script.path),
                            "values": parameters},
             "card": {"text": point.card.text, "folder": str(point.card.folder.resolve()),
-                     "arrays": point.card.arrays},
+                     "arrays": point.card.arrays, "trusted": point.card.trusted},
             "seed": point_seed(job.seed, point.name),
             "path": str(run.path.resolve()),
             "part_of": str(job.path.resolve()),

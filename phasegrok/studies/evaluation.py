@@ -29,7 +29,7 @@ def evaluation(card: Card, texts: list[str]) -> Group:
         If a file has no weights, or not those of this network: one sentence.
     """
     network = network_of(card)
-    theta_w = [_read(text, network) for text in texts]
+    theta_w = [_read(text, network, card) for text in texts]
     found = _at_the_start(card, theta_w)
     group = Group()
     group.add("weights", np.array(texts), "weights", "1", "file, replica and step")
@@ -48,12 +48,12 @@ def evaluation(card: Card, texts: list[str]) -> Group:
     return group
 
 
-def _read(text: str, network) -> np.ndarray:
+def _read(text: str, network, card: Card) -> np.ndarray:
     try:
         source = source_of(text)
     except ValueError as error:
         raise InputError(f"--weights: {error}") from error
-    return read_weights(Path(source.file), source, network)
+    return read_weights(Path(source.file), source, network, card)
 
 
 def _sha256(text: str) -> str:

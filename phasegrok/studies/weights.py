@@ -14,7 +14,7 @@ from phasegrok.networks.training.start import Source, source_of
 from phasegrok.networks.weights import SUFFIXES, flat, named, read_matrices
 from phasegrok.run import runfile
 from phasegrok.run.runfile import RunFile, RunFileError
-from phasegrok.run.stored import card_of
+from phasegrok.run.stored import card_of, same_code
 from phasegrok.studies.common import need_family
 
 
@@ -34,7 +34,7 @@ def network_of(card: Card) -> Network:
 
 
 def of_run(path: Path, run: RunFile, replica: int = 0, step: int | str | None = None,
-           trust: bool = False) -> dict[str, np.ndarray]:
+           trust: bool = False, own: Card | None = None) -> dict[str, np.ndarray]:
     """Weights of one replica by the names of the matrices.
 
     Parameters
@@ -47,6 +47,8 @@ def of_run(path: Path, run: RunFile, replica: int = 0, step: int | str | None = 
         a run without snapshots the checkpoint.
     trust : bool
         Execute code of the card.
+    own : Card, optional
+        Of the user, who named it: a file of the same code needs no trust.
 
     Raises
     ------
@@ -70,11 +72,19 @@ def of_run(path: Path, run: RunFile, replica: int = 0, step: int | str | None = 
     end = int(state["counters"][replica, STEP] - state["start_step"])
     if step not in (None, end):
         raise InputError(_none_there(path, replica, step, steps, end))
-    return named(network_of(card_of(path, run, trust)), state["theta"][replica])
+    card = None if own is None or trust else same_code(path, run, own)
+    card = card or card_of(path, run, trust)
+    if own is not None and card.parameters is None:
+        raise InputError(f"{path} was made by code, {', '.join(map(str, card.code_files))}, that "
+                         f"is not that of {own.name} as it is now: read it, and give --trust to "
+                         "execute it")
+    return named(network_of(card), state["theta"][replica])
 
 
-def read_weights(path: Path, source: Source, network: Network) -> np.ndarray:
+def read_weights(path: Path, source: Source, network: Network, card: Card) -> np.ndarray:
     """Weights theta of a network from a run file, or from a file of named matrices.
+
+    ``card`` is that of the network: code of a run file that is its own is known to the user.
 
     Raises
     ------
@@ -84,7 +94,8 @@ def read_weights(path: Path, source: Source, network: Network) -> np.ndarray:
     try:
         if path.suffix in SUFFIXES:
             return flat(network, read_matrices(path))
-        return flat(network, of_run(path, runfile.read(path), source.replica, source.step))
+        return flat(network, of_run(path, runfile.read(path), source.replica, source.step,
+                                    card.trusted, card))
     except RunFileError as error:
         known = "" if path.suffix == ".h5" else (
             f"; weights are in a run file, or in named matrices of a {', '.join(SUFFIXES)} file")
@@ -102,7 +113,7 @@ def start_of(card: Card, network: Network) -> Callable[[], np.ndarray] | None:
     path, text = card.start_path, card.model.training.start_from
     if path is None or text is None:
         return None
-    return lambda: read_weights(path, source_of(text), network)
+    return lambda: read_weights(path, source_of(text), network, card)
 
 
 def _is_matrix(dims: tuple[str, ...]) -> bool:

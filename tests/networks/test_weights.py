@@ -522,6 +522,28 @@ def test_weights_of_an_own_module(call, no_figures, own):
                                   matrices["first.weight"])
 
 
+def test_a_run_of_the_same_code_needs_no_word(call, no_figures, own):
+    """The command line names the class; other code of a file needs ``--trust``."""
+    card = own("Squares", "pairs", 'operation = "-"\np = 5')
+    words = ("--set", "snapshots=none")
+    assert call("training", card, *words, "--out", "a.h5").code == 0
+    theta = runfile.read("a.h5", with_state=True).state["theta"]
+    evaluate = ("phasegrok", "evaluate", card, "--weights", "a.h5:replica=1")
+    start = ("training", card, "--set", "start_from=a.h5:replica=1", "--set", "snapshots=[0]")
+    assert call(*evaluate).code == 0
+    assert call(*start, "--out", "b.h5").code == 0
+    np.testing.assert_array_equal(phasegrok.open("b.h5").weights()["U"].ravel(),
+                                  theta[1][: theta.shape[1] // 3])
+    with open("my_net.py", "a") as file:
+        file.write("\n# edited\n")
+    for command in (evaluate, (*start, "--out", "c.h5")):
+        done = call(*command)
+        assert done.code == 2 and len(done.errors) == 1
+        assert re.search(r"a\.h5 was made by code, .*my_net\.py, that is not that of mine as it is "
+                         "now: read it, and give --trust to execute it", done.errors[0])
+        assert call(*command, "--trust").code == 0
+
+
 def test_a_matrix_may_be_called_as_an_axis_of_another(call, no_figures, own):
     card = own("Named", "pairs", 'operation = "-"\np = 5')
     assert call("training", card, "--out", "a.h5").code == 0
