@@ -96,8 +96,8 @@ def kind_of(network: Network) -> str:
         "same function)")
 
 
-def kernels_of(network: Network) -> Any:
-    """Module with the compiled kernels of ``network``.
+def kernels_of(network: Network, section: str = "training") -> Any:
+    """Module with the compiled kernels of ``network``; ``section`` of the card asks for them.
 
     Raises
     ------
@@ -105,13 +105,20 @@ def kernels_of(network: Network) -> Any:
         Where it has no row, or its row names none.
     """
     if _is_own(network):
-        return resolve_name(f"{_OWN}:kernels_of")(network)
+        return resolve_name(f"{_OWN}:kernels_of")(network, section)
     kind = kind_of(network)
     compiled = NETWORKS[kind].compiled
     if compiled is None:
         raise ValueError(f"{kind} has no compiled kernels: name their module in its row in "
-                         "phasegrok/networks/kinds.py, or train it with engine = \"torch\"")
+                         f"phasegrok/networks/kinds.py, or set {section}.engine to torch")
     return resolve_name(compiled)
+
+
+def usual_engine(network: Network) -> Literal["compiled", "torch"]:
+    """The engine where a card names none: compiled, if the network has such kernels."""
+    named = (resolve_name(f"{_OWN}:kernels_reference")(type(network.form))  # type: ignore[attr-defined]
+             if _is_own(network) else NETWORKS[kind_of(network)].compiled)
+    return "torch" if named is None else "compiled"
 
 
 def pytorch_of(network: Network) -> Any:

@@ -75,7 +75,10 @@ class Landscape:
         if not (math.isfinite(self.temperature) and self.temperature > 0.0):
             raise ValueError(f"temperature = {self.temperature:g}: give a positive number, in "
                              "units of the loss")
-        (kernels_of if self.engine == "compiled" else pytorch_of)(self.network)
+        if self.engine == "compiled":
+            kernels_of(self.network, "langevin")
+        else:
+            pytorch_of(self.network)
 
     @property
     def n_coordinates(self) -> int:

@@ -54,6 +54,7 @@ def network_chains(card: Card, temperatures: str | None = None, steps: int | Non
     need_family(card, "network", "a measure of weights")
     if samples != 1:
         raise InputError(f"{card.name}: a network has no --samples: give other seeds on the card")
+    from phasegrok.networks.kinds import usual_engine
     from phasegrok.networks.landscape import Landscape
     from phasegrok.networks.measures import measure_of
 
@@ -70,7 +71,8 @@ def network_chains(card: Card, temperatures: str | None = None, steps: int | Non
                          f"{', langevin.'.join(missing)}")
     network = card.build()
     try:
-        landscape = Landscape(network, measure_of(s.measure, s.radius, network), T, s.engine)
+        engine = s.engine if "engine" in s.model_fields_set else usual_engine(network)
+        landscape = Landscape(network, measure_of(s.measure, s.radius, network), T, engine)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
     return _chains(card, landscape, steps, None, None, s.largest)

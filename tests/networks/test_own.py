@@ -9,7 +9,7 @@ from phasegrok import compiled
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.networks.compiled.agreement import check_kernels
-from phasegrok.networks.kinds import NETWORKS, pytorch_of, small
+from phasegrok.networks.kinds import NETWORKS, pytorch_of, small, usual_engine
 from phasegrok.networks.landscape import Landscape
 from phasegrok.networks.measures import Sphere
 from phasegrok.networks.models import mlp
@@ -20,6 +20,7 @@ from phasegrok.protocols.network_clones import NetworkClones
 from phasegrok.protocols.training import Training
 from phasegrok.rng import streams
 from phasegrok.run import runfile
+from phasegrok.studies.chains import network_chains
 from phasegrok.studies.training import training
 
 TRAINING = """steps = 40
@@ -208,6 +209,21 @@ def test_the_compiled_engine_refuses_it_in_a_sentence(own):
     card = own(overrides={"engine": "compiled"})
     assert 'Squares has no compiled kernels: set engine = "torch"' in refused(
         lambda: training(card))
+
+
+def test_chains_take_the_engine_that_the_network_has(own):
+    """A card says otherwise only by name, and then it is refused with its own section."""
+    more = """[langevin]
+step = 0.1
+steps = 600
+measure = "sphere"
+radius = 1.0
+temperature = 0.01
+"""
+    assert network_chains(own(more=more)).system.engine == "torch"
+    found = refused(lambda: network_chains(own(more=more + 'engine = "compiled"\n')))
+    assert 'Squares has no compiled kernels: set engine = "torch" in [langevin]' in found
+    assert usual_engine(PACKAGE.build()) == "compiled"
 
 
 # ------------------------------------------------------------------------------- compiled kernels

@@ -243,8 +243,8 @@ class OwnNetwork(Network):
         return Weights(theta)
 
 
-def kernels_of(network: OwnNetwork) -> Any:
-    """Module with the compiled kernels that the user's class names.
+def kernels_of(network: OwnNetwork, section: str) -> Any:
+    """Module with the compiled kernels that the user's class names; ``section`` asks for them.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def kernels_of(network: OwnNetwork) -> Any:
     kernels = kernels_reference(type(network.form))
     if kernels is None:
         raise ValueError(f'{network.name} has no compiled kernels: set engine = "torch" in '
-                         "[training]")
+                         f"[{section}]")
     return inspect.getmodule(own_code.load(kernels))
 
 
