@@ -18,6 +18,7 @@ from phasegrok.cards.overrides import apply
 from phasegrok.cards.sections import CardModel, one_line
 from phasegrok.cards.values import MOST_MESSAGES, did_you_mean
 from phasegrok.errors import InputError
+from phasegrok.networks.training.settings import with_own_defaults
 from phasegrok.networks.training.start import source_of
 
 _LONGEST_CARD = 500_000  # characters; those of models/ have a thousand or two
@@ -194,6 +195,9 @@ def from_text(text: str, folder: Path, overrides: dict[str, Any] | None = None,
         raise InputError(*messages[:MOST_MESSAGES], *(
             [f"{source}: {len(messages) - MOST_MESSAGES} further mistakes"]
             if len(messages) > MOST_MESSAGES else []))
+    if execute_code:
+        training = with_own_defaults(model.training, folder)
+        model = model.model_copy(update={"training": training})
     if arrays is None and parameters is not None:
         arrays = _disorder(model, parameters, folder, source)
     return Card(model, parameters, arrays or {}, folder, to_toml(raw), files, trust)

@@ -6,6 +6,7 @@ import torch
 from own_code_files import CARD, KERNELS, NET, UPDATES
 
 from phasegrok import compiled
+from phasegrok.cards.card import from_text
 from phasegrok.cards.library import load
 from phasegrok.errors import InputError
 from phasegrok.networks.compiled.agreement import check_kernels
@@ -257,9 +258,9 @@ def test_compiled_kernels_of_its_own(own_apart):
 
 @pytest.mark.parametrize("mine, package, more", [
     ("Lion", "lion", dict(lr=1e-3, weight_decay=0.5)),
-    ("StackedLion", "lion", dict(lr=1e-3, batch=20, beta1=0.8)),
+    ("StackedLion", "lion", dict(lr=1e-3, batch=20, beta1=0.8, weight_decay=1.0)),
     ("Lion", "lion", dict(lr=1e-3, filter="ema", fixed_norm=True, weight_decay=0.0)),
-    ("Lion", "lion", dict(lr=1e-3, temperature=1e-4, schedule="cosine")),
+    ("Lion", "lion", dict(lr=1e-3, temperature=1e-4, schedule="cosine", weight_decay=1.0)),
     ("SAM", "sam", dict(lr=0.3, weight_decay=1e-3, rho=0.1)),
     ("SAM", "sam", dict(lr=0.3, weight_decay=1e-3, batch=20)),
     ("Assigning", "sgd", dict(lr=0.3, weight_decay=1e-3, momentum=0.5)),
@@ -271,6 +272,20 @@ def test_an_update_has_the_curves_of_the_package(own, mine, package, more):
     np.testing.assert_allclose(states[0].theta, states[1].theta, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(states[0].train_loss, states[1].train_loss, rtol=1e-10)
     assert not np.allclose(states[0].theta, states[0].theta[0])
+
+
+def test_what_a_card_leaves_out_is_the_default_of_the_class(own, tmp_path):
+    """Rate and decay too, which have other defaults in the package; the run records them."""
+    own(overrides={"optimiser": "my_update.py:Lion"})
+    text = (tmp_path / "mine.toml").read_text().replace("lr = 1e-2\n", "")
+    folder, name = tmp_path, {"optimiser": "my_update.py:Lion"}
+    left = from_text(text, folder, name)
+    assert (left.model.training.lr, left.model.training.weight_decay) == (1e-4, 0.0)
+    given = from_text(text, folder, name | {"lr": 1e-4, "weight_decay": 0.0})
+    np.testing.assert_array_equal(run(training(left)).theta, run(training(given)).theta)
+    other = from_text(text, folder, name | {"weight_decay": 1.0})
+    assert other.model.training.weight_decay == 1.0
+    assert left.changed({"steps": 50}).model.training.lr == 1e-4
 
 
 def test_an_update_of_pytorch_that_needs_a_closure(own, tmp_path):

@@ -140,7 +140,7 @@ def test_update_has_the_curves_of_the_package(folder):
     run_phasegrok(folder, "run", "training", "my-net.toml", "--set", "lr=0.001", "--set",
                   "optimiser=my_update.py:Lion", "--out", "lion.h5")
     run_phasegrok(folder, "run", "training", "my-net.toml", "--set", "lr=0.001", "--set",
-                  "optimiser=lion", "--out", "ours.h5")
+                  "optimiser=lion", "--set", "weight_decay=0.0", "--out", "ours.h5")
     mine, ours = (runfile.read(folder / name)["training"] for name in ("lion.h5", "ours.h5"))
     for name in ("train_loss", "test_loss", "weight_norm", "update_norm"):
         np.testing.assert_allclose(mine[name], ours[name], rtol=1e-9, err_msg=name)

@@ -1,5 +1,6 @@
 """Settings of training: the section [training] of a card, and its schedules of rate and noise."""
 
+import inspect
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,6 +223,23 @@ def located(s: Settings, folder: Path) -> Settings:
     return s.model_copy(update={
         "optimiser": whole(s.optimiser), "schedule": whole(s.schedule),
         "observables": [whole(text) for text in s.observables]})
+
+
+def with_own_defaults(s: Settings, folder: Path) -> Settings:
+    """The same settings, with the rate and decay of a user's own optimiser where none is given.
+
+    Those are the defaults of its constructor; what has none there stays the package's.
+    """
+    if not own_code.is_own(s.optimiser):
+        return s
+    try:
+        asked = inspect.signature(own_code.load(s.optimiser, folder)).parameters
+    except (TypeError, ValueError):  # no class: it is refused when it is tried out
+        return s
+    left = {name: asked[name].default for name in ("lr", "weight_decay")
+            if name in asked and name not in s.model_fields_set}
+    return s.model_copy(update={name: float(x) for name, x in left.items()
+                                if isinstance(x, int | float)})
 
 
 def temperatures(s: Settings, k: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """An update of a user's own: a class of ``torch.optim.Optimizer``, on the engine torch.
 
 A card names it as FILE.py:NAME.  Its constructor is given every setting of [training] that it has
-an argument of that name for and that the card, or a default, sets (``betas`` is (beta1, beta2),
-``eps`` is epsilon), and ``arguments`` besides.  In every step all its groups have the learning rate
-lr_k; noise, filters and the fixed norm are those of the other updates.
+an argument of that name for and that the card sets (``betas`` is (beta1, beta2), ``eps`` is
+epsilon), and ``arguments`` besides; what the card leaves out is the constructor's default, and lr
+and weight_decay, where it has none, are the package's.  In every step all its groups have the
+learning rate lr_k; noise, filters and the fixed norm are those of the other updates.
 
 Each replica has an instance of its own, whose parameters are the matrices of its row of theta; the
 attribute ``matrix`` of each is its name.  Where the class says ``elementwise = True``, each weight
