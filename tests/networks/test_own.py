@@ -196,6 +196,7 @@ def test_clones_of_a_network_of_its_own(own):
     ("Tanh", "pairs", PAIRS, "and no network, which has forward or scores"),
     ("Squares", "pairs", f"{PAIRS}\nwidth = -1", "Squares cannot be made with elements = 7, width"),
     ("Dropping", "pairs", PAIRS, "draws random numbers in its forward pass"),
+    ("Infinite", "pairs", PAIRS, "Infinite returns numbers that are not finite"),
     ("Normed", "pairs", PAIRS, "another output where others stand beside it"),
     ("Tracking", "pairs", PAIRS, "changes its buffers"),
     ("Wide", "pairs", PAIRS, "Wide returns (34, 6), and (34, 7) is expected"),

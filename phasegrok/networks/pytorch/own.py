@@ -170,6 +170,9 @@ def check(network: Any) -> None:
         if not isinstance(f, torch.Tensor) or tuple(f.shape) != shape:
             raise ValueError(f"{name} returns {tuple(getattr(f, 'shape', ()))}, and {shape} is "
                              "expected")
+        if not torch.isfinite(f).all():
+            raise ValueError(f"{name} returns numbers that are not finite with the weights at its "
+                             "start: mend its forward pass, or start with smaller weights")
         if _dropout(network) or not torch.equal(f, of(x, y, 1)):
             raise ValueError(f"{name} draws random numbers in its forward pass (as dropout does): "
                              "its energy must be a function of the weights; leave them out")
