@@ -74,6 +74,8 @@ The arrays are copied into every run file (`/system`), and a resume uses that co
 parameters; `CONTRIBUTING.md` shows a complete one. `run` (and the scripts themselves) execute it
 for a card that the command line names; outside the card's folder, or for the card of a run file
 that is resumed, it needs `--trust`. `models`, `status`, `inspect` and `plot` never execute it.
+It may import files that stand beside it, at its top: those are part of the hash by which a resume
+notices edits, while what only a function imports is not.
 Before a run, its functions are tried on a few moves as plain Python: what is missing, disagrees
 with `prepare` or lies outside the cells is refused in one sentence.
 """

@@ -2,20 +2,48 @@
 
 A file inside the folder of its card is executed, since the command line names the card; one outside
 of it only where the user says so (``phasegrok.trust``).  A file is executed once, and once more
-after an edit.
+after an edit, of itself or of what it imported.  It may import modules that stand beside it, where
+no installed one has the name; each file has modules of its own of these.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import re
 import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 executed_files: set[Path] = set()
 """Every file of user's code that this process executed."""
-_modules: dict[Path, tuple[str, Any]] = {}  # SHA-256 of a file as it was executed, and its module
+_modules: dict[Path, tuple[str, Any]] = {}  # SHA-256 of a file and its imports as executed, module
+_imports: dict[Path, dict[str, Path]] = {}  # by file: modules beside it that it imported
+
+
+class _Beside:
+    """Finds modules beside the user's files, the one executed last first."""
+
+    folders: ClassVar[list[str]] = []
+    found: ClassVar[set[str]] = set()  # names, also of what functions import later
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, _target: Any = None) -> Any:
+        """As of a finder in ``sys.meta_path``; a folder alone is no module."""
+        spec = None if path is not None else PathFinder.find_spec(name, cls.folders)
+        if spec is None or spec.loader is None:
+            return None
+        cls.found.add(name)
+        return spec
+
+    @classmethod
+    def begin(cls, folder: Path) -> None:
+        """Look into a folder first."""
+        if cls not in sys.meta_path:
+            sys.meta_path.append(cls)  # type: ignore[arg-type]
+        cls.folders[:] = [str(folder), *(other for other in cls.folders if other != str(folder))]
+        importlib.invalidate_caches()
 
 
 def is_own(text: Any) -> bool:
@@ -80,14 +108,26 @@ def execute(path: Path) -> Any:
     """The module of a file, which is executed where it is new or was edited; raises as ``load``."""
     from phasegrok.compiled import use_sources
 
-    now, name = sha256([path]), f"phasegrok_card_{path.stem}"
+    name = f"phasegrok_card_{path.stem}"
     known = _modules.get(path) if path in executed_files else None
-    if known is None or known[0] != now:
+    if known is None or known[0] != sha256(with_imports(path)):
         executed_files.add(path)
-        use_sources(*sorted(executed_files))
-        known = _modules[path] = now, _module(path, name)
+        use_sources(*_sources())
+        module = _module(path, name)
+        if _imports[path]:
+            use_sources(*_sources())
+        known = _modules[path] = sha256(with_imports(path)), module
     sys.modules[name] = known[1]  # compiled kernels are stored under this name
     return known[1]
+
+
+def with_imports(path: Path) -> list[Path]:
+    """A file, and those beside it that it imported when this process executed it last."""
+    return [path, *(file for file in _imports.get(path, {}).values() if file.is_file())]
+
+
+def _sources() -> list[Path]:
+    return sorted({file for path in executed_files for file in with_imports(path)})
 
 
 def _module(path: Path, name: str) -> Any:
@@ -95,11 +135,27 @@ def _module(path: Path, name: str) -> Any:
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    earlier = _Beside.found.union(*_imports.values())
+    for other in [other for other in sys.modules if other.partition(".")[0] in earlier]:
+        del sys.modules[other]  # of another file, which keeps it
+    _Beside.begin(path.parent)
+    before = set(sys.modules)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ValueError(f"{path.name} fails: {type(error).__name__}: {error}") from error
+    finally:
+        _imports[path] = _found_beside(path.parent, set(sys.modules) - before)
     return module
+
+
+def _found_beside(folder: Path, names: set[str]) -> dict[str, Path]:
+    """Files of those of the modules that stand in a folder, of packages there too."""
+    files = {name: Path(file).resolve() for name in sorted(names)
+             if (file := getattr(sys.modules.get(name), "__file__", None))}
+    beside = {name for name, file in files.items()
+              if file in (folder / f"{name}.py", folder / name / "__init__.py")}
+    return {name: file for name, file in files.items() if name.partition(".")[0] in beside}
 
 
 def sha256(files: Iterable[Path]) -> str:

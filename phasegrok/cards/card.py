@@ -244,7 +244,7 @@ def _own(reference, folder, execute_code, where, trust):
 
 def _files_of(raw, schema, folder, execute_code, source,
               trust) -> tuple[tuple[Path, ...], list[str]]:
-    """Files of the user's own that a card names, each once and executed; mistakes in them."""
+    """Files of the user's own that a card names, each once and executed, and what they import."""
     found: dict[str, None] = {}
     messages: list[str] = []
     if own_code.is_own(raw.get("code")):
@@ -256,7 +256,9 @@ def _files_of(raw, schema, folder, execute_code, source,
     for key, reference in _references(raw):
         messages += _own(reference, folder, execute_code, f"{source}: {key}", trust)[1]
         found[own_code.absolute(reference, folder).rpartition(":")[0]] = None
-    return tuple(path for path in map(Path, found) if path.is_file()), messages
+    files = dict.fromkeys(each for path in map(Path, found) if path.is_file()
+                          for each in own_code.with_imports(path))
+    return tuple(files), messages
 
 
 def _references(raw) -> list[tuple[str, str]]:

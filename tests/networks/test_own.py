@@ -1,5 +1,8 @@
 """Networks, updates and schedules of a user's own against those of the package."""
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -415,6 +418,38 @@ def test_all_files_that_a_card_names_are_in_its_hash(own, tmp_path):
     (tmp_path / "my_update.py").write_text(UPDATES + "# edited\n")
     hashes |= {own(more='optimiser = "my_update.py:Lion"').code_sha256, own().code_sha256}
     assert len(hashes) == 3
+
+
+def test_own_code_imports_what_stands_beside_it(own, tmp_path, monkeypatch):
+    """Edits there are in the hash; a file of that name in another folder is another module."""
+    monkeypatch.setattr("phasegrok.own_code._imports", {})
+    text = "import beside_it\nfrom folded import two\n" + NET
+    text = text.replace("(-0.3, 0.3)", "(-beside_it.scale, two.of())")
+    other, path = tmp_path / "other", list(sys.path)
+    (tmp_path / "folded").mkdir()
+    other.mkdir()
+    (tmp_path / "folded" / "__init__.py").write_text("")
+    (tmp_path / "folded" / "two.py").write_text("def of():\n    import late\n    return late.x\n")
+    (tmp_path / "late.py").write_text("x = 0.3\n")
+    (tmp_path / "beside_it.py").write_text("scale = 0.3\n")
+    (tmp_path / "my_net.py").write_text(text)
+    first = own()
+    assert [file.name for file in first.code_files] == [
+        "my_net.py", "beside_it.py", "__init__.py", "two.py"]
+    theta = training(first).init(3).theta
+    for name in ("my_net.py", "mine.toml"):
+        shutil.copy(tmp_path / name, other)
+    shutil.copytree(tmp_path / "folded", other / "folded")
+    (other / "late.py").write_text("x = 0.200\n")
+    (other / "beside_it.py").write_text("scale = 0.2000\n")
+    second = load(str(other / "mine.toml"))
+    assert abs(training(second).init(3).theta).max() < 0.2 < theta.max()
+    assert first.parameters.network.forward.__globals__["beside_it"].scale == 0.3
+    before = first.code_sha256
+    (tmp_path / "beside_it.py").write_text("scale = 0.10000\n")
+    edited = own()
+    assert edited.code_sha256 != before and training(edited).init(3).theta.min() > -0.1
+    assert sys.path == path
 
 
 def test_a_file_outside_the_folder_of_the_card_needs_trust(own, tmp_path, monkeypatch):
