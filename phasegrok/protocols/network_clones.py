@@ -94,6 +94,8 @@ class NetworkClones(Ensemble):
         state = found.replica(0)
         while True:
             one.advance(found, every)
+            if state.status == "event":
+                raise ValueError(self._too_early(state))
             if state.status != "running" or state.step > self.search_steps:
                 raise ValueError(
                     f"no plateau: by step {state.step} the run was {state.status!r} and the "
@@ -102,6 +104,15 @@ class NetworkClones(Ensemble):
                 )
             if found.train_accuracy[0, state.step // every] >= self.plateau_accuracy:
                 return state, found.optimiser
+
+    def _too_early(self, state: State) -> str:
+        """The sentence on an event before the checkpoint."""
+        step = state.crossing_step
+        where = "at the start" if step == 0 else f"at step {step}"
+        lower = "" if step == 0 else ", or lower waiting_times.plateau_accuracy"
+        return (f"the event is there {where}, before a train accuracy of "
+                f"{self.plateau_accuracy:g}, so that clones have nothing to wait for: give "
+                f"another [event]{lower}")
 
     def _refuse_event(self, state: EnsembleState) -> None:
         order = self._order(state)[1][0]

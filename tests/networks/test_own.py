@@ -528,7 +528,7 @@ limit = 200
 plateau_accuracy = 0.6
 ''', overrides={"lr": 3e-2, "weight_decay": 0.0, "steps": 500})
     from phasegrok.studies.waiting_times import clones
-    with pytest.raises(ValueError, match="the run was 'event'"):
+    with pytest.raises(ValueError, match="the event is there at the start, before a train accu"):
         clones(card, number=2).init(3)  # it is above zero from the start
     start = clones(card.changed({"threshold": 99.0}), number=2).init(3)
     norm = float(np.linalg.norm(start.theta[0]))
