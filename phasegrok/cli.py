@@ -307,5 +307,5 @@ def _plot(arguments: list[str]) -> None:
     from phasegrok import figures
     from phasegrok.run import runfile
 
-    for figure in figures.save(runfile.read(path), path):
-        print(printable(str(figure)))
+    for line in figures.files_drawn(runfile.read(path), path):
+        print(printable(line.removeprefix("figure").strip()))

@@ -337,8 +337,8 @@ def _show(job: Job) -> None:
         print(f"warning: {job.path} is whole, but its table cannot be printed: "
               f"{type(error).__name__}: {error}", file=sys.stderr)
     try:
-        for figure in figures.save(data, job.path):
-            print(f"figure   {figure}")
+        for line in figures.files_drawn(data, job.path):
+            print(line)
     except RunFileError as error:
         print(f"warning: {error}", file=sys.stderr)
     print(f"run file {job.path}")

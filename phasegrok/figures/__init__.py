@@ -4,6 +4,7 @@
 script prints at its end; ``describe`` is ``phasegrok inspect``.
 """
 
+import contextlib
 import json
 import time
 import warnings
@@ -129,7 +130,8 @@ def save(run: RunFile, path: Path) -> list[Path]:
     Raises
     ------
     RunFileError
-        If it cannot be drawn (numbers beyond what axes take) or written: one sentence.
+        If it cannot be drawn (numbers beyond what axes take) or written: one sentence; an older
+        figure there is removed.
     """
     import matplotlib
 
@@ -148,12 +150,22 @@ def save(run: RunFile, path: Path) -> list[Path]:
             for target in targets:
                 figure.savefig(target)
     except Exception as error:  # of matplotlib, in many kinds
+        for target in targets:  # an older one would pass for that of this run
+            with contextlib.suppress(OSError):
+                target.unlink(missing_ok=True)
         reason = str(error).split("\n")[0]
         raise RunFileError(f"{path} is whole, but cannot be drawn: {type(error).__name__}: {reason}"
                            ) from error
     finally:
         plt.close("all")
     return targets
+
+
+def files_drawn(run: RunFile, path: Path) -> list[str]:
+    """Draw as ``save``; a line for each file, or the one that says that there is none."""
+    files = save(run, path)
+    found = ", ".join(run.groups) or "what it holds"
+    return [f"figure   {file}" for file in files] or [f"figure   none: nothing is drawn of {found}"]
 
 
 def draw(run: RunFile, path: Path):

@@ -12,6 +12,7 @@ from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
 _TIMES = ("memorisation_step", "generalisation_step_50", "generalisation_step_95")
+_LARGEST_DRAWN = 1e100  # of a replica that diverges; axes end before floats do
 _MANY = 8  # replicas of which quartiles say something
 
 
@@ -94,6 +95,7 @@ def _of_train_set(group: Group, name: str) -> str:
 def curves_of(group: Group, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps, and curves of all replicas, the last step among them; older files lack that."""
     step, curves = np.maximum(group["step"], 1), group[name]
+    curves = np.where(np.abs(curves) < _LARGEST_DRAWN, curves, np.nan)
     if f"final_{name}" not in group.variables:
         return step, curves
     last, end = group["final_step"], group[f"final_{name}"]
