@@ -71,8 +71,11 @@ def path_of(reference: str, folder: Path) -> Path:
         Where there is none.
     """
     file, _, name = absolute(reference, folder).rpartition(":")
-    if not (is_own(reference) and name.isidentifier() and Path(file).is_file()):
-        raise ValueError(f'"{reference}" is not FILE.py:NAME of a file in {folder}')
+    if not (is_own(reference) and name.isidentifier()):
+        raise ValueError(f'"{reference}" is not FILE.py:NAME of a file in {folder.resolve()}')
+    if not Path(file).is_file():
+        raise ValueError(f'"{reference}" is not FILE.py:NAME of a file: there is no file '
+                         f"{Path(file).name} in {Path(file).parent}")
     return Path(file)
 
 

@@ -25,7 +25,9 @@ def read_rows(path: Path) -> np.ndarray:
     try:
         rows = _npz_rows(path) if path.suffix == ".npz" else _csv_rows(path)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"the data file {path} is not a table of numbers: {error}") from error
+        whole = path.suffix != ".npz" or zipfile.is_zipfile(path)
+        reason = error if whole else "it is no .npz file, which numpy.savez writes"
+        raise ValueError(f"the data file {path} is not a table of numbers: {reason}") from error
     if rows.size == 0:
         raise ValueError(f"the data file {path} has no rows")
     return rows

@@ -77,7 +77,8 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a .npz file of plain arrays: {error}") from error
+        reason = error if zipfile.is_zipfile(path) else "write it with numpy.savez"
+        raise ValueError(f"{path} is not a .npz file of plain arrays: {reason}") from error
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -452,6 +452,18 @@ def test_own_code_imports_what_stands_beside_it(own, tmp_path, monkeypatch):
     assert sys.path == path
 
 
+@pytest.mark.parametrize("key, value, words", [
+    ("optimiser", "sigum.py:Signum", "there is no file sigum.py in {}"),
+    ("code", "my_nut.py:Squares", "there is no file my_nut.py in {}"),
+    ("observables", "my_update.py:norm", 'give a list, as observables = ["my_update.py:norm"]'),
+    ("snapshots", [0.5], "give none, events, log:N, or a list of whole numbers"),
+    ("snapshots", 3, "give none, events, log:N, or a list of whole numbers"),
+])
+def test_a_slip_of_the_pen_is_told_in_a_sentence(own, tmp_path, key, value, words):
+    found = refused(lambda: own(overrides={key: value}))
+    assert words.format(tmp_path) in found and "\n" not in found
+
+
 def test_a_file_outside_the_folder_of_the_card_needs_trust(own, tmp_path, monkeypatch):
     monkeypatch.setattr("phasegrok.own_code.executed_files", set())
     (tmp_path / "elsewhere").mkdir()

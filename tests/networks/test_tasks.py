@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from phasegrok import cards
+from phasegrok.cards.files import read_rows
 from phasegrok.errors import InputError
 from phasegrok.networks.models.transformer import Parameters
 from phasegrok.networks.tasks.pairs import PERMUTATIONS, SYMMETRIC, Operation, label
@@ -166,3 +167,9 @@ order_parameter = "test accuracy"
         cards.from_text(text.replace('[data]\nfile = "train.csv"', ""), tmp_path)
     with pytest.raises(InputError, match="only"):
         cards.from_text(text.replace('split = "given"', ""), tmp_path)
+
+
+def test_a_text_that_is_called_npz_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "pairs.npz").write_text("0, 1\n")
+    with pytest.raises(ValueError, match=r"it is no \.npz file, which numpy\.savez writes$"):
+        read_rows(tmp_path / "pairs.npz")

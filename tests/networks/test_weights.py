@@ -358,6 +358,7 @@ def safetensors(entry):
     ("w.safetensors", safetensors({"dtype": "F8", "shape": [2], "data_offsets": [0, 2]}),
      "U has the type F8: give F32 or F64"),
     ("w.pt", b"no zip", "is not read by torch.load with weights_only=True"),
+    ("w.npz", b"1 2 3", r"w\.npz is not a \.npz file of plain arrays: write it with numpy\.savez$"),
     ("w.txt", b"1 2 3", "weights are in a run file, or in named matrices of a .npz"),
     ("w.h5", b"1 2 3", "is not an HDF5 file"),
 ])
@@ -528,6 +529,11 @@ def test_a_run_of_the_same_code_needs_no_word(call, no_figures, own):
     words = ("--set", "snapshots=none")
     assert call("training", card, *words, "--out", "a.h5").code == 0
     theta = runfile.read("a.h5", with_state=True).state["theta"]
+    opened = phasegrok.open("a.h5", trust=True)
+    module, user = opened.to_torch(1), type(opened.card.build().form)(5)
+    user.load_state_dict(module.state_dict())  # as docs/weights.md says
+    pairs = torch.tensor(opened.card.build().test.inputs)
+    torch.testing.assert_close(module(pairs), user(pairs))
     evaluate = ("phasegrok", "evaluate", card, "--weights", "a.h5:replica=1")
     start = ("training", card, "--set", "start_from=a.h5:replica=1", "--set", "snapshots=[0]")
     assert call(*evaluate).code == 0

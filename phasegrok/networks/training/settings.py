@@ -125,6 +125,13 @@ class Settings(BaseModel):
             raise ValueError("give [step, factor] pairs with ascending steps and no factor below 0")
         return schedule
 
+    @field_validator("observables", mode="before")
+    @classmethod
+    def _are_a_list(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError(f'give a list, as observables = ["{given}"]')
+        return given
+
     @field_validator("observables")
     @classmethod
     def _are_functions(cls, texts: list[str]) -> list[str]:

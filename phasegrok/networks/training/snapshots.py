@@ -1,10 +1,10 @@
 """Snapshots: the steps at which a run keeps the weights of its replicas, and their group."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
 from phasegrok.groups import Group
 from phasegrok.networks.network import Network
@@ -12,7 +12,11 @@ from phasegrok.networks.network import Network
 _MOST = 10_000  # steps of a grid
 
 
-def _checked(given: str | list[int]) -> str | list[int]:
+def _checked(given: Any) -> Any:
+    steps = given if isinstance(given, list) else []
+    if not isinstance(given, str | list) or any(
+            isinstance(s, bool) or not isinstance(s, int | float) or s % 1 for s in steps):
+        raise ValueError("give none, events, log:N, or a list of whole numbers, as [0, 500, 2000]")
     if isinstance(given, str):
         grid = re.fullmatch(r"log:(\d{1,9})", given)
         if given not in ("none", "events") and not (grid and 2 <= int(grid[1]) <= _MOST):
@@ -23,7 +27,7 @@ def _checked(given: str | list[int]) -> str | list[int]:
     return given
 
 
-Snapshots = Annotated[str | list[int], AfterValidator(_checked)]
+Snapshots = Annotated[str | list[int], BeforeValidator(_checked)]
 """"none", "events", "log:N", or a list of steps."""
 
 
