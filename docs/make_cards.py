@@ -86,7 +86,8 @@ _WORDS = {
     "figures and `inspect` show the parameters beside it",
     "kind": "one of the kinds below; any word where `code` names the system",
     "units": "units of energy, in words",
-    "family": "which protocols fit; none: that of the kind, `discrete` for own code",
+    "family": "which protocols fit; none: that of the kind; of own code `network` "
+    "where it is one (it needs no `family`), else `discrete`",
     "energy": "the energy E, as a formula or in words",
     "order_parameter": "the order parameter, as a formula or in words",
     "file": "CSV or NPZ, relative to the card",
