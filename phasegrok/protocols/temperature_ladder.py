@@ -18,7 +18,8 @@ is sampled as well as the rest.
 
 The rungs are laid by one fast passage outwards from beta = 0, at distances :math:`d / \sigma_E`
 where neighbours exchange in about a third of the attempts, and are respaced twice while the ladder
-equilibrates, in the first quarter of the sweeps.  Replicas 32 to 63 are set to all spins up at the
+equilibrates, in the first quarter of the sweeps: to even acceptance, then with half as many again,
+most of them where the error of ln g grows most.  Replicas 32 to 63 are set to all spins up at the
 rungs of positive temperature before that; what the two halves measure is compared.
 """
 
@@ -28,6 +29,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import erfcinv, gammaln
 from scipy.stats import norm, ttest_ind
 
@@ -36,6 +38,7 @@ from phasegrok.dynamics import multi_spin, multi_spin_graph, multi_spin_ladder
 from phasegrok.dynamics.multi_spin import MultiSpin
 from phasegrok.dynamics.multi_spin_random import LANES, STATE, aligned, fill_words, generators
 from phasegrok.groups import Group
+from phasegrok.protocols.canonical import distances
 from phasegrok.rng import streams
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.checks import check_running
@@ -53,6 +56,8 @@ _MOST_RUNGS = 512
 _EXTREME = 0.6  # of the replicas in the lowest state of any: no colder rung is wanted
 _EQUILIBRATION = 4  # a quarter of the sweeps
 _TUNING = (0.25, 0.5)  # shares of it at which rungs are respaced
+_MORE_RUNGS, _FEWEST_ACCEPTED = 3, 0.2  # halves of the rungs, at last; exchanges between them
+_FEWEST_FOR_GROWTH = 4  # ladders whose scatter says where errors grow
 _FEWEST_LANES = 8
 _FEWEST_ROUND_TRIPS = 3
 _LANES_WITHOUT_TRIP = 0.1  # with M: where many states are far from all others, a lane may stay long
@@ -74,23 +79,24 @@ def fits(system) -> str:
 
 @dataclasses.dataclass
 class State:
-    """W ladders of K rungs with 64 lanes each; C cells of the landscape."""
+    """W ladders of K rungs, at each a word of 64 lanes; A = W words a rung, or with M several of
+    each ladder one after the other; C cells of the landscape."""
 
-    words: np.ndarray  # (W, K, N) uint64, in the order of the mover
-    rng: np.ndarray  # (W, STATE) uint64
-    exchange_rng: np.ndarray  # (W, 4) uint64
+    words: np.ndarray  # (A, K, N) uint64, in the order of the mover
+    rng: np.ndarray  # (A, STATE) uint64
+    exchange_rng: np.ndarray  # (A, 4) uint64
     beta: np.ndarray  # (K,) ascending
     sweeps: int
     equilibration: int  # sweeps that are not part of the estimate
-    energy: np.ndarray  # (W, K, 64)
-    walker: np.ndarray  # (W, K, 64) int64: configuration at each rung
-    end: np.ndarray  # (W, K, 64) int64: end of the ladder where each configuration was last
+    energy: np.ndarray  # (A, K, 64)
+    walker: np.ndarray  # (A, K, 64) int64: configuration at each rung
+    end: np.ndarray  # (A, K, 64) int64: end of the ladder where each configuration was last
     attempts: np.ndarray  # (W, C, classes) int64
-    visits: np.ndarray  # (W, K, C) int64
+    visits: np.ndarray  # (W, K, C) int64; with M (W, 1, C), of all rungs
     seen: np.ndarray  # (W, C) uint64: lanes that were in the cell
-    energy_sums: np.ndarray  # (W, K, 64)
-    exchanges: np.ndarray  # (W, K - 1, 65) int64: accepted ones of each lane, and how often tried
-    round_trips: np.ndarray  # (W, 64) int64: of all configurations of a lane
+    energy_sums: np.ndarray  # (A, K, 64)
+    exchanges: np.ndarray  # (A, K - 1, 65) int64: accepted ones of each lane, and how often tried
+    round_trips: np.ndarray  # (A, 64) int64: of all configurations of a lane
     found: np.ndarray  # (C,) bool: cells that were seen while the ladder equilibrated
 
 
@@ -336,23 +342,64 @@ class TemperatureLadder:
     def advance(self, state: State, n: int) -> None:
         """Advance every ladder by ``n`` sweeps, at most to the end of the run."""
         end = min(state.sweeps + n, self.sweeps)
-        K = len(state.beta)
-        rounds = [int(share * state.equilibration) // K * K for share in _TUNING]
+        rounds = [int(share * state.equilibration) for share in _TUNING]
         while state.sweeps < end:
             stops = [x for x in (*rounds, state.equilibration) if x > state.sweeps]
             self._run(state, min([end, *stops]) - state.sweeps)
             if state.sweeps in rounds and np.all(state.exchanges[:, :, LANES] > 0):
-                self._respace(state)
+                self._respace(state, state.sweeps == rounds[-1])
             if state.sweeps == state.equilibration:
                 self._forget(state)
 
-    def _respace(self, state: State) -> None:
-        """Move inner rungs so that exchanges are accepted equally often; the ends stay."""
-        from phasegrok.protocols.canonical import distances
+    def _respace(self, state: State, anew: bool) -> None:
+        """Move inner rungs so that exchanges are accepted equally often; the ends stay.
 
-        along = np.concatenate([[0.0], np.cumsum(distances(self._acceptance(state)))])
-        state.beta = np.interp(np.linspace(0.0, along[-1], len(along)), along, state.beta)
-        state.exchanges[:] = 0
+        ``anew``: half as many again, where the error of ln g grows most, so that what a rung adds
+        to it is the same for all; but nowhere so few that less than a fifth would be accepted.
+        """
+        distance_k = distances(self._acceptance(state))
+        density_k, number = np.ones_like(distance_k), len(distance_k)
+        if anew:
+            # with a density of rungs, variances add up as growth / density: least for its root
+            root_k = np.sqrt(self._growth(state) / distance_k)
+            if np.all(np.isfinite(root_k)) and root_k.any():
+                number = min(_MORE_RUNGS * number // 2, _MOST_RUNGS)
+                fewest = float(1.0 / distances(np.array(_FEWEST_ACCEPTED)))
+
+                def excess(share):
+                    return distance_k @ np.maximum(fewest, share * root_k) - number
+
+                share = brentq(excess, 0.0, 2.0 * number / (distance_k @ root_k)) if (
+                    excess(0.0) < 0.0) else 0.0
+                density_k = np.maximum(fewest, share * root_k)
+        along = np.concatenate([[0.0], np.cumsum(density_k * distance_k)])
+        beta = np.interp(np.linspace(0.0, along[-1], number + 1), along, state.beta)
+        nearest = np.abs(state.beta - beta[:, None]).argmin(axis=1)
+        begun = self._empty(state.words[:, nearest], state.rng, state.exchange_rng, beta,
+                            state.equilibration)
+        begun.energy, begun.sweeps = state.energy[:, nearest], state.sweeps
+        for field in dataclasses.fields(State):
+            setattr(state, field.name, getattr(begun, field.name))
+
+    def _growth(self, state: State) -> np.ndarray:
+        """Variance of ln g between the mean energies of neighbouring rungs, from the counts so far;
+        NaN where it is not known."""
+        rows_wc = self._from_moves(state)[0][1]
+        known = np.flatnonzero(np.isfinite(rows_wc).all(axis=0))
+        if self.joint or self.walkers < _FEWEST_FOR_GROWTH or not known.size:
+            return np.full(len(state.beta) - 1, np.nan)
+        sweeps = state.visits.sum(axis=(0, 2)) / LANES  # of all ladders
+        mean_k = state.energy_sums.sum(axis=(0, 2)) / (sweeps * LANES)
+        levels = self.system.energy_levels()[known]
+        at_k = np.abs(levels - mean_k[:, None]).argmin(axis=1)
+        return jackknife_error(np.diff(rows_wc[:, known[at_k]], axis=1)) ** 2
+
+    def _forget(self, state: State) -> None:
+        """Count from now on."""
+        state.found = np.any(self._seen(state), axis=0)
+        for counted in (state.attempts, state.visits, state.seen, state.energy_sums,
+                        state.exchanges, state.round_trips, state.end):
+            counted[:] = 0
 
     def _acceptance(self, state: State) -> np.ndarray:
         """Share of accepted exchanges of each pair of rungs; with M, that of the lanes where few
@@ -363,13 +410,6 @@ class TemperatureLadder:
         rate_kl = accepted_kl * self._parts / np.maximum(tried_k, 1)[:, None]
         return np.quantile(rate_kl, 1.0 - _MOST_LANES, axis=1) if self.joint else (
             rate_kl.mean(axis=1))
-
-    def _forget(self, state: State) -> None:
-        """Count from now on."""
-        state.found = np.any(self._seen(state), axis=0)
-        for counted in (state.attempts, state.visits, state.seen, state.energy_sums,
-                        state.exchanges, state.round_trips, state.end):
-            counted[:] = 0
 
     def _run(self, state: State, n_sweeps: int) -> None:
         mover, n = self.mover, self.system.n_sites
@@ -593,7 +633,7 @@ class TemperatureLadder:
 
     def _fewest_lanes(self, state: State) -> int:
         lanes_c = np.bitwise_count(self._seen(state)).sum(axis=0)
-        return int(lanes_c[lanes_c > 0].min())
+        return int(lanes_c[lanes_c > 0].min(initial=LANES * self.walkers))
 
     def _agreement_of_starts(self, state: State) -> float:
         """Probability of means as different as those of lanes begun ordered and at random.

@@ -239,6 +239,17 @@ def test_a_short_run_is_not_believed():
     assert np.isfinite(group["log_g"]).any()
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_there_is_a_result_at_any_moment(joint):
+    protocol = TemperatureLadder(build("ising-2d", L=4), 2000, 4, joint=joint)
+    state = protocol.init(1)
+    for sweeps in (0, 1, 499, 500, 501, 2000):  # counts begin anew at 500
+        protocol.advance(state, sweeps - state.sweeps)
+        group = protocol.result(state)["density_of_states"]
+        assert group.attributes["complete_reason"].startswith("do not believe it") or sweeps > 501
+        assert np.isfinite(group["log_g"]).any() == (sweeps not in (0, 500))
+
+
 def test_a_longer_run_continues_a_shorter_one():
     system = build("ising-2d", L=6)
     short, long = TemperatureLadder(system, 4000, 2), TemperatureLadder(system, 9000, 2)
@@ -247,6 +258,19 @@ def test_a_longer_run_continues_a_shorter_one():
     long.advance(state, 10**9)
     assert state.sweeps == 9000
     assert state.attempts.sum() == 2 * 8000 * LANES * system.n_sites
+
+
+def test_rungs_are_most_where_the_error_grows_most():
+    protocol = TemperatureLadder(build("ising-2d", L=8), 40_000, 8)
+    state = protocol.init(1)
+    laid = len(state.beta)
+    protocol.advance(state, protocol.total())
+    assert len(state.beta) - 1 == 3 * (laid - 1) // 2
+    acceptance = protocol.result(state)["density_of_states"]["acceptance"]
+    assert acceptance.min() > 0.15  # a fifth is asked for
+    critical = np.abs(np.abs(state.beta[1:] + state.beta[:-1]) / 2 - 0.44) < 0.1
+    hot = np.abs(state.beta[1:] + state.beta[:-1]) / 2 < 0.2
+    assert acceptance[critical].mean() > acceptance[hot].mean() + 0.1
 
 
 def test_lanes_that_begin_ordered_and_stay_so_are_noticed():
