@@ -1,7 +1,8 @@
 """Error of ln g of the Ising lattice against core seconds: ladders, Wang-Landau, and peers.
 
     pip install icet==4.0 flatwalk==0.1.0
-    python benchmarks/bench_density_of_states.py [--only SIDE ...] [--seeds 3] [--seconds 20]
+    python benchmarks/bench_density_of_states.py [--only SIDE ...] [--sizes L ...]
+        [--seeds 3] [--seconds 20]
 
 ln g(E) at L = 8, 16 and 32 against exact counts (Beale), ln g(E, M) at L = 8 against a table: the
 root mean square error over all cells, of whole runs of growing length, learning and the estimate
@@ -10,7 +11,7 @@ of the process, which compiles before.  Where 1e-3 is not reached, the law error
 continued from the longest three runs, and the row says so; where an error is still above half a nat
 or falls by less than a tenth in the last doubling there is no law, and no such number.
 
-With ``--only``, these sides are measured anew and the others kept.  Writes
+With ``--only`` or ``--sizes``, these sides and sizes are measured anew and the others kept.  Writes
 benchmarks/results/density_of_states_error.json and density_of_states_error.png.
 """
 
@@ -174,13 +175,15 @@ def main():
     """Measure, print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SIDES, help="these sides only")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32], help="L of ln g(E)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0, help="core seconds of longest runs")
     arguments = parser.parse_args()
     path = RESULTS / f"{NAME}.json"
     old = json.loads(path.read_text())["rows"] if path.is_file() else []
     rows = {(row["side"], row["joint"], row["L"]): row for row in old}
-    for joint, L in ((False, 8), (False, 16), (False, 32), (True, 8)):
+    cases = [(False, L) for L in arguments.sizes] + [(True, 8)] * (len(arguments.sizes) == 3)
+    for joint, L in cases:
         for side in arguments.only or SIDES:
             if joint and side not in OURS:
                 continue

@@ -255,11 +255,16 @@ def _error(result: dict) -> str:
         "pip install icet==4.0 flatwalk==0.1.0\n"
         "python benchmarks/bench_density_of_states.py\n```\n\n"
         "Root mean square error over all cells of the L x L Ising lattice against exact counts, of "
-        f"{result['rounds']} seeds,\nlearning, equilibration and the estimate included; 8 ladders "
-        "or walkers of phasegrok. ~: the law error² ~ 1/t is\ncontinued from the longest three "
-        f"runs. {result['processor']}, numpy {versions['numpy']}, numba {versions['numba']}.\n\n"
+        f"{_seeds(result['rows'])} seeds,\nlearning, equilibration and the estimate included; 8 "
+        "ladders or walkers of phasegrok. ~: the law error² ~ 1/t is\ncontinued from the longest "
+        f"three runs. {result['processor']}, numpy {versions['numpy']}, numba "
+        f"{versions['numba']}.\n\n"
         + "\n".join(parts)
         + "\n![Error against core seconds](../benchmarks/results/density_of_states_error.png)\n")
+
+
+def _seeds(rows: list[dict]) -> str:
+    return " or ".join(map(str, sorted({row["seeds"] for row in rows})))
 
 
 def _reached(row: dict) -> str:
