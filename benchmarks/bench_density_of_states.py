@@ -153,7 +153,7 @@ def draw(rows):
     import matplotlib.pyplot as plt
 
     panels = sorted({(row["joint"], row["L"]) for row in rows})
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.2), sharey=True,
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.2), sharex=True, sharey=True,
                                 layout="constrained")
     colours = dict(zip(SIDES, plt.get_cmap("tab10").colors))
     for (joint, L), axis in zip(panels, axes):
