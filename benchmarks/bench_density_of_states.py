@@ -153,8 +153,8 @@ def draw(rows):
     import matplotlib.pyplot as plt
 
     panels = sorted({(row["joint"], row["L"]) for row in rows})
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.2), sharex=True, sharey=True,
-                                layout="constrained")
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.2), sharex=True,
+                                sharey=True, layout="constrained")
     colours = dict(zip(SIDES, plt.get_cmap("tab10").colors))
     for (joint, L), axis in zip(panels, axes):
         for row in rows:
