@@ -74,6 +74,8 @@ def fits(system) -> str:
         return "a ladder in the lanes of words is for Ising spins without local fields"
     if system.energy_step == 0.0:
         return "couplings and field have no common step, so there are no energy levels"
+    if system.n_energies == 1:
+        return "all of its states have one energy"
     return multi_spin.fits((system,), "checkerboard") and multi_spin_graph.fits(system)
 
 
@@ -346,7 +348,8 @@ class TemperatureLadder:
         while state.sweeps < end:
             stops = [x for x in (*rounds, state.equilibration) if x > state.sweeps]
             self._run(state, min([end, *stops]) - state.sweeps)
-            if state.sweeps in rounds and np.all(state.exchanges[:, :, LANES] > 0):
+            tried = state.exchanges[:, :, LANES]
+            if state.sweeps in rounds and tried.shape[1] > 1 and np.all(tried > 0):
                 self._respace(state, state.sweeps == rounds[-1])
             if state.sweeps == state.equilibration:
                 self._forget(state)
@@ -406,7 +409,8 @@ class TemperatureLadder:
         are."""
         tried_k = state.exchanges[..., LANES].sum(axis=0)
         by_lane = state.exchanges[..., :LANES].reshape(self.walkers, self._parts, -1, LANES)
-        accepted_kl = by_lane.sum(axis=0).transpose(1, 0, 2).reshape(len(tried_k), -1)
+        accepted_kl = by_lane.sum(axis=0).transpose(1, 0, 2).reshape(
+            len(tried_k), self._parts * LANES)
         rate_kl = accepted_kl * self._parts / np.maximum(tried_k, 1)[:, None]
         return np.quantile(rate_kl, 1.0 - _MOST_LANES, axis=1) if self.joint else (
             rate_kl.mean(axis=1))
@@ -656,12 +660,13 @@ class TemperatureLadder:
     def _agreement_of_walkers(self, state: State) -> float:
         """With M every second ladder began ordered: the sum of E over its lanes is one number."""
         sums_kw = state.energy_sums.sum(axis=2).T.reshape(-1, self.walkers, self._parts).sum(axis=2)
-        if self.walkers < 4:
+        halves = sums_kw[:, ::2], sums_kw[:, 1::2]
+        small = _SMALL * np.abs(sums_kw).max()
+        vary = np.all([half.std(axis=1) > small for half in halves], axis=0)
+        if self.walkers < 4 or not vary.any():
             return math.nan
-        with np.errstate(invalid="ignore", divide="ignore"):  # rungs where nothing varies
-            p_k = ttest_ind(sums_kw[:, ::2], sums_kw[:, 1::2], axis=1, equal_var=False).pvalue
-        known = np.isfinite(p_k)
-        return float(min(1.0, known.sum() * p_k[known].min())) if known.any() else math.nan
+        p_k = ttest_ind(*(half[vary] for half in halves), axis=1, equal_var=False).pvalue
+        return float(min(1.0, len(p_k) * p_k.min()))
 
     def _doubts(self, state: State, log_g_c: np.ndarray, p_starts: float) -> list[str]:
         """What the run itself says against its result."""

@@ -231,6 +231,30 @@ def test_what_does_not_fit_says_so():
         TemperatureLadder(build("ising-2d", L=4, h=0.5), 100, fold=True)
 
 
+@pytest.mark.parametrize("kind, rows, parameters", [
+    ("ising-chain", None, {"N": 3}), ("ising-chain", None, {"N": 3, "h": 1.0}),
+    ("ising-chain", None, {"N": 4, "J": 0.0, "h": 0.5}),
+    ("ising-graph", [[0, 1, -1.0]], {}), ("ising-graph", [[0, 1, 1.0], [2, 3, 2.0]], {"h": 1.0}),
+])
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_smallest_systems_are_counted(kind, rows, parameters, joint):
+    system = build(kind, None if rows is None else np.array(rows), **parameters)
+    assert fits(system) == ""
+    protocol = TemperatureLadder(system, 4000, 4, joint=joint)
+    group = protocol.result(drive(protocol, 1))["density_of_states"]
+    values = states(system) if joint else states(system)[:, :1]
+    cells, counts = np.unique(values, axis=0, return_counts=True)
+    log_g, err = group["log_g"], group["log_g_err"]
+    assert np.isfinite(log_g).sum() == len(cells)
+    found = log_g[np.isfinite(log_g)]  # by E, then M
+    allowed = 5.0 * err[np.isfinite(log_g)] + 1e-9
+    assert np.all(np.abs(found - np.log(counts)) < allowed)
+
+
+def test_a_system_of_one_energy_does_not_fit():
+    assert "one energy" in fits(build("ising-chain", N=5, J=0.0))
+
+
 def test_a_short_run_is_not_believed():
     protocol = TemperatureLadder(build("ising-2d", L=16), 2000, 2)
     group = protocol.result(drive(protocol, 1))["density_of_states"]
