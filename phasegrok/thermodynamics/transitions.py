@@ -52,6 +52,7 @@ _LAST_STEP = 1e-6
 """Newton's method ends with a step below this many nats: it squares, so only rounding is left."""
 
 _LEAST_P = 1e-3
+_TOO_FEW = 0.05  # p that is the least of 5 walkers or fewer is above
 _MANY_ERRORS = 4.0  # rms z of 8 walkers is below 2.7 in 99.4 % of runs of known systems
 _BLOCKS = 12
 """Groups of walkers, at most, where all 2^(groups - 1) changes of sign are tried."""
@@ -315,11 +316,13 @@ class Agreement(NamedTuple):
 
     @property
     def refuted(self) -> bool:
-        """Whether the estimates differ: p_value below 1/1000 or, where walkers are too few for
-        that, as small as it can be while the difference is many errors large."""
+        """Whether the estimates differ: p_value below 1/1000 or, of 6 to 10 walkers, who cannot
+        give that, as small as it can be while the difference is many errors large.  Fewer say
+        nothing: their errors are too uncertain."""
         if self.p_value < _LEAST_P:
             return True
-        return self.p_value <= 1.01 * self.least_p and self.rms_z > _MANY_ERRORS
+        least = self.p_value <= 1.01 * self.least_p
+        return least and self.least_p < _TOO_FEW and self.rms_z > _MANY_ERRORS
 
 
 def estimates_agree(

@@ -291,7 +291,7 @@ def test_estimates_that_differ_are_found():
     assert min(a.rms_z for a in found) > 2.0
 
 
-@pytest.mark.parametrize("n_walkers", [6, 8, 20])
+@pytest.mark.parametrize("n_walkers", [2, 4, 6, 8, 20])
 def test_few_walkers_refute_too_and_seldom_in_error(n_walkers):
     """Of 2^(1 - W) as the least p, no limit of 1/1000 is met with eight walkers."""
     rng = np.random.default_rng(5)
@@ -302,7 +302,7 @@ def test_few_walkers_refute_too_and_seldom_in_error(n_walkers):
                         for _ in range(1000)])
 
     assert refuted(0.0) < 0.01
-    assert refuted(20.0) > 0.8
+    assert refuted(20.0) > 0.8 or n_walkers < 6
 
 
 def test_cells_without_an_error_are_left_out_of_the_comparison():
