@@ -427,6 +427,7 @@ def test_relaxation_from_up_is_that_of_the_general_kernel(make, temperature, dyn
     assert np.all(error < 0.006 * system.n_sites * np.array([[system.dimension], [1]]))
 
 
+@pytest.mark.slow
 def test_common_sites_correlate_lanes_as_much_as_they_must():
     """Infinite temperature: M is the number U of sites not drawn yet plus independent spins.
 
