@@ -335,14 +335,18 @@ def test_errors_are_calibrated_over_seeds(name):
 
 
 @pytest.mark.slow
-def test_three_dimensions_agree_with_wang_landau():
+@pytest.mark.parametrize("kind, parameters", [
+    ("ising-3d", {"L": 4}), ("edwards-anderson", {"L": 8, "dimension": 2}),
+    ("edwards-anderson", {"L": 4, "dimension": 3}), ("ising-2d", {"L": 7, "J2": -0.5}),
+])
+def test_ladders_agree_with_wang_landau(kind, parameters):
     from phasegrok.protocols.wang_landau import WangLandau
 
-    system = build("ising-3d", L=4)
-    ladder, walk = TemperatureLadder(system, 100_000, 8), WangLandau(system, 400_000, 8)
+    system = build(kind, **parameters)
+    ladder, walk = TemperatureLadder(system, 200_000, 8), WangLandau(system, 400_000, 8)
     a, b = (p.result(drive(p, 2))["density_of_states"] for p in (ladder, walk))
     assert a.attributes["complete"] and b.attributes["complete"]
-    assert np.array_equal(a["energy"], b["energy"])
+    assert np.allclose(a["energy"], b["energy"])
     z = (a["log_g"] - b["log_g"]) / np.hypot(a["log_g_err"], b["log_g_err"])
     assert BAND[0] < np.sqrt(np.mean(z**2)) < BAND[1]
-    assert np.sqrt(np.mean(b["log_g_err"] ** 2)) < 0.02
+    assert np.sqrt(np.mean(b["log_g_err"] ** 2)) < 0.03
