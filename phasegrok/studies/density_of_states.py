@@ -22,13 +22,13 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     InputError
         If the card is not discrete, has too many cells, or the method does not fit it.
     """
-    need_family(card, "discrete", "the density of states")
+    system = _counted(card, "the density of states")
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
+    from phasegrok.systems.binned import Binned
 
     settings = card.model.density_of_states
     method, fold = method or settings.method, settings.fold if fold is None else fold
-    system = card.build()
-    reason = fits(system) or ("energies are counted in bins" if settings.bin_width else "")
+    reason = "energies are counted in bins" if isinstance(system, Binned) else fits(system)
     if method == "auto":
         method = "wang-landau" if reason else "ladder"
     if reason and (fold or method == "ladder"):
@@ -37,7 +37,7 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     if fold and method != "ladder":
         raise InputError(f"{card.name}: --fold is of a ladder of temperatures, not of {method}")
     if method != "ladder":
-        return wang_landau(card, sweeps, walkers, joint, method=method)
+        return _wang_landau(card, system, sweeps, walkers, joint, method)
     try:
         return TemperatureLadder(system, sweeps or settings.sweeps, walkers or settings.walkers,
                                  fold, joint)
@@ -46,8 +46,7 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
 
 
 def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                joint: bool = False, what: str = "the density of states",
-                method: str | None = None):
+                joint: bool = False, what: str = "the density of states"):
     """Wang-Landau protocol of a discrete card; settings that are None are the card's.
 
     Energies without levels are counted in bins, and all are where the card gives a bin width.
@@ -57,18 +56,28 @@ def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = Non
     InputError
         If the card is not discrete (``what`` needs it to be) or its landscape has too many cells.
     """
+    return _wang_landau(card, _counted(card, what), sweeps, walkers, joint,
+                        card.model.density_of_states.method)
+
+
+def _counted(card: Card, what: str):
+    """The system of a discrete card as its states are counted, built once; else InputError."""
     need_family(card, "discrete", what)
-    from phasegrok.protocols.wang_landau import WangLandau
     from phasegrok.systems.binned import counted
 
-    settings = card.model.density_of_states
     try:
-        system = counted(card.build(), settings.bin_width)
+        return counted(card.build(), card.model.density_of_states.bin_width)
     except ValueError as error:
         raise InputError(f"{card.name}: {what}: {error}") from error
+
+
+def _wang_landau(card: Card, system, sweeps: int | None, walkers: int | None, joint: bool,
+                 method: str):
+    from phasegrok.protocols.wang_landau import WangLandau
+
+    settings = card.model.density_of_states
     return WangLandau(system, sweeps or settings.sweeps, walkers or settings.walkers, joint,
-                      settings.windows,
-                      "samc" if (method or settings.method) == "samc" else "halving")
+                      settings.windows, "samc" if method == "samc" else "halving")
 
 
 def landscape_temperatures(card: Card, text: str | None = None) -> np.ndarray | None:

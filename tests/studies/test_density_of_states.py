@@ -16,6 +16,7 @@ from phasegrok.errors import InputError
 from phasegrok.figures.landscapes import potential_lines
 from phasegrok.studies.common import temperature_table
 from phasegrok.studies.density_of_states import (
+    density_of_states,
     landscape_temperatures,
     potential_groups,
     wang_landau,
@@ -280,3 +281,11 @@ def test_temperatures_of_the_command_line_replace_those_of_the_card():
     for text in ("1:2", "0:2:3", "a:b:c", "-1:1:3"):
         with pytest.raises(InputError, match="--temperatures"):
             temperature_table(card, text)
+
+
+@pytest.mark.parametrize("method", ["auto", "ladder", "wang-landau"])
+def test_too_many_levels_are_one_sentence_by_every_method(method):
+    card = cards.load("ising-2d", {"L": 512})
+    with pytest.raises(InputError, match="more than 200000: take a smaller system") as error:
+        density_of_states(card, method=method)
+    assert len(error.value.messages) == 1
