@@ -18,13 +18,12 @@ from scipy.sparse.csgraph import connected_components
 from phasegrok.compiled import kernel
 from phasegrok.dynamics import multi_spin_kernels as kernels
 from phasegrok.dynamics.multi_spin_ladder import Scratch, count, scratch, sum_up, tally_rows
-from phasegrok.dynamics.multi_spin_random import BLOCK, LANES, fill_below, fill_bernoulli
+from phasegrok.dynamics.multi_spin_random import ALL, BLOCK, LANES, fill_below, fill_bernoulli
 from phasegrok.systems.discrete import behaviour
 from phasegrok.systems.ising import Ising, common_step
 
 MOST_BITS = 5  # of a class
 _STAGE = 128  # sites whose variates are made at once, so that all classes' stay in the first cache
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _NONE = np.uint64(0)
 
 
@@ -44,47 +43,51 @@ class Graph(NamedTuple):
     @classmethod
     def of(cls, system: Ising, by_spin: bool) -> "Graph":
         """The mover of a system that :func:`fits`."""
-        weight, base, _, _ = _classes(system)
-        n_classes = _number(system, weight, base)
-        used = np.full(n_classes * (1 + by_spin) + 1, True)
+        classes = _classes(system)
+        used = np.full(classes.number * (1 + by_spin) + 1, True)
         used[-1] = by_spin
         return cls(
-            system.first, system.neighbour, np.where(system.coupling < 0.0, _ALL, _NONE), weight,
-            base, max(1, (n_classes - 1).bit_length()), system.h != 0.0, by_spin, used)
-
-    @property
-    def n_classes(self) -> int:
-        """Classes that can occur, spins up and down apart or not."""
-        return (len(self.used) - 1) // (1 + self.by_spin)
+            system.first, system.neighbour, np.where(system.coupling < 0.0, ALL, _NONE),
+            classes.weight, classes.base, max(1, (classes.number - 1).bit_length()),
+            system.h != 0.0, by_spin, used)
 
     def scratch(self, n: int) -> Scratch:
         """Room to work in, for configurations of n words."""
         return scratch(n, len(self.used), len(self.used) - 1)
 
 
-def _classes(system: Ising) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """What bonds add, the class of a satisfied site, and the alignment s_i sum_j J_ij s_j of class
-    0 with what one class takes away from it."""
+class _Classes(NamedTuple):
+    """Classes of the sites of a system."""
+
+    weight: np.ndarray  # what each bond adds if it is not satisfied
+    base: np.ndarray  # (N,): class of a site without unsatisfied bonds
+    number: int  # that can occur
+    first: float  # alignment s_i sum_j J_ij s_j of class 0
+    step: float  # what one class takes away from it
+
+
+def _classes(system: Ising) -> _Classes:
     strength = np.abs(system.coupling)
     unit = common_step(strength)
     w = np.rint(strength / unit).astype(np.int64) if unit > 0.0 else np.zeros(len(strength), int)
     total = np.zeros(system.n_sites, dtype=np.int64)
-    np.add.at(total, np.repeat(np.arange(system.n_sites), np.diff(system.first)), w)
+    np.add.at(total, _ends(system), w)
     lacking = total.max() - total
     factor = math.gcd(*map(int, np.unique(2 * w)), *map(int, np.unique(lacking))) or 1
-    return 2 * w // factor, lacking // factor, unit * float(total.max()), unit * factor
+    largest = int((lacking + 2 * total).max()) // factor
+    return _Classes(2 * w // factor, lacking // factor, largest + 1, unit * float(total.max()),
+                    unit * factor)
 
 
-def _number(system: Ising, weight: np.ndarray, base: np.ndarray) -> int:
-    largest = base.copy()
-    np.add.at(largest, np.repeat(np.arange(system.n_sites), np.diff(system.first)), weight)
-    return int(largest.max()) + 1
+def _ends(system: Ising) -> np.ndarray:
+    """Site of each bond in the list of bonds of all sites."""
+    return np.repeat(np.arange(system.n_sites), np.diff(system.first))
 
 
 def alignments(system: Ising) -> np.ndarray:
     """s_i sum_j J_ij s_j of the sites of each class; a flip changes E of the bonds by twice it."""
-    weight, base, first, step = _classes(system)
-    return first - step * np.arange(_number(system, weight, base))
+    classes = _classes(system)
+    return classes.first - classes.step * np.arange(classes.number)
 
 
 def fits(system: Ising) -> str:
@@ -105,7 +108,7 @@ def two_sublattices(system: Ising) -> bool:
     The double cover of a connected graph has two components if the graph has no odd circle.
     """
     n = system.n_sites
-    here, there = np.repeat(np.arange(n), np.diff(system.first)), system.neighbour
+    here, there = _ends(system), system.neighbour
     cover = sparse.csr_matrix((np.ones(len(here)), (here, there + n)), shape=(2 * n, 2 * n))
     plain = sparse.csr_matrix((np.ones(len(here)), (here, there)), shape=(n, n))
     return (connected_components(cover, directed=False)[0]
@@ -129,7 +132,7 @@ def _digits(graph, words, site, digits):
     """Bits of the class of a site in each lane."""
     own = words[site]
     for b in range(graph.n_bits):
-        digits[b] = _ALL if (graph.base[site] >> b) & 1 else _NONE
+        digits[b] = ALL if (graph.base[site] >> b) & 1 else _NONE
     for k in range(graph.first[site], graph.first[site + 1]):
         x = own ^ words[graph.neighbour[k]] ^ graph.negative[k]
         _add(digits, graph.n_bits, x, graph.weight[k])
@@ -141,11 +144,11 @@ def _chosen(table, first, j, digits, n_bits, room):
     half = 1 << (n_bits - 1)
     for i in range(half):
         zero, one = table[(first + 2 * i) * BLOCK + j], table[(first + 2 * i + 1) * BLOCK + j]
-        room[i] = zero ^ (digits[0] & (zero ^ one))
+        room[i] = kernels.select(digits[0], one, zero)
     for b in range(1, n_bits):
         half >>= 1
         for i in range(half):
-            room[i] = room[2 * i] ^ (digits[b] & (room[2 * i] ^ room[2 * i + 1]))
+            room[i] = kernels.select(digits[b], room[2 * i + 1], room[2 * i])
     return room[0]
 
 
@@ -162,7 +165,7 @@ def _sweep_sites(mover, words, state, compared, table, room):
             flips = _chosen(table, 0, j, digits, mover.n_bits, chosen)
             if mover.field:
                 down = _chosen(table, 1 << mover.n_bits, j, digits, mover.n_bits, chosen)
-                flips = down ^ (words[site] & (flips ^ down))
+                flips = kernels.select(words[site], flips, down)
             words[site] ^= flips
 
 
@@ -172,9 +175,9 @@ def _indicate(digits, n_bits, n_classes, n, rows, own, by_spin):
     kernels.wide_vectors()
     for c in range(n_classes):
         for j in range(n):
-            rows[c * BLOCK + j] = _ALL
+            rows[c * BLOCK + j] = ALL
         for b in range(n_bits):
-            flip = _NONE if (c >> b) & 1 else _ALL
+            flip = _NONE if (c >> b) & 1 else ALL
             for j in range(n):
                 rows[c * BLOCK + j] &= digits[b * BLOCK + j] ^ flip
         if by_spin:
@@ -227,15 +230,15 @@ class Pairs(NamedTuple):
 
 def pair_changes(system: Ising) -> np.ndarray:
     """Change of E by the exchange of two unlike spins whose classes add up to 0, 1, ..."""
-    weight, base, first, step = _classes(system)
-    return 2.0 * (2.0 * first - step * np.arange(2 * _number(system, weight, base) - 1))
+    classes = _classes(system)
+    return 2.0 * (2.0 * classes.first - classes.step * np.arange(2 * classes.number - 1))
 
 
 @kernel(allocates=False)
 def _add_all_but(graph, words, site, other, digits, n_bits):
     """Add the class of a site without its bonds to another one, and return their weight."""
     own, between = words[site], np.int64(0)
-    _add(digits, n_bits, _ALL, graph.base[site])
+    _add(digits, n_bits, ALL, graph.base[site])
     for k in range(graph.first[site], graph.first[site + 1]):
         if graph.neighbour[k] == other:
             between += graph.weight[k]
@@ -263,7 +266,7 @@ def _sweep_pairs(mover, words, state, compared, table, room):
                 digits[d] = _NONE
             between = _add_all_but(graph, words, a, b, digits, n_bits)
             _add_all_but(graph, words, b, a, digits, n_bits)
-            _add(digits, n_bits, _ALL, between)
+            _add(digits, n_bits, ALL, between)
             flips = _chosen(table, 0, j, digits, n_bits, chosen) & (words[a] ^ words[b])
             words[a] ^= flips
             words[b] ^= flips

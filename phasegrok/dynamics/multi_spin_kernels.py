@@ -60,16 +60,17 @@ def _majority(a, b, c):
 
 
 @kernel(inline="always", allocates=False)
-def _select(which, one, zero):
+def select(which, one, zero):
+    """``one`` in the lanes of ``which``, ``zero`` in the others."""
     return zero ^ (which & (zero ^ one))
 
 
 @kernel(inline="always", allocates=False)
 def _by_count(ones, twos, fours, t0, t1, t2, t3, t4, t5, t6):
     """Of the words t_n, in each lane that of n = ones + 2 twos + 4 fours."""
-    low = _select(twos, _select(ones, t3, t2), _select(ones, t1, t0))
-    high = _select(twos, t6, _select(ones, t5, t4))
-    return _select(fours, high, low)
+    low = select(twos, select(ones, t3, t2), select(ones, t1, t0))
+    high = select(twos, t6, select(ones, t5, t4))
+    return select(fours, high, low)
 
 
 @kernel(allocates=False)
@@ -88,7 +89,7 @@ def _flip(own, counts, table, field):
                 table[10 * BLOCK + j], table[11 * BLOCK + j], table[12 * BLOCK + j],
                 table[13 * BLOCK + j], table[14 * BLOCK + j],
             )  # fmt: skip
-            flips = _select(own[j], flips, down)
+            flips = select(own[j], flips, down)
         own[j] ^= flips
 
 
@@ -453,7 +454,7 @@ def _update_sites(words, sites, neighbour, signs, z, table, field, n):
                 table[10 * BLOCK + u], table[11 * BLOCK + u], table[12 * BLOCK + u],
                 table[13 * BLOCK + u], table[14 * BLOCK + u],
             )  # fmt: skip
-            flips = _select(own, flips, down)
+            flips = select(own, flips, down)
         words[site] = own ^ flips
 
 
@@ -503,7 +504,7 @@ def _update_east(words, sites, table, n):
     for u in range(n):
         site = np.int64(sites[u])
         own, left = words[site], words[site - 1 if site > 0 else last]
-        words[site] = own ^ (left & _select(own, table[u], table[BLOCK + u]))
+        words[site] = own ^ (left & select(own, table[u], table[BLOCK + u]))
 
 
 @kernel(allocates=False)
