@@ -1,8 +1,8 @@
 """Error of ln g of the Ising lattice against core seconds: ladders, Wang-Landau, and peers.
 
-    pip install icet==4.0 flatwalk==0.1.0
+    pip install icet==4.0 mchammer-pt==0.27.1 flatwalk==0.1.0
     python benchmarks/bench_density_of_states.py [--only SIDE ...] [--sizes L ...]
-        [--seeds 3] [--seconds 20]
+        [--joint L ...] [--seeds 3] [--seconds 20]
 
 ln g(E) at L = 8, 16 and 32 against exact counts (Beale), ln g(E, M) at L = 8 against a table: the
 root mean square error over all cells, of whole runs of growing length, learning and the estimate
@@ -11,8 +11,8 @@ of the process, which compiles before.  Where 1e-3 is not reached, the law error
 continued from the longest three runs, and the row says so; where an error is still above half a nat
 or falls by less than a tenth in the last doubling there is no law, and no such number.
 
-With ``--only`` or ``--sizes``, these sides and sizes are measured anew and the others kept.  Writes
-benchmarks/results/density_of_states_error.json and density_of_states_error.png.
+With ``--only``, ``--sizes`` or ``--joint``, these sides and sizes are measured anew and the others
+kept.  Writes benchmarks/results/density_of_states_error.json and density_of_states_error.png.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from side_by_side import RESULTS, save
-from wang_landau_peers import Flatwalk, Icet, Textbook
+from wang_landau_peers import Flatwalk, Icet, MchammerPT, Textbook
 
 from phasegrok.protocols.temperature_ladder import TemperatureLadder
 from phasegrok.protocols.wang_landau import WangLandau
@@ -125,6 +125,7 @@ SIDES = {
     "textbook 1/t": one_run(Textbook, 10_000),
     "flatwalk 0.1.0, batched": one_run(Flatwalk, 100_000),
     "icet 4.0": one_run(Icet, 10_000),
+    "mchammer-pt 0.27.1": one_run(MchammerPT, 20_000),
 }
 OURS = ("ladder", "Wang-Landau")  # with M too
 
@@ -175,14 +176,15 @@ def main():
     """Measure, print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SIDES, help="these sides only")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32], help="L of ln g(E)")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[8, 16, 32], help="L of ln g(E)")
+    parser.add_argument("--joint", nargs="*", type=int, default=[8], help="L of ln g(E, M)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0, help="core seconds of longest runs")
     arguments = parser.parse_args()
     path = RESULTS / f"{NAME}.json"
     old = json.loads(path.read_text())["rows"] if path.is_file() else []
     rows = {(row["side"], row["joint"], row["L"]): row for row in old}
-    cases = [(False, L) for L in arguments.sizes] + [(True, 8)] * (len(arguments.sizes) == 3)
+    cases = [(False, L) for L in arguments.sizes] + [(True, L) for L in arguments.joint]
     for joint, L in cases:
         for side in arguments.only or SIDES:
             if joint and side not in OURS:
@@ -194,7 +196,8 @@ def main():
                   + ", ".join(f"{e:.2g}" for e in row["error"])
                   + f"; {row['core_seconds_to_target']:.3g} s to {TARGET:g}"
                   + (" (extrapolated)" if row["extrapolated"] else ""), flush=True)
-            save(NAME, ["icet", "flatwalk"], arguments.seeds, list(rows.values()), target=TARGET)
+            save(NAME, ["icet", "mchammer-pt", "flatwalk"], arguments.seeds, list(rows.values()),
+                 target=TARGET)
     draw(list(rows.values()))
 
 

@@ -1,10 +1,10 @@
-"""The peers' side of the Wang-Landau benchmarks: icet, smol, and a textbook loop in Numba.
+"""The peers' side of the Wang-Landau benchmarks: icet and others, and a textbook loop in Numba.
 
-    pip install icet==4.0 smol==0.5.7 flatwalk==0.1.0
+    pip install icet==4.0 mchammer-pt==0.27.1 smol==0.5.7 flatwalk==0.1.0
 
 None is needed by phasegrok.  All walk over the energies of the periodic L x L Ising
-lattice, E = -sum s s', by flips of random sites, one walker in one thread, and are called as their
-own users would for speed: one call for many attempts, nothing written on the way.
+lattice, E = -sum s s', by flips of random sites, in one thread, and are called as their own users
+would for speed: one call for many attempts, nothing written on the way.
 """
 
 import dataclasses
@@ -24,15 +24,11 @@ class Icet:
     name = "icet 4.0"
 
     def __init__(self, L, seed):
-        from ase import Atoms
-        from icet import ClusterExpansion, ClusterSpace
         from mchammer.calculators import ClusterExpansionCalculator
         from mchammer.ensembles import WangLandauEnsemble
 
-        cell = Atoms("Au", positions=[[0, 0, 0]], cell=[1, 1, 10], pbc=True)
-        space = ClusterSpace(cell, cutoffs=[1.1], chemical_symbols=["Ag", "Au"])
-        lattice = cell.repeat((L, L, 1))
-        calculator = ClusterExpansionCalculator(lattice, ClusterExpansion(space, [0, 0, -2]))
+        lattice, expansion = _expansion(L)
+        calculator = ClusterExpansionCalculator(lattice, expansion)
         never = 2**62
         self.n_sites = L * L
         self.ensemble = WangLandauEnsemble(
@@ -49,6 +45,40 @@ class Icet:
         found = sorted(self.ensemble._entropy.items())  # only that of the last stage is public  # noqa: SLF001
         energy, log_g = 4.0 * np.array([cell for cell, _ in found]), [s for _, s in found]
         return energy, _normalised(np.array(log_g, dtype=float), self.n_sites)
+
+
+class MchammerPT:
+    """Replica exchange Wang-Landau of mchammer-pt on two windows, the fewest it takes, with 1/t."""
+
+    name = "mchammer-pt 0.27.1"
+    block = 10_000  # attempts in each window between exchanges
+
+    def __init__(self, L, seed):
+        from mchammer_pt import WangLandauParallelTempering
+
+        lattice, expansion = _expansion(L)
+        self.n_sites, starts = L * L, []
+        rng = np.random.default_rng(seed)
+        for _ in range(2):  # a random configuration is in both windows
+            starts.append(lattice.copy())
+            starts[-1].symbols = rng.choice(["Ag", "Au"], L * L)
+        self.walk = WangLandauParallelTempering(
+            expansion, starts, [(None, L * L / 2), (-L * L / 2, None)], energy_spacing=4.0,
+            block_size=self.block, random_seed=seed,
+            ensemble_kwargs=dict(schedule="1_over_t", trial_move="flip", fill_factor_limit=1e-300))
+
+    def advance(self, n):
+        """n attempts, in both windows together."""
+        self.walk.run(max(1, n // (2 * self.block)))
+
+    def log_g(self):
+        """Energies and ln g, normalised to all states."""
+        from mchammer_pt.analysis.dos import stitch_entropy
+
+        table, _ = stitch_entropy([window.get_entropy() for window in self.walk.results()], 4.0)
+        table = table[np.isfinite(table["entropy"])]
+        return (table["energy"].to_numpy(),
+                _normalised(table["entropy"].to_numpy(), self.n_sites))
 
 
 class Smol:
@@ -156,6 +186,16 @@ class Flatwalk:
         """Energies and ln g, normalised to all states."""
         seen = np.flatnonzero(self.result.visited)
         return 4.0 * seen - 2.0 * self.n_sites, _normalised(self.result.g[seen], self.n_sites)
+
+
+def _expansion(L):
+    """The lattice and its energy in the terms of icet."""
+    from ase import Atoms
+    from icet import ClusterExpansion, ClusterSpace
+
+    cell = Atoms("Au", positions=[[0, 0, 0]], cell=[1, 1, 10], pbc=True)
+    space = ClusterSpace(cell, cutoffs=[1.1], chemical_symbols=["Ag", "Au"])
+    return cell.repeat((L, L, 1)), ClusterExpansion(space, [0, 0, -2])
 
 
 def _normalised(log_g_c, n_sites):

@@ -23,6 +23,9 @@ class Parameters:
         None, "sweeps of each walker, or steps of each chain, in total, also on resume (default: "
         "the card's)", extends=True)
     walkers: int | None = parameter(None, "independent walkers, or chains (default: the card's)")
+    method: str | None = parameter(None, "how (default: the card's; auto: a ladder of temperatures "
+                                   "where the system fits in words)",
+                                   choices=["auto", "ladder", "wang-landau", "samc"])
     temperatures: str | None = parameter(None, "first:last:number (default: the card's, or "
                                     "where the energy changes)")
 
@@ -30,9 +33,9 @@ class Parameters:
 def run(job: Job) -> None:
     """Sample g(E, Phi) and find wells, barriers, coexistence; or run Langevin chains."""
     from phasegrok.studies.density_of_states import (
+        density_of_states,
         landscape_temperatures,
         potential_groups,
-        wang_landau,
     )
 
     p = job.parameters
@@ -42,7 +45,8 @@ def run(job: Job) -> None:
         protocol = langevin(job.card, p.sweeps, p.walkers)
         job.finish(langevin_groups(job.card, protocol, job.drive(protocol)))
         return
-    sampler = wang_landau(job.card, p.sweeps, p.walkers, joint=True, what="the effective potential")
+    sampler = density_of_states(job.card, p.sweeps, p.walkers, p.method, joint=True,
+                                what="the effective potential")
     temperatures = landscape_temperatures(job.card, p.temperatures)
     state = job.drive(sampler)
     job.finish(potential_groups(sampler, state, temperatures))

@@ -14,7 +14,7 @@ from phasegrok.run import runfile
 from phasegrok.run.job import Job
 from phasegrok.run.script import Script
 from phasegrok.studies import nucleation
-from phasegrok.studies.density_of_states import potential_groups, wang_landau
+from phasegrok.studies.density_of_states import density_of_states, potential_groups
 from phasegrok.studies.finite_size import finite_size_scaling
 from phasegrok.studies.sampling import sampling, sampling_groups
 from phasegrok.studies.waiting_times import add_waiting_statistics
@@ -150,7 +150,7 @@ def test_sampling_without_an_estimator(monkeypatch, module, estimator, missing):
 
 def test_landscapes_without_an_estimator(monkeypatch):
     card = cards.load("curie-weiss-p3", {"parameters.N": 6})
-    protocol = wang_landau(card, 400, 2, joint=True)
+    protocol = density_of_states(card, 400, 2, "wang-landau", joint=True)
     state = protocol.init(1)
     while protocol.done(state) < protocol.total():
         protocol.advance(state, 400)

@@ -98,7 +98,8 @@ def _all_revisited(log_g, visits, often):
 
 
 @kernel(allocates=False)
-def _lower_log_f(samc, log_n_states, attempts, often, patience, log_g, visits, log_f, counters):
+def _lower_log_f(samc, log_n_states, attempts, often, patience, log_g, visits, attempts_c, log_f,
+                 counters):
     """The schedule of ln f, before every sweep of learning."""
     seen = counters[SEEN]
     if samc:
@@ -115,6 +116,7 @@ def _lower_log_f(samc, log_n_states, attempts, often, patience, log_g, visits, l
             log_f[0] *= 0.5
             if log_f[0] < seen / attempts:
                 counters[ONE_OVER_T] = 1
+                attempts_c[:] = 0
 
 
 @kernel(allocates=False)
@@ -158,7 +160,8 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     if learning:
         often = 1 if stage == LEARNING else n
         patience = max(_PATIENCE, thinning.shape[0])
-        _lower_log_f(samc, log_n_states, start, often, patience, log_g, visits, log_f, counters)
+        _lower_log_f(samc, log_n_states, start, often, patience, log_g, visits, attempts_c, log_f,
+                     counters)
     deposit = log_f[0] * share if learning else 0.0
     # Whether a move is accepted cannot be foreseen, so that a branch on it would cost more than the
     # move: where a move is one store, ``accepted`` (0 or 1) multiplies what changes instead.

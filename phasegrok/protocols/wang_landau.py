@@ -19,8 +19,9 @@ visits do (Wang and Swendsen, J. Stat. Phys. 106 (2002) 245; Shell, Debenedetti 
 Panagiotopoulos, J. Chem. Phys. 119 (2003) 9406).
 
 At half time all ladders take that estimate as frozen weights, and the second half samples with
-them.  ln g is estimated from production alone, from transitions and, as a check, from visits; the
-errors come from the scatter of the independent ladders.
+them.  ln g is estimated from the transitions of production and of the time at which ln f was
+n_cells/t, when a deposit is too small to disturb the balance inside a cell; as a check, from the
+visits of production alone.  The errors come from the scatter of the independent ladders.
 """
 
 import dataclasses
@@ -30,7 +31,14 @@ import numpy as np
 
 from phasegrok.compiled import over_threads
 from phasegrok.dynamics import flat_histogram
-from phasegrok.dynamics.flat_histogram import BATCH, EXCHANGES, ROUND_TRIPS, SEEN, SWEEPS
+from phasegrok.dynamics.flat_histogram import (
+    BATCH,
+    EXCHANGES,
+    ONE_OVER_T,
+    ROUND_TRIPS,
+    SEEN,
+    SWEEPS,
+)
 from phasegrok.groups import Group
 from phasegrok.rng import streams
 from phasegrok.statistics import jackknife_error
@@ -272,7 +280,8 @@ class WangLandau:
         return median_c
 
     def _freeze(self, state: State) -> None:
-        """Give all ladders the same weights, and count from now on.
+        """Give all ladders the same weights, and count visits from now on, transitions too where
+        ln f was not yet n_cells/t.
 
         The weights are the estimate from the transitions while learning, where it knows every cell
         that was seen, and else the median of what the ladders learned.
@@ -292,7 +301,7 @@ class WangLandau:
             weight = np.where(np.isfinite(balance), np.maximum(balance, 0.0), -np.inf)
         state.log_g[:] = weight.reshape(state.log_g.shape[1:])
         state.visits = np.zeros((w, len(state.bounds), *state.log_g.shape[1:]), dtype=np.int64)
-        state.attempts[:] = 0
+        state.attempts[state.counters[:, ONE_OVER_T] == 0] = 0
         state.energy_sums[:] = 0.0
 
     def _flat_offsets(self, state: State) -> np.ndarray:

@@ -6,7 +6,7 @@ from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
 from phasegrok.studies.common import temperature_table
-from phasegrok.studies.density_of_states import potential_groups, wang_landau
+from phasegrok.studies.density_of_states import density_of_states, potential_groups
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.training import training
 from phasegrok.studies.waiting_times import clones, event_of, interval_of, waiting_groups
@@ -110,7 +110,7 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     grid = np.append(temperature_table(card), waiting.temperatures)
     temperatures = np.unique(grid.round(12))  # 1.2999999999999998 is 1.3
     groups = _part(job, card, f"effective_potential-{size}",
-                   lambda: wang_landau(card, joint=True),
+                   lambda: density_of_states(card, joint=True),
                    lambda protocol, state: potential_groups(protocol, state, temperatures))
     return groups.get("effective_potential")
 

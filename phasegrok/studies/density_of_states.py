@@ -10,7 +10,8 @@ from phasegrok.studies.common import need_family, temperature_table
 
 
 def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                      method: str | None = None, fold: bool | None = None, joint: bool = False):
+                      method: str | None = None, fold: bool | None = None, joint: bool = False,
+                      what: str = "the density of states"):
     """Protocol of ln g(E) or ln g(E, Phi) of a discrete card; settings that are None are the
     card's.
 
@@ -20,9 +21,10 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     Raises
     ------
     InputError
-        If the card is not discrete, has too many cells, or the method does not fit it.
+        If the card is not discrete (``what`` needs it to be), has too many cells, or the method
+        does not fit it.
     """
-    system = _counted(card, "the density of states")
+    system = _counted(card, what)
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
     from phasegrok.systems.binned import Binned
 
@@ -43,21 +45,6 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
                                  fold, joint)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
-
-
-def wang_landau(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                joint: bool = False, what: str = "the density of states"):
-    """Wang-Landau protocol of a discrete card; settings that are None are the card's.
-
-    Energies without levels are counted in bins, and all are where the card gives a bin width.
-
-    Raises
-    ------
-    InputError
-        If the card is not discrete (``what`` needs it to be) or its landscape has too many cells.
-    """
-    return _wang_landau(card, _counted(card, what), sweeps, walkers, joint,
-                        card.model.density_of_states.method)
 
 
 def _counted(card: Card, what: str):

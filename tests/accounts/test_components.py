@@ -10,7 +10,7 @@ from driving import drive
 from phasegrok import cards
 from phasegrok.accounts.components import Measurements, judge
 from phasegrok.relaxation.waiting_times import size_slope, temperature_slope
-from phasegrok.studies.density_of_states import potential_groups, wang_landau
+from phasegrok.studies.density_of_states import density_of_states, potential_groups
 from phasegrok.studies.waiting_times import clones, waiting_groups
 from phasegrok.theory import curie_weiss as cw_theory
 from phasegrok.theory import first_passage
@@ -21,7 +21,7 @@ from phasegrok.thermodynamics import tables
 def curie_weiss_potential(size=100, sweeps=100_000):
     """Groups of the landscape of the Curie-Weiss card at one size."""
     card = cards.load("curie-weiss-p3", {"parameters.N": size})
-    protocol = wang_landau(card, sweeps, joint=True)
+    protocol = density_of_states(card, sweeps, joint=True)
     temperatures = np.linspace(0.9, 1.9, 51)
     return potential_groups(protocol, drive(protocol), temperatures)
 

@@ -13,7 +13,7 @@ from phasegrok.networks.training import stack_torch as torch_trainer
 from phasegrok.protocols.escape import Escape
 from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.studies.chains import langevin
-from phasegrok.studies.density_of_states import density_of_states, wang_landau
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.finite_size import finite_size_settings
 from phasegrok.studies.learning_curve import landscapes
 from phasegrok.studies.phase_diagram import phase_diagram_series
@@ -119,14 +119,15 @@ PROTOCOLS = {
     "clones": lambda: cloned("ising-2d-reversal", **{"parameters.L": 5,
                                                      "waiting_times.limit": 200}),
     "clones, overdamped": lambda: cloned("control-saddle", **{"parameters.dt": 0.01}),
-    "density of states": lambda: wang_landau(
-        cards.load("ising-2d", {"parameters.L": 4}), 300, 2),
+    "density of states": lambda: density_of_states(
+        cards.load("ising-2d", {"parameters.L": 4}), 300, 2, "wang-landau"),
     "density of states, ladder": lambda: density_of_states(
         cards.load("ising-2d", {"parameters.L": 4}), 3000, 2, "ladder"),
-    "density of states, joint": lambda: wang_landau(
+    "density of states, joint": lambda: density_of_states(
         cards.load("potts-2d", {"parameters.L": 3}), 300, 2, joint=True),
-    "density of states, windows": lambda: wang_landau(
-        cards.load("ising-2d", {"parameters.L": 6, "density_of_states.windows": 3}), 300, 2),
+    "density of states, windows": lambda: density_of_states(
+        cards.load("ising-2d", {"parameters.L": 6, "density_of_states.windows": 3}), 300, 2,
+        "wang-landau"),
     "chains, euler": lambda: chained("ridge", "euler-maruyama"),
     "chains, leimkuhler": lambda: chained("two-layer-cubic", "leimkuhler-matthews", **{
         "parameters.d": 5, "parameters.N": 4, "langevin.step": 0.01}),

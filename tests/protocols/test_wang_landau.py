@@ -289,6 +289,22 @@ def test_windows_span_equal_nats(k):
     assert overlap == pytest.approx(OVERLAP, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_learning_goes_on_as_long_as_deposits_are_cells_over_attempts(seed):
+    """With ln f = 1/attempts the weights of 8 x 8 spins freeze at errors of .07 nats and more."""
+    system, exact = ising(8)
+    attempts = 10**8
+    protocol = WangLandau(system, 2 * attempts // 64 + 2, 1)
+    state = protocol.init(seed)
+    protocol.advance(state, 10**9)
+    while protocol.done(state) < attempts // 64:
+        protocol.advance(state, attempts // 64 - protocol.done(state))
+    group = protocol.result(state)["density_of_states"]
+    assert group.attributes["estimator"] == "learned weights"
+    error = group["log_g"] - exact[np.isfinite(exact)]
+    assert rms(error) < 0.02
+
+
 @pytest.mark.slow
 def test_sixteen_by_sixteen():
     system = build("ising-2d", L=16)

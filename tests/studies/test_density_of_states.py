@@ -19,7 +19,6 @@ from phasegrok.studies.density_of_states import (
     density_of_states,
     landscape_temperatures,
     potential_groups,
-    wang_landau,
 )
 from phasegrok.studies.finite_size import landscape_of
 from phasegrok.studies.training import training
@@ -41,12 +40,31 @@ def rms(x):
 def curie_weiss_potential(size=100, sweeps=100_000):
     """Groups of the landscape of the Curie-Weiss card at one size."""
     card = cards.load("curie-weiss-p3", {"parameters.N": size})
-    protocol = wang_landau(card, sweeps, joint=True)
+    protocol = density_of_states(card, sweeps, joint=True)
     temperatures = np.linspace(0.9, 1.9, 51)
     return potential_groups(protocol, drive(protocol), temperatures)
 
 
 # --- effective potential, barrier, coexistence, spinodal -----------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ladder", "wang-landau"])
+def test_effective_potential_of_a_lattice_is_the_exact_one(method):
+    """-ln P(M) of the 4 x 4 lattice, from 2^16 states."""
+    card = cards.load("ising-2d", {"parameters.L": 4})
+    sampler = density_of_states(card, 30_000, method=method, joint=True)
+    group = potential_groups(sampler, drive(sampler), np.array([2.0, 3.0]))["effective_potential"]
+    assert group.attributes["complete"], group.attributes["complete_reason"]
+    E, M, number = np.loadtxt(REFERENCE / "ising2d_gEM_L4.csv", delimiter=",", skiprows=1).T
+    for k, temperature in enumerate(group["temperature"]):
+        exact = np.array([-np.log(np.sum((number * np.exp(-E / temperature))[m == M]))
+                          for m in group["order_parameter"]])
+        V, error = group["potential"][k], group["potential_err"][k]
+        here = int(np.argmin(V))
+        deviation = V - (exact - exact[here])
+        z = deviation[error > 0.0] / error[error > 0.0]
+        assert BAND[0] < rms(z) < BAND[1], z
+        assert np.abs(deviation).max() < 0.05
 
 
 def test_effective_potential_of_curie_weiss():
@@ -146,7 +164,7 @@ def test_barrier_grows_with_the_number_of_spins_as_it_should():
 
 def test_a_landscape_without_order_parameter_has_no_potential():
     card = cards.load("curie-weiss-p3", {"parameters.N": 10})
-    protocol = wang_landau(card, 200, 2)
+    protocol = density_of_states(card, 200, 2, "wang-landau")
     groups = potential_groups(protocol, drive(protocol), np.array([1.0, 2.0]))
     assert "effective_potential" not in groups
     assert "--joint" in groups["not_estimated"].attributes["effective_potential"]
@@ -175,7 +193,7 @@ def small_perceptron():
         "parameters.N": 11, "parameters.P": 11,
         "data.file": str(REFERENCE / "perceptron_N11_P11_patterns.csv")})
     rows = card.arrays["patterns"]
-    protocol = wang_landau(card, 100_000, 8, joint=True)
+    protocol = density_of_states(card, 100_000, 8, "wang-landau", joint=True)
     temperatures = np.linspace(0.3, 2.0, 18)
     groups = potential_groups(protocol, drive(protocol), temperatures)
     return groups, perceptron_theory.joint_counts(rows[1:], rows[0])[:, ::-1]
@@ -217,7 +235,7 @@ def test_perceptron_thermodynamics_against_enumeration():
 
 def test_protocols_refuse_cards_of_another_family():
     with pytest.raises(InputError, match="needs a discrete system"):
-        wang_landau(cards.load("control-drift"))
+        density_of_states(cards.load("control-drift"))
     with pytest.raises(InputError, match="needs a network system"):
         training(cards.load("ising-2d"))
 
@@ -230,20 +248,20 @@ def test_protocols_say_what_a_card_lacks():
     with pytest.raises(InputError, match="no temperatures"):
         temperature_table(cards.load("control-drift"))
     with pytest.raises(InputError, match="the effective potential needs a discrete system"):
-        wang_landau(cards.load("control-drift"), what="the effective potential")
+        density_of_states(cards.load("control-drift"), what="the effective potential")
     with pytest.raises(InputError, match=r"effective potential: .*take a smaller system"):
-        wang_landau(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,
-                              what="the effective potential")
+        density_of_states(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,
+                          what="the effective potential")
 
 
 def test_energies_are_counted_in_bins_where_they_have_no_levels_or_the_card_says_so():
-    levels = wang_landau(cards.load("ising-2d")).system
+    levels = density_of_states(cards.load("ising-2d")).system
     assert not hasattr(levels, "width")
     none = {"parameters.h": 0.314159265358979}
-    assert wang_landau(cards.load("ising-2d", none)).system.width > 0.0
+    assert density_of_states(cards.load("ising-2d", none)).system.width > 0.0
     asked = {"density_of_states.bin_width": 3.0}
-    assert wang_landau(cards.load("ising-2d", asked)).system.width == 3.0
-    assert wang_landau(cards.load("edwards-anderson-3d-gaussian")).system.n_bins > 1000
+    assert density_of_states(cards.load("ising-2d", asked)).system.width == 3.0
+    assert density_of_states(cards.load("edwards-anderson-3d-gaussian")).system.n_bins > 1000
 
 
 def test_temperatures_of_a_landscape():

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from phasegrok import cards
 from phasegrok.cards.values import temperature_grid
 from phasegrok.run import runfile
-from phasegrok.studies.density_of_states import wang_landau
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.finite_size import (
     finite_size_sample,
     finite_size_settings,
@@ -171,9 +171,9 @@ def test_barrier_of_potts_spins_is_that_of_wang_landau_and_of_clusters():
     for landscape, sweeps in (("wang-landau", 200_000), ("canonical", 10_000)):
         card = cards.load("potts-2d-q10", {
             "finite_size.landscape": landscape, "finite_size.barrier_sweeps": sweeps})
-        protocol = (wang_landau(card, sweeps) if landscape == "wang-landau"
-                    else series_protocol(card, card.model.finite_size, sweeps, sweeps // 10,
-                                           exchange=True))
+        protocol = (density_of_states(card, sweeps) if landscape == "wang-landau" else
+                    series_protocol(card, card.model.finite_size, sweeps, sweeps // 10,
+                                    exchange=True))
         state = protocol.init(3)
         while protocol.done(state) < protocol.total():
             protocol.advance(state, 2000)

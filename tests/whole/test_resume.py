@@ -17,7 +17,7 @@ from repository import EXPERIMENTS, MODELS
 from phasegrok import cards, compiled
 from phasegrok.run import job, runfile
 from phasegrok.run.lock import Lock
-from phasegrok.studies.density_of_states import density_of_states, wang_landau
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
 from phasegrok.studies.training import training
@@ -322,12 +322,13 @@ def spins(**changes):
 
 
 PROTOCOLS = {
-    "wang-landau": lambda: wang_landau(cards.load("ising-2d", {"L": 4}), 400, 3),
-    "wang-landau-in-windows": lambda: wang_landau(
-        cards.load("ising-2d", {"L": 4, "windows": 3}), 400, 3),
+    "wang-landau": lambda: density_of_states(
+        cards.load("ising-2d", {"L": 4}), 400, 3, "wang-landau"),
+    "wang-landau-in-windows": lambda: density_of_states(
+        cards.load("ising-2d", {"L": 4, "windows": 3}), 400, 3, "wang-landau"),
     "temperature-ladder": lambda: density_of_states(
         cards.load("ising-2d", {"L": 4}), 4000, 3, "ladder"),
-    "wang-landau-joint": lambda: wang_landau(
+    "wang-landau-joint": lambda: density_of_states(
         cards.load("ising-perceptron", {"N": 11, "P": 11}), 400, 3, joint=True),
     "lattice-clones": lambda: clones(weiss(), 1.0, 9),
     "metropolis-clones": lambda: clones(cards.load("potts-2d-q10", POTTS), 0.7, 5),
