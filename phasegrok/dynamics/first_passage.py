@@ -9,7 +9,7 @@ import numpy as np
 from phasegrok.compiled import kernel
 from phasegrok.dynamics.single_flip import new_value
 from phasegrok.rng import below, normal_pair
-from phasegrok.systems.discrete import assign, order_change
+from phasegrok.systems.discrete import assign, n_places, order_change, present
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
 STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
@@ -85,8 +85,8 @@ def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, str
 @kernel(allocates=False)
 def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi, hold, n_sweeps,
                            limit, sigma, cache, values, rng, counters, moments, trace, strides):
-    """Single-site updates of one clone for ``n_sweeps`` sweeps, or until it has ended."""
-    n = sigma.shape[0]
+    """Updates of one clone for ``n_sweeps`` sweeps, or until it has ended."""
+    n, places = sigma.shape[0], n_places(system, sigma)
     step = counters[STEPS]
     energy, phi = values[0], values[1]
     if phi >= threshold and counters[SINCE] < 0:
@@ -95,14 +95,14 @@ def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi,
         complete = False
         home = _home(start_phi, moments) + TOLERANCE
         for _ in range(n):
-            site = below(rng, n)
-            value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
+            place = below(rng, places)
+            value, change = new_value(system, heat_bath, temperature, sigma, cache, place, rng)
             step += 1
-            if value != sigma[site]:
+            if value != present(system, sigma, place):
                 before = phi
                 energy += change
-                phi += order_change(system, sigma, cache, site, value)
-                assign(system, sigma, cache, site, value)
+                phi += order_change(system, sigma, cache, place, value)
+                assign(system, sigma, cache, place, value)
                 if _watch(before, phi, step, threshold, home, hold, counters):
                     complete = True
                     break

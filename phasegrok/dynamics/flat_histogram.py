@@ -10,15 +10,17 @@ import math
 import numpy as np
 
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.single_flip import propose
 from phasegrok.rng import next_words
 from phasegrok.systems.discrete import (
     assign,
     draw_and_prepare,
     energy_cell,
     energy_change,
+    n_places,
     order_cell,
     order_change,
+    present,
+    propose,
 )
 
 # columns of a ladder's counters
@@ -72,18 +74,18 @@ def exponential_variates(words, variates, n):
 
 
 @kernel(allocates=False)
-def random_numbers(rng, n_sites, n, words, sites, variates):
-    """Sites and exponential variates of the next n attempts, from one random word each.
+def random_numbers(rng, n_places, n, words, places, variates):
+    """Places and exponential variates of the next n attempts, from one random word each.
 
-    A word w is the fraction w / 2^64; times the number of sites, its integer part is the site and
+    A word w is the fraction w / 2^64; times the number of places, its integer part is the place and
     what remains is a uniform number independent of it.
     """
     next_words(rng, words, n)
-    n_u = np.uint64(n_sites)
+    n_u = np.uint64(n_places)
     for i in range(n):
         low = (words[i] & _LOW_HALF) * n_u
         high = (words[i] >> _HALF) * n_u + (low >> _HALF)
-        sites[i] = np.int32(high >> _HALF)
+        places[i] = np.int32(high >> _HALF)
         words[i] = (high << _HALF) | (low & _LOW_HALF)
     exponential_variates(words, variates, n)
 
@@ -135,7 +137,7 @@ def _new_cell(stage, attempts, log_f, counters):
 @kernel(allocates=False)
 def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, cache, values, rng,
            log_g, thinning, visits, sums, offsets, columns, attempts_c, log_f, counters, words,
-           sites, variates):
+           places, variates):
     """One sweep of one configuration inside the energy cells low..high.
 
     ``joint`` is True or None, and ``sums``, of E over the visits, an array or None: what stands
@@ -145,7 +147,7 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     Returns the energy cells after the first attempt and after the last: a walk that alternates
     between few cells could be at the same one at the end of every sweep.
     """
-    n = sigma.shape[0]
+    n, number = sigma.shape[0], n_places(system, sigma)
     n_p = log_g.shape[0] // thinning.shape[0]
     half_e, half_p = offsets.shape[0] // 2, offsets.shape[1] // 2
     energy, phi = values[0], values[1]
@@ -170,15 +172,15 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
     for i in range(n):
         b = i % BATCH
         if b == 0:
-            random_numbers(rng, n, min(BATCH, n - i), words, sites, variates)
-        site = np.int64(sites[b])
-        old = np.int64(sigma[site])
-        value = np.int64(propose(system, sigma, site, rng))
-        energy_rise = energy_change(system, sigma, cache, site, value)
+            random_numbers(rng, number, min(BATCH, n - i), words, places, variates)
+        place = np.int64(places[b])
+        old = np.int64(present(system, sigma, place))
+        value = np.int64(propose(system, sigma, place, rng))
+        energy_rise = energy_change(system, sigma, cache, place, value)
         e_new = energy_cell(system, energy + energy_rise)
         c_new = e_new
         if joint is not None:
-            phi_rise = order_change(system, sigma, cache, site, value)
+            phi_rise = order_change(system, sigma, cache, place, value)
             p_new = order_cell(system, phi + phi_rise)
             dp = p_new - p
             c_new = e_new * n_p + p_new
@@ -202,9 +204,9 @@ def _sweep(system, joint, stage, samc, log_n_states, low, high, share, sigma, ca
         below = np.float64((new_height - variates[b]) - height).view(np.int64)
         accepted = ((below & ~((e_new - low) | (high - e_new))) >> 63) & 1
         if one_store:
-            assign(system, sigma, cache, site, old + (value - old) * accepted)
+            assign(system, sigma, cache, place, old + (value - old) * accepted)
         elif accepted:
-            assign(system, sigma, cache, site, value)
+            assign(system, sigma, cache, place, value)
         energy += energy_rise * accepted
         e += de & -accepted
         if joint is not None:
@@ -270,7 +272,7 @@ def _note_end(e, bottom, top, end_r, r, counters):
 @kernel(allocates=False)
 def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k, high_k, share_k,
             sigma, cache, values, rng, log_g, thinning, visits_k, sums, offsets, columns,
-            attempts_c, log_f, counters, where, end_r, words, sites, variates):
+            attempts_c, log_f, counters, where, end_r, words, places, variates):
     """Advance a ladder by ``n_sweeps`` sweeps, its windows in turn."""
     n_windows = low_k.shape[0]
     last = sigma.shape[0] - 1
@@ -285,7 +287,7 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
             _, e = _sweep(system, joint, stage, samc, log_n_states, 0, everywhere, 1.0,
                           sigma[last], cache[last], values[last], rng, log_g, thinning,
                           visits_k[0], sums, offsets, columns, attempts_c, log_f, counters, words,
-                          sites, variates)
+                          places, variates)
             if n_windows:
                 _place(e, low_k, high_k, sigma, cache, values, where)
             continue
@@ -297,7 +299,7 @@ def advance(system, joint, producing, samc, log_n_states, n_sweeps, ends, low_k,
             system, joint, PRODUCING if producing else LEARNING, samc, log_n_states, low_k[k],
             high_k[k], share_k[k], sigma[r], cache[r], values[r], rng, log_g, thinning,
             visits_k[k] if producing else visits_k[0], sums, offsets, columns, attempts_c, log_f,
-            counters, words, sites, variates)
+            counters, words, places, variates)
         if producing:
             _note_end(e_first, ends[0], ends[1], end_r, r, counters)
             _note_end(e, ends[0], ends[1], end_r, r, counters)

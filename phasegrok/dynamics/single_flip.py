@@ -1,10 +1,12 @@
-"""Single-site dynamics of a discrete system: Metropolis and heat bath at random sites.
+"""Dynamics of a discrete system by its own moves: Metropolis and heat bath at random places.
 
-One sweep is N attempted updates at sites drawn with replacement.  Heat bath draws the new state of
-the site from its conditional distribution (at T = 0: one of lowest energy, ties broken at random);
-Metropolis proposes another state and accepts with min(1, exp(-dE/T)) (Metropolis et al., J. Chem.
-Phys. 21 (1953) 1087).  They are different dynamics with the same equilibrium.  An
-attempt at a site that a kinetic constraint holds fixed counts as an attempt and changes nothing.
+One sweep is N attempted updates, N the number of sites, at places (sites, unless the system says
+otherwise) drawn with replacement.  Heat bath draws the new state from its conditional distribution
+(at T = 0: one of lowest energy, ties broken at random), of moves that are the system's own one of
+the two that they lead between; Metropolis proposes another state and accepts with min(1,
+exp(-dE/T)) (Metropolis et al., J. Chem. Phys. 21 (1953) 1087).  They are different dynamics with
+the same equilibrium.  An attempt at a place that a kinetic constraint holds fixed counts as an
+attempt and changes nothing.
 """
 
 import math
@@ -17,8 +19,11 @@ from phasegrok.systems.discrete import (
     allowed,
     assign,
     energy_change,
-    n_values,
+    n_choices,
+    n_places,
     order_change,
+    present,
+    propose,
     value_of,
 )
 
@@ -28,21 +33,9 @@ _TIE = 1e-12  # at T = 0, energies nearer than this are equal: 0.1 + 0.2 - 0.3 i
 
 
 @kernel(allocates=False)
-def propose(system, sigma, site, rng):
-    """A state of ``site`` other than the present one, each equally likely."""
-    q = n_values(system)
-    if q == 2:
-        return value_of(system, 0) + value_of(system, 1) - sigma[site]
-    value = value_of(system, below(rng, q))
-    while value == sigma[site]:
-        value = value_of(system, below(rng, q))
-    return value
-
-
-@kernel(allocates=False)
-def _metropolis(system, temperature, sigma, cache, site, rng):
-    value = propose(system, sigma, site, rng)
-    change = energy_change(system, sigma, cache, site, value)
+def _metropolis(system, temperature, sigma, cache, place, rng):
+    value = propose(system, sigma, place, rng)
+    change = energy_change(system, sigma, cache, place, value)
     if change <= 0.0:
         return value, change
     if temperature > 0.0:
@@ -51,33 +44,33 @@ def _metropolis(system, temperature, sigma, cache, site, rng):
         accepted = change < _TIE
     if accepted:
         return value, change
-    return np.int64(sigma[site]), _NO_CHANGE
+    return np.int64(present(system, sigma, place)), _NO_CHANGE
 
 
 @kernel(allocates=False)
-def _heat_bath_two(system, temperature, sigma, cache, site, rng):
-    value = value_of(system, 0) + value_of(system, 1) - sigma[site]
-    change = energy_change(system, sigma, cache, site, value)
+def _heat_bath_two(system, temperature, sigma, cache, place, rng):
+    value = propose(system, sigma, place, rng)
+    change = energy_change(system, sigma, cache, place, value)
     if temperature > 0.0:
         flips = uniform(rng) * (1.0 + math.exp(min(change / temperature, 700.0))) < 1.0
     else:
         flips = change < _TIE and (change < -_TIE or uniform(rng) < 0.5)
     if flips:
         return value, change
-    return np.int64(sigma[site]), _NO_CHANGE
+    return np.int64(present(system, sigma, place)), _NO_CHANGE
 
 
 @kernel(allocates=False)
-def _heat_bath_many(system, temperature, sigma, cache, site, rng):
+def _heat_bath_many(system, temperature, sigma, cache, place, rng):
     lowest = 0.0
-    for k in range(n_values(system)):
-        lowest = min(lowest, energy_change(system, sigma, cache, site, value_of(system, k)))
+    for k in range(n_choices(system)):
+        lowest = min(lowest, energy_change(system, sigma, cache, place, value_of(system, k)))
     total = 0.0
-    chosen = np.int64(sigma[site])
+    chosen = np.int64(present(system, sigma, place))
     chosen_change = _NO_CHANGE
-    for k in range(n_values(system)):
+    for k in range(n_choices(system)):
         value = value_of(system, k)
-        change = energy_change(system, sigma, cache, site, value)
+        change = energy_change(system, sigma, cache, place, value)
         if temperature > 0.0:
             weight = math.exp(-(change - lowest) / temperature)
         else:
@@ -90,15 +83,15 @@ def _heat_bath_many(system, temperature, sigma, cache, site, rng):
 
 
 @kernel(allocates=False)
-def new_value(system, heat_bath, temperature, sigma, cache, site, rng):
-    """State of ``site`` after one attempted update, and the change of energy it brings."""
-    if not allowed(system, sigma, cache, site):
-        return np.int64(sigma[site]), _NO_CHANGE
+def new_value(system, heat_bath, temperature, sigma, cache, place, rng):
+    """Value at ``place`` after one attempted update, and the change of energy it brings."""
+    if not allowed(system, sigma, cache, place):
+        return np.int64(present(system, sigma, place)), _NO_CHANGE
     if heat_bath:
-        if n_values(system) == 2:
-            return _heat_bath_two(system, temperature, sigma, cache, site, rng)
-        return _heat_bath_many(system, temperature, sigma, cache, site, rng)
-    return _metropolis(system, temperature, sigma, cache, site, rng)
+        if n_choices(system) == 2:
+            return _heat_bath_two(system, temperature, sigma, cache, place, rng)
+        return _heat_bath_many(system, temperature, sigma, cache, place, rng)
+    return _metropolis(system, temperature, sigma, cache, place, rng)
 
 
 @kernel(allocates=False)
@@ -114,7 +107,7 @@ def sweeps(system, heat_bath, temperature, n_sweeps, sigma, cache, values, rng, 
     temperature : float
         T in units of energy, >= 0.
     n_sweeps : int
-        Sweeps of N attempted updates at random sites.
+        Sweeps of N attempted updates at random places.
     sigma, cache, values : arrays
         Configuration, its derived integers, and [E, Phi]; changed in place.
     rng : uint64[4]
@@ -122,15 +115,15 @@ def sweeps(system, heat_bath, temperature, n_sweeps, sigma, cache, values, rng, 
     energy_t, phi_t : float64[n_sweeps]
         Series, filled; arrays of length 0 record nothing.
     """
-    n = sigma.shape[0]
+    n, places = sigma.shape[0], n_places(system, sigma)
     for t in range(n_sweeps):
         for _ in range(n):
-            site = below(rng, n)
-            value, change = new_value(system, heat_bath, temperature, sigma, cache, site, rng)
-            if value != sigma[site]:
+            place = below(rng, places)
+            value, change = new_value(system, heat_bath, temperature, sigma, cache, place, rng)
+            if value != present(system, sigma, place):
                 values[0] += change
-                values[1] += order_change(system, sigma, cache, site, value)
-                assign(system, sigma, cache, site, value)
+                values[1] += order_change(system, sigma, cache, place, value)
+                assign(system, sigma, cache, place, value)
         if energy_t.shape[0] > 0:
             energy_t[t] = values[0]
             phi_t[t] = values[1]

@@ -14,7 +14,7 @@ RANGES = {
 }
 """Least and largest value of the order parameter of a family.
 
-The family says which protocols fit: a "discrete" system has single-site moves, a "continuous" one
+The family says which protocols fit: a "discrete" system has local moves, a "continuous" one
 a Gaussian latent and a gradient, an "overdamped" one a force, a "constrained" one a region in which
 all states weigh the same.
 """
@@ -37,6 +37,7 @@ KINDS = {
     "ising-graph": Kind("phasegrok.systems.ising:GraphParameters", "discrete"),
     "potts-2d": Kind("phasegrok.systems.potts:Parameters", "discrete", _FRACTION),
     "blume-capel-2d": Kind("phasegrok.systems.blume_capel:Parameters", "discrete"),
+    "lattice-gas-2d": Kind("phasegrok.systems.lattice_gas:Parameters", "discrete", (0.0, 2.0)),
     "curie-weiss": Kind("phasegrok.systems.curie_weiss:Parameters", "discrete"),
     "potts-mean-field": Kind(
         "phasegrok.systems.mean_field_potts:Parameters", "discrete", _FRACTION),

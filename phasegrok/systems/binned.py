@@ -142,18 +142,33 @@ def value_of(system, k):
 
 
 @behaviour(Binned)
-def energy_change(system, sigma, cache, site, value):
-    return discrete.energy_change(system.inner, sigma, cache, site, value)
+def n_places(system, sigma):
+    return discrete.n_places(system.inner, sigma)
 
 
 @behaviour(Binned)
-def order_change(system, sigma, cache, site, value):
-    return discrete.order_change(system.inner, sigma, cache, site, value)
+def propose(system, sigma, place, rng):
+    return discrete.propose(system.inner, sigma, place, rng)
 
 
 @behaviour(Binned)
-def assign(system, sigma, cache, site, value):
-    discrete.assign(system.inner, sigma, cache, site, value)
+def present(system, sigma, place):
+    return discrete.present(system.inner, sigma, place)
+
+
+@behaviour(Binned)
+def energy_change(system, sigma, cache, place, value):
+    return discrete.energy_change(system.inner, sigma, cache, place, value)
+
+
+@behaviour(Binned)
+def order_change(system, sigma, cache, place, value):
+    return discrete.order_change(system.inner, sigma, cache, place, value)
+
+
+@behaviour(Binned)
+def assign(system, sigma, cache, place, value):
+    discrete.assign(system.inner, sigma, cache, place, value)
 
 
 @behaviour(Binned)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from phasegrok.rng import streams
 from phasegrok.systems import continuous, discrete
 
 _VISITS = 60_000  # of sites by prepare in a walk: a few tenths of a second of plain Python
 _MOST_MOVES, _FEWEST_MOVES = 400, 8
 _SECONDS = 1.0  # of a walk, where prepare costs more than a visit of every site
 _TOLERANCE = 1e-6  # of energies and order parameters, relative where they are large
-_SITES = 12  # whose changes of E and Phi tell what is large
+_SITES = 12  # or places, whose changes of E and Phi tell what is large
 _ROUNDING = 1000.0 * np.finfo(float).eps  # a step of the random walk of rounding, with room
 _MOST_SITES = 300_000_000  # prepared at one checkpoint: about a second
 
@@ -79,6 +80,8 @@ def _check_whole(system, module) -> None:
         raise ValueError(f"{cls.__name__} has no {', '.join(members)}")
     names = [name for name, stub in discrete.STUBS.items()
              if stub.__module__ == module.__name__ and name not in discrete.DEFAULT]
+    of_moves = [name for name in ("propose", "present") if cls in discrete.GENERIC[name]]
+    names += ["propose", "present"] if of_moves else []
     missing = [name for name in names if cls not in discrete.GENERIC[name]]
     if missing:
         here = vars(sys.modules.get(cls.__module__, discrete))
@@ -153,10 +156,15 @@ def _levels(system) -> np.ndarray | None:
 
 def _walk(system, values: list[int], sign: float, sigma: np.ndarray | None) -> None:
     """Moves at random sites that lower ``sign`` E, each compared with ``prepare``."""
-    rng = np.random.default_rng(1)
-    n = system.n_sites
+    rng, stream = np.random.default_rng(1), streams(1, "check", 1)[0]
+    n, own = system.n_sites, discrete.has_own_moves(system)
+    if sigma is None:
+        sigma = rng.choice(values, size=n)
+        if own:  # which may keep what a state drawn site by site has not
+            _run(system, "draw", sigma, stream)
     # wider than the int8 of kernels, in whose compiled arithmetic all integers have 64 bits
-    sigma = (rng.choice(values, size=n) if sigma is None else sigma).astype(np.int64)
+    sigma = sigma.astype(np.int64)
+    places = _run(system, "n_places", sigma)
     cache, states = np.zeros(system.cache_size, dtype=np.int64), []
     E, phi = _run(system, "prepare", sigma, cache)
     again, again_phi = _run(system, "prepare", sigma, cache + 1)
@@ -167,36 +175,54 @@ def _walk(system, values: list[int], sign: float, sigma: np.ndarray | None) -> N
         if time.monotonic() > end:
             break
         states.append((E, phi))
-        site, value = int(rng.integers(n)), int(rng.choice(values))
-        if not _run(system, "allowed", sigma, cache, site):
+        place = int(rng.integers(places))
+        value = int(_own_move(system, sigma, cache, place, stream) if own else rng.choice(values))
+        if not _run(system, "allowed", sigma, cache, place):
             continue
-        old, known = sigma[site], cache.copy()
-        dE = _run(system, "energy_change", sigma, cache, site, value)
-        dphi = _run(system, "order_change", sigma, cache, site, value)
-        if sigma[site] != old or not np.array_equal(cache, known):
+        old, known = sigma.copy(), cache.copy()
+        dE = _run(system, "energy_change", sigma, cache, place, value)
+        dphi = _run(system, "order_change", sigma, cache, place, value)
+        if not np.array_equal(sigma, old) or not np.array_equal(cache, known):
             raise ValueError("energy_change or order_change makes the change that it is asked for")
-        after, kept = sigma.copy(), cache.copy()
-        after[site] = value
+        moved, after, kept = sigma.copy(), sigma.copy(), cache.copy()
+        _run(system, "assign", moved, kept, place, value)
+        if own:
+            after = moved.copy()
+            if not np.isin(moved, values).all():
+                raise ValueError(f"assign leaves a state that is none of {values} (place {place}, "
+                                 f"value {value})")
+        else:
+            after[place] = value
         fresh = np.zeros_like(cache)
         new_E, new_phi = _run(system, "prepare", after.copy(), fresh)
-        move = (f"where prepare gives {{:g}} (site {site} from {sigma[site]} to {value}, "
-                f"N = {n})")
+        what = (f"place {place}, value {value}" if own else
+                f"site {place} from {sigma[place]} to {value}")
+        move = f"where prepare gives {{:g}} ({what}, N = {n})"
         if _differ(E + dE, new_E):
             raise ValueError(f"energy_change gives {dE:g}, {move.format(new_E - E)}")
         if _differ(phi + dphi, new_phi):
             raise ValueError(f"order_change gives {dphi:g}, {move.format(new_phi - phi)}")
         if sign * dE > 0.0 and len(states) > 20:
             continue
-        moved = sigma.copy()
-        _run(system, "assign", moved, kept, site, value)
         if not np.array_equal(moved, after):
-            raise ValueError(f"assign leaves other states than sigma[{site}] = {value} makes")
+            raise ValueError(f"assign leaves other states than sigma[{place}] = {value} makes")
         if not np.array_equal(kept, fresh):
-            same = " to which it is set already" if value == sigma[site] else ""
-            raise ValueError(f"assign leaves another cache than prepare makes (site {site}, value "
-                             f"{value}{same})")
+            same = " to which it is set already" if not own and value == sigma[place] else ""
+            raise ValueError("assign leaves another cache than prepare makes "
+                             f"({'place' if own else 'site'} {place}, value {value}{same})")
         sigma, cache, E, phi = moved, kept, new_E, new_phi
     _check_cells(system, "a configuration", states)
+
+
+def _own_move(system, sigma, cache, place: int, stream: np.ndarray) -> int:
+    """The value that a system proposes at a place; its present one must change nothing."""
+    same, kept = sigma.copy(), cache.copy()
+    value = _run(system, "present", sigma, place)
+    _run(system, "assign", same, kept, place, value)
+    if (not np.array_equal(same, sigma) or not np.array_equal(kept, cache)
+            or _run(system, "energy_change", sigma, cache, place, value) != 0.0):
+        raise ValueError(f"present gives {value} at place {place}, a move that changes something")
+    return int(_run(system, "propose", sigma, place, stream))
 
 
 def _differ(a: float, b: float) -> bool:
@@ -216,11 +242,13 @@ def _prepared(system, sigma, cache) -> tuple[np.ndarray, np.ndarray]:
 def _largest_changes(system, sigma) -> np.ndarray:
     """The largest changes of E and Phi that some sites of a configuration make."""
     _, cache = _prepared(system, sigma, np.zeros(system.cache_size, dtype=np.int64))
-    sigma, largest = sigma.astype(np.int64), [0, 0]
-    for site in range(min(len(sigma), _SITES)):
-        for value in (int(discrete.value_of(system, k)) for k in range(discrete.n_values(system))):
+    sigma, largest, stream = sigma.astype(np.int64), [0, 0], streams(1, "check", 1)[0]
+    own = discrete.has_own_moves(system)
+    values = [int(discrete.value_of(system, k)) for k in range(discrete.n_values(system))]
+    for place in range(min(discrete.n_places(system, sigma), _SITES)):
+        for value in [discrete.propose(system, sigma, place, stream)] if own else values:
             for k, change in enumerate((discrete.energy_change, discrete.order_change)):
-                largest[k] = max(largest[k], abs(change(system, sigma, cache, site, value)))
+                largest[k] = max(largest[k], abs(change(system, sigma, cache, place, value)))
     return np.array(largest, dtype=float)
 
 

@@ -1,4 +1,4 @@
-"""What a discrete system is: nine functions that the kernels call, and a tenth for a constraint.
+"""What a discrete system is: nine functions that the kernels call, and five that it may leave out.
 
 A system is a ``NamedTuple`` of numbers and arrays.  Its behaviour is given by functions with the
 names below, registered with :func:`behaviour`; kernels are written once against these names, and
@@ -6,6 +6,13 @@ Numba compiles them for each system at full speed.  A configuration is a flat ``
 ``sigma`` of ``n_sites`` local states; ``cache`` is an ``int64`` array of derived integers that the
 system keeps up to date itself (colour counts, local fields); energies and order parameters are
 floats.
+
+A *move* is attempted at a *place* and gives it a *value*.  By default the places are the sites, and
+the value is another state of the site.  A system whose moves are others, such as exchanges of two
+sites, numbers its places (say, its bonds) and has three more functions: :func:`n_places`,
+:func:`propose`, and :func:`present`, the value that changes nothing; its ``energy_change``,
+``order_change`` and ``assign`` take such a place and value.  The reverse of a move must be proposed
+as often as the move.
 
 A constrained system also has :func:`allowed`, which says where its dynamics may move; all others
 leave it out and pay nothing.  Only the dynamics obeys it: statics is that of the energy alone.
@@ -20,7 +27,7 @@ import numpy as np
 from numba.extending import overload
 
 from phasegrok.compiled import IN_KERNELS, kernel
-from phasegrok.rng import next_word
+from phasegrok.rng import below, next_word
 
 KERNEL_OPTIONS = {"_nrt": False, **IN_KERNELS}
 """Of what stands for a behaviour in kernels."""
@@ -115,6 +122,8 @@ def behaviour(system_class, name=""):
         if earlier is not None and earlier.__module__ == function.__module__:
             raise NameError(f"{of} of {system_class.__name__} is defined twice")
         versions[system_class] = function
+        if of == "propose":
+            GENERIC["n_choices"].setdefault(system_class, _two)
         return function
 
     return register
@@ -150,38 +159,91 @@ def value_of(system, k):
 
 
 @generic
-def energy_change(system, sigma, cache, site, value):
-    """E after ``sigma[site]`` became ``value``, minus E."""
-    return call("energy_change", system, sigma, cache, site, value)
+def energy_change(system, sigma, cache, place, value):
+    """E after the move that gives ``place`` (a site) the ``value``, minus E."""
+    return call("energy_change", system, sigma, cache, place, value)
 
 
 @generic
-def order_change(system, sigma, cache, site, value):
-    """Phi after ``sigma[site]`` became ``value``, minus Phi."""
-    return call("order_change", system, sigma, cache, site, value)
+def order_change(system, sigma, cache, place, value):
+    """Phi after the move, minus Phi."""
+    return call("order_change", system, sigma, cache, place, value)
 
 
 @generic
-def assign(system, sigma, cache, site, value):
-    """Set ``sigma[site]`` to ``value`` and keep ``cache`` true."""
-    return call("assign", system, sigma, cache, site, value)
+def assign(system, sigma, cache, place, value):
+    """Make the move (set ``sigma[place]`` to ``value``) and keep ``cache`` true."""
+    return call("assign", system, sigma, cache, place, value)
 
 
 @generic
-def allowed(system, sigma, cache, site):
-    """Whether the dynamics may change ``sigma[site]`` now; True where a system does not say.
+def n_places(system, sigma):
+    """Number of places where moves are attempted; of sites where a system does not say."""
+    return call("n_places", system, sigma)
 
-    It must not depend on ``sigma[site]`` itself: then the reverse of a move is allowed wherever
+
+@generic
+def propose(system, sigma, place, rng):
+    """The value of a move at ``place``; another state of the site, each equally likely, where a
+    system does not say.  One that does leaves two choices: this value, and the present one."""
+    return call("propose", system, sigma, place, rng)
+
+
+@generic
+def present(system, sigma, place):
+    """The value that leaves everything as it is; ``sigma[place]`` where a system does not say."""
+    return call("present", system, sigma, place)
+
+
+@generic
+def n_choices(system):
+    """Values among which heat bath chooses at a place: ``n_values``, or the two of own moves."""
+    return call("n_choices", system)
+
+
+@generic
+def allowed(system, sigma, cache, place):
+    """Whether the dynamics may move at ``place`` now; True where a system does not say.
+
+    It must not depend on what the move would change: then the reverse of a move is allowed wherever
     the move is, and the constrained dynamics keeps detailed balance.
     """
-    return call("allowed", system, sigma, cache, site)
+    return call("allowed", system, sigma, cache, place)
 
 
-def _always(system, sigma, cache, site):
+def _n_sites(system, sigma):
+    return sigma.shape[0]
+
+
+def _another_state(system, sigma, place, rng):
+    q = n_values(system)
+    if q == 2:
+        return value_of(system, 0) + value_of(system, 1) - sigma[place]
+    value = value_of(system, below(rng, q))
+    while value == sigma[place]:
+        value = value_of(system, below(rng, q))
+    return value
+
+
+def _state(system, sigma, place):
+    return sigma[place]
+
+
+def _n_values(system):
+    return n_values(system)
+
+
+def _always(system, sigma, cache, place):
     return True
 
 
-DEFAULT["allowed"] = _always
+DEFAULT.update(n_places=_n_sites, propose=_another_state, present=_state, n_choices=_n_values,
+               allowed=_always)
+
+
+def has_own_moves(system) -> bool:
+    """Whether moves of a system are others than those of single sites."""
+    return type(getattr(system, "inner", system)) in GENERIC["propose"]
 
 
 @generic

@@ -8,7 +8,7 @@ from scipy import stats
 
 from phasegrok.cards.kinds import parameters_class
 from phasegrok.compiled import kernel
-from phasegrok.dynamics.single_flip import DYNAMICS, new_value, propose, sweeps
+from phasegrok.dynamics.single_flip import DYNAMICS, new_value, sweeps
 from phasegrok.rng import streams
 from phasegrok.statistics import mean_with_error
 from phasegrok.systems import discrete
