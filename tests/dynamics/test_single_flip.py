@@ -36,7 +36,7 @@ def attempts(system, heat_bath, temperature, sigma, cache, site, rng, values, ch
 def proposals(system, sigma, site, rng, values):
     """Many proposals of one site."""
     for t in range(values.shape[0]):
-        values[t] = propose(system, sigma, site, rng)
+        values[t] = discrete.propose(system, sigma, site, rng)
 
 
 def simulate(system, dynamics, temperature, n_sweeps, seed, discard, start=None):

@@ -13,6 +13,7 @@ from phasegrok.protocols.wang_landau import WangLandau
 from phasegrok.systems import discrete
 from phasegrok.systems.checks import check_running, fault_of
 from phasegrok.systems.ising import Ising
+from phasegrok.systems.lattice_gas import LatticeGas
 from phasegrok.systems.potts import Potts2D
 
 
@@ -35,6 +36,7 @@ def twin(monkeypatch, system, **wrong):
 
 ising = {name: discrete.GENERIC[name][Ising] for name in ("energy_change", "assign", "prepare",
                                                           "order_change")}
+gas = {name: discrete.GENERIC[name][LatticeGas] for name in ("assign",)}
 potts = {name: discrete.GENERIC[name][Potts2D] for name in ("assign",)}
 
 
@@ -79,6 +81,29 @@ def adds_up(system, sigma, cache):
     return energy + cache[0], phi
 
 
+def creates(system, sigma, cache, place, value):
+    """Puts a particle where there is none."""
+    sigma[place // 2] = value
+
+
+def moves_on(system, sigma, cache, place, value):
+    """Exchanges, and leaves the waves as they were."""
+    before = cache.copy()
+    gas["assign"](system, sigma, cache, place, value)
+    cache[:] = before
+
+
+def outside(system, sigma, cache, place, value):
+    """Leaves two particles at one site."""
+    gas["assign"](system, sigma, cache, place, value)
+    sigma[place // 2] *= 1 + value
+
+
+def exchanges(system, sigma, place):
+    """Says that an exchange changes nothing."""
+    return 1
+
+
 @pytest.mark.parametrize("kind, name, wrong, words", [
     ("ising-2d", "energy_change", doubled, "energy_change gives"),
     ("ising-2d", "energy_change", writes, "energy_change or order_change makes the change"),
@@ -87,12 +112,17 @@ def adds_up(system, sigma, cache):
     ("ising-2d", "assign", elsewhere, "assign leaves other states"),
     ("potts-2d", "assign", forgets, "assign leaves another cache"),
     ("ising-2d", "prepare", adds_up, "prepare depends on what was in the cache"),
+    ("lattice-gas-2d", "energy_change", lambda *_: 1.0, "a move that changes something"),
+    ("lattice-gas-2d", "present", exchanges, "present gives 1 at place"),
+    ("lattice-gas-2d", "assign", creates, "place"),
+    ("lattice-gas-2d", "assign", moves_on, "assign leaves another cache"),
+    ("lattice-gas-2d", "assign", outside, "assign leaves a state that is none of [0, 1]"),
 ])
 def test_the_function_at_fault_is_named(monkeypatch, kind, name, wrong, words):
     system = build(kind, L=4, **({"q": 3} if kind == "potts-2d" else {}))
     faulty = twin(monkeypatch, system, **{name: wrong})
-    up = np.ones(system.n_sites, dtype=np.int8)
-    for sigma in (None, up):
+    ordered = system.configuration(1.0, np.random.default_rng(0))
+    for sigma in (None, ordered):
         assert fault_of(system, sigma) == ""
         assert words in fault_of(faulty, sigma)
 
@@ -103,6 +133,7 @@ def test_the_function_at_fault_is_named(monkeypatch, kind, name, wrong, words):
     ("blume-capel-2d", {"L": 4, "D": 1.9}), ("potts-2d", {"L": 4, "q": 5}),
     ("potts-mean-field", {"N": 12, "q": 3}), ("curie-weiss", {"N": 20, "h": 0.1, "J3": 1.0}),
     ("sherrington-kirkpatrick", {"N": 12, "h": 0.2}), ("p-spin", {"N": 10}), ("east", {"N": 16}),
+    ("lattice-gas-2d", {"L": 8, "density": 0.3}), ("lattice-gas-2d", {"L": 4, "exchange": "any"}),
     ("ising-perceptron", {"N": 15, "P": 10})])
 def test_all_systems_of_the_package_pass(kind, parameters):
     assert fault_of(build(kind, **parameters)) == ""

@@ -1,4 +1,4 @@
-"""Blume-Capel, fully connected glasses, mean-field Potts and East: statics, dynamics, disorder.
+"""Blume-Capel, lattice gas, fully connected glasses, mean-field Potts and East: statics, dynamics.
 
 Small instances are enumerated by numpy from the definition of the energy; the kernels' moves and
 levels are tested with those of the other systems in ``test_systems.py``.
@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 import pytest
+from driving import drive
+from repository import REFERENCE
 from scipy import stats
 
 from phasegrok.cards.kinds import parameters_class
@@ -28,6 +30,8 @@ CASES = {
     "gaussian p-spin": ("p-spin", {"N": 10, "disorder_seed": 3}),
     "mean-field potts": ("potts-mean-field", {"N": 8, "q": 3}),
     "east": ("east", {"N": 8}),
+    "lattice gas": ("lattice-gas-2d", {"L": 4, "density": 0.4}),
+    "lattice gas, any two": ("lattice-gas-2d", {"L": 4, "epsilon": 0.5, "exchange": "any"}),
 }
 LANDSCAPES = [name for name in CASES if "gaussian" not in name]
 
@@ -55,6 +59,15 @@ def enumerated(name):
     q, n = discrete.n_values(system), system.n_sites
     values = [discrete.value_of(system, k) for k in range(q)]
     s = np.array(list(itertools.product(values, repeat=n)), dtype=float)
+    if kind == "lattice-gas-2d":
+        s = s[s.sum(axis=1) == system.particles]
+        grid = s.reshape(-1, p.L, p.L)
+        around = np.roll(grid, 1, axis=1) + np.roll(grid, 1, axis=2)
+        energy = -p.epsilon * (grid * around).sum(axis=(1, 2))
+        cosine = np.array([1.0, 1.0, -1.0, -1.0])
+        waves = [np.abs(grid.sum(axis=axis) @ np.roll(cosine, shift)) for axis in (1, 2)
+                 for shift in (0, 1)]
+        return system, s, energy, np.maximum(waves[0] + waves[1], waves[2] + waves[3])
     if kind == "blume-capel-2d":
         grid = s.reshape(-1, p.L, p.L)
         around = np.roll(grid, 1, axis=1) + np.roll(grid, 1, axis=2)
@@ -124,7 +137,8 @@ def test_wang_landau_finds_the_enumerated_landscape(name):
 @pytest.mark.parametrize("name", CASES)
 def test_canonical_averages_are_those_of_enumeration(name, temperature, dynamics):
     system, s, energy, phi = enumerated(name)
-    temperature *= {"mean-field potts": 0.3, "east": 1.6}.get(name, 1.0)
+    temperature *= {"mean-field potts": 0.3, "east": 1.6, "lattice gas": 0.5,
+                    "lattice gas, any two": 0.3}.get(name, 1.0)
     weight = np.exp(-(energy - energy.min()) / temperature)
     if name == "east":
         weight[s.sum(axis=1) == 0] = 0.0  # the isolated state is never reached
@@ -343,7 +357,7 @@ def test_blume_capel_draws_all_states_equally():
 
 
 @pytest.mark.parametrize("name", ["gaussian sherrington-kirkpatrick", "gaussian p-spin",
-                                  "mean-field potts", "blume-capel", "east"])
+                                  "mean-field potts", "blume-capel", "east", "lattice gas"])
 def test_a_run_cut_into_blocks_and_resumed_gives_the_same_bits(name):
     system = build(*CASES[name])[0]
     ends = []
@@ -355,3 +369,62 @@ def test_a_run_cut_into_blocks_and_resumed_gives_the_same_bits(name):
         ends.append(chain)
     for a, b in zip(*ends):
         assert np.array_equal(a, b)
+
+
+# --- moves of a system's own ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exchange", ["neighbours", "any"])
+def test_lattice_gas_draws_all_places_equally_and_keeps_its_particles(exchange):
+    system, *_ = build("lattice-gas-2d", {"L": 4, "density": 0.3, "exchange": exchange})
+    assert system.particles == 5
+    assert system.log_n_states == pytest.approx(math.log(math.comb(16, 5)))
+    draws = np.array([started(system, seed)[0] for seed in range(3000)])
+    assert np.all(draws.sum(axis=1) == 5)
+    # sites of one draw exclude one another: the covariance is that of 16 sites of a fixed sum
+    z = (draws.mean(axis=0) - 5 / 16) / math.sqrt(5 / 16 * 11 / 16 / 3000)
+    assert 1e-3 < stats.chi2.sf((z**2).sum() * 15 / 16, 15) < 1.0 - 1e-3
+    chain = started(system, 1)
+    sweeps(system, False, 0.4, 1000, *chain, NOTHING, NOTHING)
+    assert chain[0].sum() == 5
+
+
+@pytest.mark.parametrize("dynamics, rate", [("metropolis", 1.0), ("heat-bath", 0.5)])
+def test_free_particles_diffuse_as_their_master_equation(dynamics, rate):
+    """Without attraction the mean density obeys it exactly: exchanges of two particles are none.
+
+    An attempt exchanges each of the 2 N bonds with probability rate/2N, so that a wave of wave
+    number k is multiplied by 1 - rate (1 - cos k)/N.
+    """
+    L, t, number = 8, 3, 8000
+    system, *_ = build("lattice-gas-2d", {"L": L, "density": 0.5})
+    n, k = L * L, 2.0 * math.pi / L
+    slab = system.configuration(1.0, np.random.default_rng(0))
+    wave = np.tile(np.exp(1j * k * np.arange(L)), L)
+    begun, after = abs(slab @ wave), np.empty(number)
+    for r, rng in enumerate(streams(3, ["diffusion", dynamics], number)):
+        sigma, cache, values = slab.copy(), np.zeros(4, dtype=np.int64), np.zeros(2)
+        discrete.draw_and_prepare(system, False, sigma, cache, values, rng)
+        sweeps(system, bool(DYNAMICS[dynamics]), 1e12, t, sigma, cache, values, rng, NOTHING,
+               NOTHING)
+        after[r] = (sigma @ wave * np.conj(slab @ wave)).real / begun
+    exact = begun * (1.0 - rate * (1.0 - math.cos(k)) / n) ** (n * t)
+    error = after.std() / math.sqrt(number)
+    assert error < 0.01 * exact
+    assert abs(after.mean() - exact) < 4.0 * error
+
+
+def test_lattice_gas_is_the_ising_model_at_fixed_magnetisation():
+    """8 x 8 sites, half of them filled: the column M = 0 of the exact g(E, M)."""
+    system, *_ = build("lattice-gas-2d", {"L": 8, "exchange": "any"})
+    E, M, number = np.loadtxt(REFERENCE / "ising2d_gEM_L8.csv", delimiter=",", skiprows=1).T
+    exact = dict(zip(-(128.0 - E[M == 0.0]) / 4.0, np.log(number[M == 0.0])))
+    z = []
+    for seed in range(2):
+        protocol = WangLandau(system, 150_000, 8)
+        group = protocol.result(drive(protocol, seed))["density_of_states"]
+        assert group["energy"].tolist() == sorted(exact)
+        error = group["log_g"] - [exact[e] for e in group["energy"].tolist()]
+        assert np.sqrt(np.mean(error**2)) < 0.05
+        z.append(error / group["log_g_err"])
+    assert 0.5 < np.sqrt(np.mean(np.square(z))) < 2.1
