@@ -362,6 +362,14 @@ class DecayLaw(Section):
         return values
 
 
+class Motion(Section):
+    """How plain coordinates move, in every protocol: Langevin dynamics with a Metropolis test."""
+
+    step: float = Field(gt=0.0, description="time of a step; shorter where too few are accepted")
+    friction: float | None = Field(None, gt=0.0, description="gamma, with inertia of mass 1; none: "
+                                   "overdamped")
+
+
 class WaitingTimes(Section):
     """Clones of one checkpoint; the first temperature is the one that the verdict is about."""
 
@@ -400,7 +408,7 @@ class CardModel(Section):
     kind: str
     reference: str = Field(description="arXiv id, DOI, or where the setting comes from")
     units: str = "reduced, k_B = 1"
-    family: Literal["discrete", "continuous", "network", "overdamped",
+    family: Literal["discrete", "continuous", "hamiltonian", "network", "overdamped",
                     "constrained"] | None = None
     control: str | None = Field(None, description="the verdict that is known, for a control")
     code: str | None = Field(None, description="file.py:Class of the user's own system")
@@ -414,6 +422,7 @@ class CardModel(Section):
     finite_size: FiniteSize | None = None
     phase_diagram: PhaseDiagram | None = None
     relaxation: Relaxation | None = None
+    motion: Motion | None = None
     langevin: Langevin | None = None
     neuron_diagram: NeuronDiagram | None = None
     nucleation: Nucleation | None = None
@@ -444,6 +453,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "finite_size": FiniteSize,
     "phase_diagram": PhaseDiagram,
     "relaxation": Relaxation,
+    "motion": Motion,
     "langevin": Langevin,
     "neuron_diagram": NeuronDiagram,
     "nucleation": Nucleation,
@@ -456,7 +466,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 READS: dict[str, tuple[str, ...]] = {
     "compare_accounts": ("waiting_times", "event", "training", "relaxation", "density_of_states",
-                         "thermodynamics"),
+                         "thermodynamics", "motion"),
     "decay_law": ("decay_law", "training", "event"),
     "density_of_states": ("density_of_states", "thermodynamics", "sample"),
     "effective_potential": ("density_of_states", "thermodynamics", "sample", "langevin"),
@@ -467,10 +477,10 @@ READS: dict[str, tuple[str, ...]] = {
     "optimisers": ("optimisers", "training", "event"),
     "phase_diagram": ("phase_diagram", "neuron_diagram", "langevin", "learning_curve",
                       "density_of_states"),
-    "relaxation": ("relaxation",),
-    "sample": ("sample", "thermodynamics", "langevin"),
+    "relaxation": ("relaxation", "motion"),
+    "sample": ("sample", "thermodynamics", "langevin", "motion"),
     "training": ("training", "event"),
-    "waiting_times": ("waiting_times", "event", "training"),
+    "waiting_times": ("waiting_times", "event", "training", "motion"),
 }
 """Sections of settings that each script reads; [observables] and [data] belong to the system."""
 

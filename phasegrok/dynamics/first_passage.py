@@ -17,7 +17,7 @@ TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
 
 
 @kernel(allocates=False)
-def _watch(phi_before, phi, step, threshold, home, hold, counters):
+def watch(phi_before, phi, step, threshold, home, hold, counters):
     """Note in ``counters`` that Phi changed at ``step``; True where the event is complete."""
     if phi_before <= home:
         counters[LEFT_HOME] = step
@@ -32,7 +32,7 @@ def _watch(phi_before, phi, step, threshold, home, hold, counters):
 
 
 @kernel(allocates=False)
-def _home(start_phi, moments):
+def home(start_phi, moments):
     """The clone's mean Phi so far: where the passage to the event begins, seen from the event."""
     return moments[1] / moments[0] if moments[0] > 0.0 else start_phi
 
@@ -64,7 +64,7 @@ def _end_of_hold(limit, counters):
 
 
 @kernel(allocates=False)
-def _end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
+def end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
     """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
     counters[STEPS] = step
     if trace.shape[0] > 0:
@@ -93,7 +93,7 @@ def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi,
         counters[SINCE] = step
     for _ in range(n_sweeps):
         complete = False
-        home = _home(start_phi, moments) + TOLERANCE
+        at_home = home(start_phi, moments) + TOLERANCE
         for _ in range(n):
             place = below(rng, places)
             value, change = new_value(system, heat_bath, temperature, sigma, cache, place, rng)
@@ -103,14 +103,14 @@ def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi,
                 energy += change
                 phi += order_change(system, sigma, cache, place, value)
                 assign(system, sigma, cache, place, value)
-                if _watch(before, phi, step, threshold, home, hold, counters):
+                if watch(before, phi, step, threshold, at_home, hold, counters):
                     complete = True
                     break
         if complete:
             counters[STEPS] = step
             _end_of_hold(limit, counters)
         else:
-            _end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
+            end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = energy
@@ -134,12 +134,12 @@ def overdamped_first_passage(system, temperature, threshold, start_phi, hold, n_
             else:
                 noise = second
         x += force * system.dt + spread * noise
-        home = _home(start_phi, moments) + TOLERANCE
+        at_home = home(start_phi, moments) + TOLERANCE
         before = phi
         phi = abs(x) if system.folded else x
         step += 1
-        _watch(before, phi, step, threshold, home, hold, counters)
-        _end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
+        watch(before, phi, step, threshold, at_home, hold, counters)
+        end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = x

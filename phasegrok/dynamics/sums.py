@@ -14,6 +14,8 @@ def accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, h
                 log_time):
     """Add a stretch of sweeps, the first of which is number ``first`` (from 1), to the sums.
 
+    ``system`` None: there are no levels, and no histogram.
+
     Each sum is made from left to right, that of a histogram over replicas within sweeps: then it
     does not depend on how a run is cut into stretches.
     """
@@ -41,7 +43,7 @@ def accumulate(system, order_unit, energy_rt, phi_rt, measure, first, moments, h
                 moments[r, 4] += square
                 moments[r, 5] += square * square
         group = r * n_groups // n_replicas
-        if measure and histogram.shape[1] > 0 and (r + 1) * n_groups // n_replicas > group:
+        if system is not None and measure and (r + 1) * n_groups // n_replicas > group:
             # the last replica of the group: what the group has measured is still in the cache
             for t in range(n):
                 for member in range(-(-group * n_replicas // n_groups), r + 1):

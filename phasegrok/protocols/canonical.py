@@ -37,6 +37,7 @@ FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
 
 MOST_BLOCKS, FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
+_OVERLAP_WIDTH = 0.01  # of bins of the overlap of coordinates
 _MOST_OVERLAP_BINS = 101
 _TUNING = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # the ladder is tuned at these fractions of equilibration
 
@@ -76,7 +77,9 @@ class OverlapBins(NamedTuple):
 
     @classmethod
     def of(cls, system) -> "OverlapBins":
-        """Bins for `Engine.overlap` of spins, or of colours 0 ... q - 1."""
+        """Bins for `Engine.overlap` of spins, of colours 0 ... q - 1, or of coordinates."""
+        if hasattr(system, "vectors"):  # of any value in [-1, 1]
+            return cls(-1.0, _OVERLAP_WIDTH, round(2.0 / _OVERLAP_WIDTH) + 1, 1)
         local = [int(value_of(system, k)) for k in range(n_values(system))]
         q = len(local)
         products = sorted({a * b for a in local for b in local})
@@ -189,7 +192,8 @@ class Canonical:
         blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1)
         histogram = k * GROUPS * self._n_levels() * 4 * 8
         log_time = k * r * LOG_BINS * 2 * 8
-        return 2 * (k * r * (n + 8 * self.system.cache_size) + blocks + histogram + log_time)
+        own = 16 * getattr(self.system, "n_coordinates", 0) or n + 8 * self.system.cache_size
+        return 2 * (k * r * own + blocks + histogram + log_time)
 
     def _n_blocks(self) -> int:
         room = _BLOCK_MEMORY // (len(self.temperatures) * self.replicas * 8 * len(MOMENTS))
@@ -197,7 +201,8 @@ class Canonical:
 
     def _n_levels(self) -> int:
         """Energy levels of the histogram; 0 where none is kept."""
-        if len(self.engine.systems) > 1 or self.replicas < GROUPS:
+        if (len(self.engine.systems) > 1 or self.replicas < GROUPS
+                or not hasattr(self.system, "energy_levels")):
             return 0
         try:
             n = len(self.system.energy_levels())
@@ -272,9 +277,9 @@ class Canonical:
         energy_rt, phi_rt = np.empty((2, self.replicas, n))
         for k, temperature in enumerate(state.temperatures):
             self.engine.advance(state, k, float(temperature), n, energy_rt, phi_rt)
-            accumulate(self.system, self.system.order_unit, energy_rt, phi_rt, measure,
-                        state.sweeps + 1, state.moments[k, :, block], state.histogram[k],
-                        state.log_time[k])
+            accumulate(self.system if self._n_levels() else None, self.system.order_unit, energy_rt,
+                       phi_rt, measure, state.sweeps + 1, state.moments[k, :, block],
+                       state.histogram[k], state.log_time[k])
             self._record(state, k, state.sweeps + 1 - self._equilibration(), energy_rt, phi_rt)
         state.sweeps += n
 
@@ -299,6 +304,8 @@ class Canonical:
 
     def _spins(self) -> bool:
         """Whether local states are spins, for which a global flip of both leaves q^2 as it is."""
+        if hasattr(self.system, "vectors"):
+            return False
         local = {int(value_of(self.system, k)) for k in range(n_values(self.system))}
         return local == {-value for value in local}
 

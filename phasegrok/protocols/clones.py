@@ -23,6 +23,7 @@ from phasegrok.dynamics.first_passage import (
     discrete_first_passage,
     overdamped_first_passage,
 )
+from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps, first_passage
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.groups import Group
 from phasegrok.rng import streams
@@ -36,7 +37,7 @@ _TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it
 class State:
     """Clones of one checkpoint: where they are, and when they crossed."""
 
-    sigma: np.ndarray  # (C, N) int8; an overdamped system: (C, 0)
+    sigma: np.ndarray  # (C, N) int8; coordinates and velocities (C, 2 n); overdamped: (C, 0)
     cache: np.ndarray  # (C, K) int64
     values: np.ndarray  # (C, 2): E and Phi; an overdamped system: x and Phi
     rng: np.ndarray  # (C, 4) uint64
@@ -282,3 +283,72 @@ class OverdampedClones(_Clones):
             state.start_phi, round(self.hold * per), steps, round(self.limit * per),
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
             strides))
+
+
+@dataclasses.dataclass(frozen=True)
+class HamiltonianClones(_Clones):
+    """Protocol: waiting times of a system of plain coordinates, by Langevin dynamics.
+
+    Parameters as in :class:`DiscreteClones`; times in units of time.  The event is looked for after
+    each step, so that of a passage shorter than a step nothing is seen.
+
+    Parameters
+    ----------
+    step : float
+        Time of a step.
+    friction : float or None
+        gamma of the dynamics with inertia; None: overdamped.
+    start : float or None
+        Order parameter of the checkpoint; None: a disordered one.
+    preparation_sweeps, preparation_temperature : int, float
+        Steps that made the checkpoint from the start, and their temperature.
+    """
+
+    step: float = 0.01
+    friction: float | None = None
+    start: float | None = None
+    preparation_sweeps: int = 0
+    preparation_temperature: float = 1.0
+    unit: str = dataclasses.field(default="time", init=False)
+
+    @property
+    def _engine(self) -> HamiltonianSteps:
+        return HamiltonianSteps((self.system,), self.step, self.friction)
+
+    def memory(self) -> int:
+        """Bytes of the state of all clones."""
+        return self.clones * 8 * (2 * self.system.n_coordinates + 14)
+
+    def _steps_per_unit(self) -> float:
+        return 1.0 / self.step
+
+    def _path_time(self) -> float:
+        return self.step
+
+    def init(self, seed: int) -> State:
+        """Copies of the checkpoint, at rest, with a generator each."""
+        c = self.clones
+        key = ["checkpoint", self.start, self.preparation_sweeps, self.preparation_temperature]
+        begun = self._engine.start(seed, key, np.zeros(1, dtype=bool), 1)
+        if self.start is not None:
+            draw = np.random.default_rng([int(word) for word in begun.rng[0, 0]])
+            self._engine.put(begun, 0, self.system.configuration(self.start, draw)[None])
+        self._engine.advance(begun, 0, self.preparation_temperature, self.preparation_sweeps,
+                             *np.empty((2, 1, 0)))
+        values = np.array([begun.energy[0, 0], begun.phi[0, 0]])
+        counters = np.full((c, 5), -1, dtype=np.int64)
+        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
+        return State(np.tile(begun.configurations[0], (c, 1)), np.zeros((c, 0), dtype=np.int64),
+                     np.tile(values, (c, 1)), streams(seed, ["clones", self.temperature], c),
+                     counters, np.zeros((c, 3)), *self._path_room(), float(values[1]))
+
+    def advance(self, state: State, n: int) -> None:
+        """Advance every clone that has not ended by ``n`` units of time."""
+        per, coordinates = self._steps_per_unit(), self.system.n_coordinates
+        splitting = self._engine.splitting(self.temperature)
+        threshold = self.threshold * self._phi_unit() - TOLERANCE
+        self._over_clones(state, lambda k, trace, strides: first_passage(
+            self.system, splitting, threshold, state.start_phi, round(self.hold * per),
+            max(1, round(n * per)), round(self.limit * per), state.sigma[k, :coordinates],
+            state.sigma[k, coordinates:], state.values[k], state.rng[k],
+            np.empty((4, coordinates)), state.counters[k], state.moments[k], trace, strides))

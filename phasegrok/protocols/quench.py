@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from phasegrok.dynamics.multi_spin import LANES, Words
-from phasegrok.dynamics.replicas import Engine, Replicas, SingleFlip
+from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.groups import Group
 from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import n_values, value_of
@@ -133,15 +133,16 @@ class Quench:
     def memory(self) -> int:
         """Bytes of the state, and as much again for its checkpoint."""
         w, t = len(waiting_times(self.sweeps)), len(log_times(self.sweeps))
-        return 2 * self.replicas * ((1 + w) * self.system.n_sites + 8 * t * (w + 3))
+        sites = 16 * getattr(self.system, "n_coordinates", 0) or self.system.n_sites
+        return 2 * self.replicas * ((1 + w) * sites + 8 * t * (w + 3))
 
     def init(self, seed: int) -> QuenchState:
         """Replicas before the quench."""
         begun = self.engine.start(seed, ["quench", self.temperature],
                                   np.zeros(self.replicas, dtype=bool), 1)
         if self.start is not None:
-            if not isinstance(self.engine, SingleFlip):
-                raise ValueError("a start of given order needs the engine SingleFlip")
+            if not hasattr(self.engine, "put"):
+                raise ValueError("a start of given order needs an engine that takes configurations")
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
             systems = np.repeat(np.arange(len(self.engine.systems)),
                                 self.replicas // len(self.engine.systems))
@@ -204,9 +205,9 @@ class Quench:
                 state.mean_now[:, w, since[0]] = self._mean_spin(now)
 
     def _mean_spin(self, now: np.ndarray) -> np.ndarray:
-        """Mean of spins +-1 of every replica (2 n - 1 for a density n); 0 for three or more states,
-        whose overlap is 0 at random."""
-        if n_values(self.system) > 2:
+        """Mean of spins +-1 of every replica (2 n - 1 for a density n); 0 for three or more states
+        and for coordinates, whose overlap is 0 at random."""
+        if hasattr(self.system, "vectors") or n_values(self.system) > 2:
             return np.zeros(self.replicas)
         up = np.bitwise_not(np.zeros_like(now)) if now.dtype == np.uint64 else np.ones_like(now)
         return self.engine.overlap(now, up)[: self.replicas]
@@ -214,7 +215,7 @@ class Quench:
     def _pair_overlaps(self, now: np.ndarray) -> np.ndarray:
         """Mean of q^2 of each replica with all others of its sample; NaN where it is alone."""
         sigma_rn = self.engine.unpacked(now)[: self.replicas]  # lanes of a word may be spare
-        sigma_srn = sigma_rn.reshape(len(self.engine.systems), -1, self.system.n_sites)
+        sigma_srn = sigma_rn.reshape(len(self.engine.systems), -1, sigma_rn.shape[1])
         each = sigma_srn.shape[1]
         if each < 2:
             return np.full(self.replicas, np.nan)
@@ -224,9 +225,13 @@ class Quench:
 
     def _square_overlaps(self, sigma_rn: np.ndarray, some: slice) -> np.ndarray:
         """Mean of q^2 of ``some`` replicas of a sample with all its others."""
-        values = [value_of(self.system, v) for v in range(n_values(self.system))]
+        own = hasattr(self.system, "vectors")
+        values = [] if own else [value_of(self.system, v) for v in range(n_values(self.system))]
         q = len(values)
-        if values == list(range(q)):  # the fraction that agrees, less that of chance
+        if own:
+            rows = self.system.vectors(sigma_rn)
+            square = (rows[some] @ rows.T / self.system.n_sites) ** 2
+        elif values == list(range(q)):  # the fraction that agrees, less that of chance
             same = ((sigma_rn == v).astype(np.float32) for v in values)
             agree = np.sum([_products(rows[some], rows) for rows in same], axis=0)
             square = ((q * agree - 1.0) / (q - 1.0)) ** 2

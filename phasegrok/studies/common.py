@@ -7,10 +7,12 @@ from phasegrok.cards.values import check_temperature, temperature_grid
 from phasegrok.errors import InputError
 
 
-def need_family(card: Card, family: str, what: str) -> None:
-    """Refuse a card of another family; ``what`` needs this one."""
-    if card.family != family:
-        raise InputError(f"{card.name}: {what} needs a {family} system, this one is "
+def need_family(card: Card, family: str, what: str, *others: str) -> None:
+    """Refuse a card of another family; ``what`` needs this one, or one of the others."""
+    if card.family not in (family, *others):
+        families = " or ".join(filter(None, (", ".join((family, *others)[:-1]),
+                                             (family, *others)[-1])))
+        raise InputError(f"{card.name}: {what} needs a {families} system, this one is "
                          f"{card.family}; `phasegrok models` lists the cards by family")
 
 

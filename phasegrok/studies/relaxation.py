@@ -7,7 +7,7 @@ from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.studies.common import checked_temperature, known_kind, need_family
-from phasegrok.studies.sampling import engine_of, samples_group, systems_of
+from phasegrok.studies.sampling import engine_of, samples_group, steps_of, systems_of
 
 _FEWEST_WORDS = 8  # of 64 replicas each, whose scatter gives the error after a quench
 
@@ -20,6 +20,8 @@ def _relaxation_engine(card: Card, settings, samples: int, ramp: bool):
     from phasegrok.dynamics.multi_spin import LANES
     from phasegrok.dynamics.replicas import SingleFlip
 
+    if card.family == "hamiltonian":
+        return steps_of(card, systems_of(card, samples))
     n = settings.replicas
     at_random = ramp or settings.start is None
     if at_random and n % LANES == 0 and n * samples >= _FEWEST_WORDS * LANES:
@@ -29,14 +31,14 @@ def _relaxation_engine(card: Card, settings, samples: int, ramp: bool):
 
 def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
                sweeps: int | None = None, samples: int = 1):
-    """Quench, or ramps, of a discrete card; settings that are None are the card's.
+    """Quench, or ramps, of spins or coordinates; settings that are None are the card's.
 
     Raises
     ------
     InputError
-        If the card is not discrete or lacks what is needed.
+        If the card is neither discrete nor Hamiltonian, or lacks what is needed.
     """
-    need_family(card, "discrete", "relaxation")
+    need_family(card, "discrete", "relaxation", "hamiltonian")
     from phasegrok.protocols.quench import Quench, Ramp
 
     if temperature is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from phasegrok.cards.card import Card
-from phasegrok.cards.sections import FiniteSize, PhaseDiagram
+from phasegrok.cards.sections import FiniteSize, Motion, PhaseDiagram
 from phasegrok.cards.values import temperature_grid
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
@@ -42,6 +42,8 @@ def engine_of(card: Card, dynamics: Any, order: Any, samples: int):
     from phasegrok.systems.east import East
 
     systems = systems_of(card, samples)
+    if card.family == "hamiltonian":
+        return steps_of(card, systems)
     if dynamics in ("wolff", "swendsen-wang"):
         from phasegrok.dynamics.clusters import Clusters
 
@@ -59,6 +61,29 @@ def engine_of(card: Card, dynamics: Any, order: Any, samples: int):
     return SingleFlip(systems, dynamics)
 
 
+def steps_of(card: Card, systems: tuple):
+    """What moves replicas of plain coordinates, as [motion] says."""
+    from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps
+
+    motion = motion_of(card)
+    return HamiltonianSteps(systems, motion.step, motion.friction)
+
+
+def motion_of(card: Card) -> Motion:
+    """The section of the card that moves plain coordinates."""
+    if card.model.motion is None:
+        raise InputError(f"{card.name}: coordinates move by [motion] on the card, with the time of "
+                         "a step: --set motion.step=0.01")
+    for section in ("sample", "relaxation", "waiting_times"):
+        settings = getattr(card.model, section)
+        given = [f"{section}.{key}" for key in ("dynamics", "order")
+                 if settings is not None and key in settings.model_fields_set]
+        if given:
+            raise InputError(f"{card.name}: {', '.join(given)}: of lattices; coordinates move as "
+                             "[motion] says: leave it out")
+    return card.model.motion
+
+
 def _need_pairs(card: Card, replicas: int, samples: int) -> None:
     """Overlaps are taken within pairs of replicas, which must not cross samples."""
     if replicas > 1 and replicas % 2:
@@ -68,14 +93,15 @@ def _need_pairs(card: Card, replicas: int, samples: int) -> None:
 
 def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = None,
              samples: int = 1):
-    """Canonical sampling of a discrete card; settings that are None are the card's.
+    """Canonical sampling of spins or coordinates; settings that are None are the card's.
 
     Raises
     ------
     InputError
-        If the card is not discrete, gives no temperatures, or its dynamics does not fit.
+        If the card is neither discrete nor Hamiltonian, gives no temperatures, or its dynamics does
+        not fit.
     """
-    need_family(card, "discrete", "canonical sampling")
+    need_family(card, "discrete", "canonical sampling", "hamiltonian")
     from phasegrok.protocols.canonical import FEWEST_SWEEPS, Canonical
 
     s = card.model.sample

@@ -9,7 +9,8 @@ from phasegrok.cards.sections import Event, WaitingTimes
 from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
-from phasegrok.studies.common import checked_temperature, known_kind
+from phasegrok.studies.common import checked_temperature, known_kind, need_family
+from phasegrok.studies.sampling import motion_of
 from phasegrok.studies.training import (
     announced,
     eval_every,
@@ -62,6 +63,14 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
 
         _check_noise(card, t, event.threshold)
         return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit)
+    if card.family == "hamiltonian":
+        from phasegrok.protocols.clones import HamiltonianClones
+
+        motion = motion_of(card)
+        return HamiltonianClones(system, t, number, event.threshold, event.hold, waiting.limit,
+                                 motion.step, motion.friction, waiting.start,
+                                 waiting.preparation_sweeps, waiting.preparation_temperature)
+    need_family(card, "discrete", "clones", "overdamped", "hamiltonian", "network")
     from phasegrok.protocols.clones import DiscreteClones
 
     return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
@@ -120,8 +129,9 @@ def waiting_groups(card: Card, protocol, state) -> dict[str, Group]:
     group.attributes["time_unit"] = protocol.unit
     size = getattr(protocol.system, "n_sites", None)
     temperature = group.attributes["temperature"]
+    step = getattr(protocol, "step", None) if getattr(protocol, "friction", None) is None else None
     exact = estimated(groups, "exact waiting time", lambda: exact_first_passage(
-        known_kind(card), card.parameters, *event_of(card), temperature, size))
+        known_kind(card), card.parameters, *event_of(card), temperature, size, step))
     for name, value in (exact or {}).items():
         group.attributes[f"exact_{name}"] = value
     return groups

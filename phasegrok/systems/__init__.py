@@ -10,13 +10,15 @@ RANGES = {
     "discrete": (-1.0, 1.0),
     "constrained": (-1.0, 1.0),
     "continuous": (-math.inf, math.inf),
+    "hamiltonian": (-math.inf, math.inf),
     "overdamped": (-math.inf, math.inf),
 }
 """Least and largest value of the order parameter of a family.
 
 The family says which protocols fit: a "discrete" system has local moves, a "continuous" one
-a Gaussian latent and a gradient, an "overdamped" one a force, a "constrained" one a region in which
-all states weigh the same.
+a Gaussian latent and a gradient, a "hamiltonian" one an energy of plain coordinates with its
+gradient, an "overdamped" one a force, a "constrained" one a region in which all states weigh the
+same.
 """
 _FRACTION = (0.0, 1.0)
 
@@ -52,5 +54,7 @@ KINDS = {
     "two-layer-modular": Kind("phasegrok.systems.two_layer_modular:Parameters", "continuous"),
     "ridge": Kind("phasegrok.systems.ridge:Parameters", "continuous"),
     "tanh-teacher-student": Kind("phasegrok.systems.tanh_mlp:Parameters", "continuous"),
+    "xy": Kind("phasegrok.systems.xy:Parameters", "hamiltonian", (0.0, 1.0)),
+    "phi4": Kind("phasegrok.systems.phi4:Parameters", "hamiltonian"),
     "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),
 }

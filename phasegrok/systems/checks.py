@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from phasegrok.rng import streams
-from phasegrok.systems import continuous, discrete
+from phasegrok.systems import continuous, discrete, hamiltonian
 
 _VISITS = 60_000  # of sites by prepare in a walk: a few tenths of a second of plain Python
 _MOST_MOVES, _FEWEST_MOVES = 400, 8
@@ -34,13 +34,18 @@ def check_system(system, family: str) -> None:
     system : NamedTuple
         As the ``build`` of a card's parameters returns it.
     family : str
-        What protocols run it: "discrete" and "continuous" systems are checked.
+        What protocols run it: "discrete", "continuous" and "hamiltonian" systems are checked.
 
     Raises
     ------
     ValueError
         One sentence that names the function at fault.
     """
+    if family == "hamiltonian":
+        _check_whole(system, hamiltonian)
+        fault = hamiltonian.fault_of(system)
+        if fault:
+            raise ValueError(fault)
     if family not in ("discrete", "continuous"):
         return
     _check_whole(system, discrete if family == "discrete" else continuous)
@@ -74,7 +79,8 @@ def fault_of(system, sigma: np.ndarray | None = None) -> str:
 def _check_whole(system, module) -> None:
     """Members and behaviours are there, and names mean in the file what they mean elsewhere."""
     cls = type(system)
-    protocol = (discrete.DiscreteSystem if module is discrete else continuous.ContinuousSystem)
+    protocol = {discrete: discrete.DiscreteSystem, continuous: continuous.ContinuousSystem,
+                hamiltonian: hamiltonian.HamiltonianSystem}[module]
     members = [m for m in vars(protocol) if not m.startswith("_") and not hasattr(system, m)]
     if members:
         raise ValueError(f"{cls.__name__} has no {', '.join(members)}")
@@ -317,6 +323,8 @@ def check_replicas(engine, replicas, sweeps: int) -> None:
     InputError
         As `check_running`.
     """
+    if not hasattr(engine.systems[0], "cache_size"):
+        return  # of coordinates E and Phi are computed anew, not added up
     rungs, n_replicas = replicas.energy.shape
     n = engine.systems[0].n_sites
     every = -(-rungs * n_replicas * n // _MOST_SITES)

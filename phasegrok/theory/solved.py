@@ -15,7 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-from phasegrok.theory import blume_capel, curie_weiss, glauber, ising, mean_field_potts, potts
+from phasegrok.theory import (
+    blume_capel,
+    coordinates,
+    curie_weiss,
+    glauber,
+    ising,
+    mean_field_potts,
+    potts,
+)
 
 _RARE, _FEW = 0.01, 8  # excitations of an East ring so rare that more than a few never meet
 
@@ -121,12 +129,34 @@ def _east(p, temperature: float) -> dict[str, float]:
             "heat_capacity": (p.J / temperature) ** 2 * variance / N}
 
 
+def _xy(p, temperature: float) -> dict[str, float]:
+    if p.dimension > 1:
+        return {}
+    exact = coordinates.xy_ring(p.L, p.J, temperature)
+    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L}
+
+
+def _phi4(p, temperature: float) -> dict[str, float]:
+    if p.dimension > 1 and p.K > 0.0:
+        return {}
+    n = p.L**p.dimension
+    reach = 1.5 + abs(p.h) / p.barrier
+    try:
+        exact = coordinates.field_ring(
+            n, lambda x: p.barrier * (x * x - 1.0) ** 2 - p.h * x, p.K, temperature, reach)
+    except ValueError:  # too cold for the rule
+        return {}
+    return {"energy": exact.energy / n, "heat_capacity": exact.heat_capacity / n}
+
+
 _SOLVERS = {
     "ising-2d": _square_lattice,
     "ising-chain": _chain,
     "curie-weiss": _curie_weiss,
     "potts-mean-field": _potts_mean_field,
     "east": _east,
+    "xy": _xy,
+    "phi4": _phi4,
 }
 
 _LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
@@ -134,7 +164,7 @@ _OVERSHOOT = 0.5826  # -zeta(1/2)/sqrt(2 pi)
 
 
 def exact_first_passage(kind: str, parameters, waiting, event, temperature: float,
-                 size: int | None = None) -> dict[str, float]:
+                        size: int | None = None, step: float | None = None) -> dict[str, float]:
     """Exact mean first-passage time and barrier where the system is solved; else empty.
 
     Parameters
@@ -147,6 +177,8 @@ def exact_first_passage(kind: str, parameters, waiting, event, temperature: floa
         T of the clones.
     size : int, optional
         Number of spins, if another than the card's.
+    step : float, optional
+        Time of a step of overdamped coordinates.
     """
     if event.hold > 0.0:
         return {}
@@ -157,6 +189,8 @@ def exact_first_passage(kind: str, parameters, waiting, event, temperature: floa
             return _exact_curie_weiss(parameters, waiting, event, temperature, n)
         if kind == "overdamped-1d":
             return _exact_overdamped(parameters, event, temperature)
+        if kind == "phi4" and size == 1 and step is not None and fixed_start:
+            return _exact_well(parameters, waiting.start, event.threshold, temperature, step)
     except ValueError:  # no exact answer: a level out of reach, a force that does not confine
         return {}
     return {}
@@ -190,10 +224,30 @@ def _exact_overdamped(p, event, temperature) -> dict[str, float]:
     if folded and (p.start != 0.0 or p.c0 != 0.0 or p.c2 != 0.0):
         return {}
     reflect = 0.0 if folded else None
-    # A walk that is looked at every dt sees a level about 0.5826 standard deviations of a step
-    # later (Siegmund, Sequential Analysis, 1985, ch. X): the time-step error is part of the answer.
-    seen = event.threshold + _OVERSHOOT * math.sqrt(2.0 * temperature * p.dt)
+    seen = _seen(event.threshold, temperature, p.dt)
     return {"tau": diffusion_first_passage(force, temperature, p.start, seen, reflect)}
+
+
+def _seen(threshold: float, temperature: float, dt: float) -> float:
+    """The level that a walk has reached when it is seen beyond a threshold.
+
+    One that is looked at every dt sees it about 0.5826 standard deviations of a step later
+    (Siegmund, Sequential Analysis, 1985, ch. X): the time-step error is part of the answer.
+    """
+    return threshold + _OVERSHOOT * math.sqrt(2.0 * temperature * dt)
+
+
+def _exact_well(p, start: float, threshold: float, temperature: float, dt: float
+                ) -> dict[str, float]:
+    from phasegrok.theory.first_passage import diffusion_first_passage, drift_crossing_time
+
+    def force(x):
+        return p.h - 4.0 * p.barrier * (x * x - 1.0) * x
+
+    if temperature == 0.0:
+        return {"tau": drift_crossing_time(force, start, threshold)}
+    return {"tau": diffusion_first_passage(force, temperature, start,
+                                           _seen(threshold, temperature, dt))}
 
 
 def interface_tension(kind: str, parameters) -> float:

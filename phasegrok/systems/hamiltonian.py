@@ -1,0 +1,95 @@
+r"""What a system of plain coordinates is: an energy with its gradient, and an order parameter.
+
+Angles of spins, fields on a lattice and positions of atoms are coordinates x of a flat vector, and
+
+.. math:: P(x) \propto e^{-E(x)/T}
+
+has no prior; the protocol has T.  A system is a ``NamedTuple`` of numbers and arrays with the
+properties of :class:`HamiltonianSystem` and two functions registered by
+:func:`phasegrok.systems.discrete.behaviour`:
+
+``energy_gradient(system, x, slope)``
+    E; fills ``slope`` with its derivative by x.
+``order_parameter(system, x)``
+    The signed order parameter Phi of the whole system.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from phasegrok.systems.discrete import behaviour, call, generic
+
+__all__ = ["HamiltonianSystem", "behaviour", "energy_gradient", "fault_of", "order_parameter"]
+
+_STEP = 1e-5  # of finite differences, relative to coordinates of order one
+_WRONG = 1e-4  # share of the largest slope that differences may be off by
+_COORDINATES = 50  # whose slope is compared
+
+
+class HamiltonianSystem(Protocol):
+    """What protocols ask of a system of plain coordinates outside of kernels."""
+
+    @property
+    def n_coordinates(self) -> int:
+        """Length of x."""
+
+    @property
+    def n_sites(self) -> int:
+        """What E is divided by to become intensive."""
+
+    @property
+    def order_unit(self) -> float:
+        """What Phi is divided by to become intensive."""
+
+    def start(self, rng: np.random.Generator) -> np.ndarray:
+        """A disordered state from which a run begins."""
+
+    def configuration(self, phi: float, rng: np.random.Generator) -> np.ndarray:
+        """An ordered state whose Phi / ``order_unit`` is near ``phi``; at 1, one of low energy."""
+
+    def vectors(self, x_rn: np.ndarray) -> np.ndarray:
+        """Rows whose scalar products, over ``n_sites``, are the overlaps of states x_rn (R, n)."""
+
+
+@generic
+def energy_gradient(system, x, slope):
+    """E at ``x``; fills ``slope`` with its derivative."""
+    return call("energy_gradient", system, x, slope)
+
+
+@generic
+def order_parameter(system, x):
+    """Phi of the whole system at ``x``."""
+    return call("order_parameter", system, x)
+
+
+def fault_of(system) -> str:
+    """What is wrong with the functions of a system, in a sentence; empty if nothing is.
+
+    The slope is compared with differences of E at a disordered state and at an ordered one.
+    """
+    rng = np.random.default_rng(1)
+    states = {"start": system.start(rng), "configuration": system.configuration(1.0, rng)}
+    for what, state in states.items():
+        x = np.array(state, dtype=float)
+        if x.shape != (system.n_coordinates,) or not np.isfinite(x).all():
+            return (f"{what} gives {x.shape} numbers, or some that are not finite, for "
+                    f"{system.n_coordinates} coordinates")
+        slope, other = np.full((2, len(x)), np.nan)
+        energy = energy_gradient(system, x, slope)
+        phi = order_parameter(system, x)
+        if not (np.isfinite(energy) and np.isfinite(slope).all() and np.isfinite(phi)):
+            return f"E, its gradient or Phi is not finite at the state that {what} gives"
+        scale = max(np.abs(slope).max(), 1.0)
+        for k in rng.permutation(len(x))[:_COORDINATES]:
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = x.copy()
+                moved[k] += sign * _STEP
+                sides.append(energy_gradient(system, moved, other))
+            difference = (sides[0] - sides[1]) / (2.0 * _STEP)
+            if not abs(difference - slope[k]) <= _WRONG * scale:
+                return (f"energy_gradient gives {slope[k]:g} for coordinate {k}, where differences "
+                        f"of E give {difference:g}")
+    return ""
