@@ -253,7 +253,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
         sampling(dataclasses.replace(card, model=card.model.model_copy(update={"motion": None})))
     with pytest.raises(InputError, match=r"sample\.dynamics: of lattices"):
         sampling(cards.load("xy-2d", {"sample.dynamics": "heat-bath"}))
-    with pytest.raises(InputError, match="clones needs a discrete, overdamped, hamiltonian or netw"):
+    with pytest.raises(InputError, match="clones needs a discrete, overdamped, hamiltonian or"):
         clones(cards.load("two-layer-cubic", {
             "event.observable": "x", "event.threshold": 1.0, "waiting_times.limit": 10.0,
             "waiting_times.temperatures": [1.0]}))

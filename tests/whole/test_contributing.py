@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 from repository import ROOT
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
 
 from phasegrok.cards.library import load
 from phasegrok.networks.models import mlp
@@ -29,8 +31,8 @@ def folder(tmp_path_factory):
     for name, text in named:
         (target / name).write_text(text)
     assert {name for name, _ in named} == {
-        "chain.py", "ising-chain.toml", "canonical.py", "mean_energy.py", "my_net.py",
-        "my-net.toml", "my_update.py"}
+        "chain.py", "ising-chain.toml", "mueller_brown.py", "mueller-brown.toml", "canonical.py",
+        "mean_energy.py", "my_net.py", "my-net.toml", "my_update.py"}
     return target
 
 
@@ -46,6 +48,64 @@ def call(folder, *arguments):
 def run_phasegrok(folder, *arguments):
     """``phasegrok ARGUMENTS`` in ``folder``."""
     return call(folder, "-c", "from phasegrok.cli import main; main()", *arguments)
+
+
+def potential(x, y):
+    """Mueller and Brown, Theor. Chim. Acta 53 (1979) 75, table 1."""
+    A, a, b, c = (-200, -100, -170, 15), (-1, -1, -6.5, 0.7), (0, 0, 11, 0.6), (-10, -10, -6.5, 0.7)
+    X, Y = (1, 0, -0.5, -1), (0, 0.5, 1.5, 1)
+    return sum(A[k] * np.exp(a[k] * (x - X[k]) ** 2 + b[k] * (x - X[k]) * (y - Y[k])
+                             + c[k] * (y - Y[k]) ** 2) for k in range(4))
+
+
+def passage_on_a_grid(T, start, threshold, n=160):
+    """Mean time from a point to y - x = threshold, of dx = -grad E dt + sqrt(2 T) dW.
+
+    Jumps between neighbours of a grid with rates (T/h^2) exp(-(E' - E)/2 T), which have detailed
+    balance and the diffusion of the equation as h falls: the error is of order h^2.
+    """
+    x, y = np.linspace(-1.6, 1.3, n), np.linspace(-0.5, 2.2, n)
+    X, Y = np.meshgrid(x, y, indexing="ij")
+    E = potential(X, Y)
+    number = np.arange(n * n).reshape(n, n)
+    rows, columns, rates = [], [], []
+    for axis, h in ((0, x[1] - x[0]), (1, y[1] - y[0])):
+        a, b = np.delete(number, -1, axis).ravel(), np.delete(number, 0, axis).ravel()
+        for i, j in ((a, b), (b, a)):
+            rows.append(i)
+            columns.append(j)
+            rates.append(T / h**2 * np.exp(-(E.ravel()[j] - E.ravel()[i]) / (2.0 * T)))
+    i, j, rate = map(np.concatenate, (rows, columns, rates))
+    inside = np.flatnonzero((Y - X).ravel() < threshold)
+    G = sparse.csr_matrix((rate, (i, j)), shape=(n * n, n * n))
+    G -= sparse.diags(np.asarray(G.sum(axis=1)).ravel())
+    time = np.zeros(n * n)
+    time[inside] = spsolve(G[inside][:, inside].tocsc(), -np.ones(len(inside)))
+    near = np.argmin((X - start[0]) ** 2 + (Y - start[1]) ** 2)
+    return time[near]
+
+
+def test_own_coordinates_have_their_averages_and_waiting_times(folder):
+    run_phasegrok(folder, "run", "sample", "mueller-brown.toml", "--out", "wells.h5")
+    group = runfile.read(folder / "wells.h5")["averages"]
+    x, y = np.linspace(-3.0, 2.0, 2001), np.linspace(-2.0, 3.5, 2001)
+    E = potential(*np.meshgrid(x, y, indexing="ij"))
+    phi = y - x[:, None]
+    for k, T in enumerate(group["temperature"]):
+        weight = np.exp(-(E + 147.0) / T)
+        for name, values in (("energy", E), ("order_parameter", phi)):
+            exact = (weight * values).sum() / weight.sum()
+            error = group[f"{name}_err"][k]
+            assert error < 0.05 * (T if name == "energy" else 1.0)
+            assert abs(group[name][k] - exact) < 4.0 * error
+    run_phasegrok(folder, "run", "waiting_times", "mueller-brown.toml", "--out", "passages.h5")
+    waits = runfile.read(folder / "passages.h5")["waiting_times"]
+    assert not waits["censored"].any()
+    time, error = waits["time"].mean(), waits["time"].std() / math.sqrt(len(waits["time"]))
+    coarse, fine = (passage_on_a_grid(25.0, (0.623, 0.028), 1.5, n) for n in (120, 240))
+    exact = fine + (fine - coarse) / 3.0
+    assert abs(fine - coarse) < 0.03 * fine and error < 0.07 * exact
+    assert abs(time - exact) < 3.5 * error
 
 
 def test_system_gives_the_exact_density_of_states(folder):
