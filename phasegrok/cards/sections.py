@@ -468,7 +468,7 @@ READS: dict[str, tuple[str, ...]] = {
     "compare_accounts": ("waiting_times", "event", "training", "relaxation", "density_of_states",
                          "thermodynamics", "motion"),
     "decay_law": ("decay_law", "training", "event"),
-    "density_of_states": ("density_of_states", "thermodynamics", "sample"),
+    "density_of_states": ("density_of_states", "thermodynamics", "sample", "motion"),
     "effective_potential": ("density_of_states", "thermodynamics", "sample", "langevin"),
     "finite_size": ("finite_size", "density_of_states"),
     "learning_curve": ("learning_curve", "density_of_states", "relaxation"),

@@ -34,6 +34,9 @@ def _work(a: dict) -> str:
         return (f"{a['walkers']} ladders of {a['rungs']} temperatures with {a['lanes_per_walker']} "
                 f"replicas each x {a['sweeps']} sweeps ({a['equilibration_sweeps']} equilibrating)"
                 + (", folded" if a["folded"] else ""))
+    if a.get("method") == "replica-exchange":
+        return (f"{a['replicas']} replicas at each of {a['rungs']} temperatures x {a['sweeps']} "
+                f"steps ({a['equilibration_sweeps']} equilibrating)")
     windows = f", {a['windows']} windows" if a.get("windows", 1) > 1 else ""
     return (f"{a['walkers']} Wang-Landau walkers x {a['sweeps']} sweeps ({a['learning_sweeps']} "
             f"learning){windows}")

@@ -1,5 +1,7 @@
 """Densities of states and effective potentials, by ladders of temperatures or Wang-Landau."""
 
+import dataclasses
+
 import numpy as np
 
 from phasegrok.cards.card import Card
@@ -7,6 +9,7 @@ from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.studies.common import need_family, temperature_table
+from phasegrok.studies.sampling import sampling
 
 
 def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None = None,
@@ -24,6 +27,8 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
         If the card is not discrete (``what`` needs it to be), has too many cells, or the method
         does not fit it.
     """
+    if card.family == "hamiltonian":
+        return _of_coordinates(card, sweeps, method, fold, joint)
     system = _counted(card, what)
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
     from phasegrok.systems.binned import Binned
@@ -43,6 +48,22 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     try:
         return TemperatureLadder(system, sweeps or settings.sweeps, walkers or settings.walkers,
                                  fold, joint)
+    except ValueError as error:
+        raise InputError(f"{card.name}: {error}") from error
+
+
+def _of_coordinates(card: Card, sweeps: int | None, method: str | None, fold: bool | None,
+                    joint: bool):
+    """Replicas at the temperatures of [sample], as its section says."""
+    from phasegrok.protocols.coordinate_ladder import CoordinateLadder
+
+    if joint or fold or method not in (None, "auto"):
+        raise InputError(f"{card.name}: of coordinates ln g(E) is measured, by replica exchange at "
+                         "the temperatures of [sample]: leave out --joint, --fold and --method")
+    sampler = sampling(card, None, sweeps)
+    fields = {f.name: getattr(sampler, f.name) for f in dataclasses.fields(sampler) if f.init}
+    try:
+        return CoordinateLadder(**fields, width=card.model.density_of_states.bin_width or 0.0)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
 

@@ -56,5 +56,6 @@ KINDS = {
     "tanh-teacher-student": Kind("phasegrok.systems.tanh_mlp:Parameters", "continuous"),
     "xy": Kind("phasegrok.systems.xy:Parameters", "hamiltonian", (0.0, 1.0)),
     "phi4": Kind("phasegrok.systems.phi4:Parameters", "hamiltonian"),
+    "lennard-jones": Kind("phasegrok.systems.lennard_jones:Parameters", "hamiltonian", (0.0, 1.0)),
     "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),
 }

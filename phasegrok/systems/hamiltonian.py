@@ -18,9 +18,11 @@ from typing import Protocol
 
 import numpy as np
 
+from phasegrok.compiled import kernel
 from phasegrok.systems.discrete import behaviour, call, generic
 
-__all__ = ["HamiltonianSystem", "behaviour", "energy_gradient", "fault_of", "order_parameter"]
+__all__ = ["HamiltonianSystem", "behaviour", "energy_gradient", "evaluated", "fault_of",
+           "order_parameter"]
 
 _STEP = 1e-5  # of finite differences, relative to coordinates of order one
 _WRONG = 1e-4  # share of the largest slope that differences may be off by
@@ -62,6 +64,12 @@ def energy_gradient(system, x, slope):
 def order_parameter(system, x):
     """Phi of the whole system at ``x``."""
     return call("order_parameter", system, x)
+
+
+@kernel
+def evaluated(system, x, slope):
+    """`energy_gradient` from Python, compiled."""
+    return energy_gradient(system, x, slope)
 
 
 def fault_of(system) -> str:

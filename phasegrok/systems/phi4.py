@@ -69,6 +69,14 @@ class Phi4(NamedTuple):
         """N: the mean field."""
         return float(self.n_sites)
 
+    @property
+    def lowest(self) -> float:
+        """No energy is below: every site in the deeper well, or lower by no more than the field
+        can draw it, -lambda min (x^2 - 1)^2 - |h| x."""
+        x = np.linspace(0.0, 2.0 + abs(self.h) / self.barrier, 20_001)
+        well = self.barrier * (x * x - 1.0) ** 2 - abs(self.h) * x
+        return self.n_sites * (float(well.min()) - 1e-6 * self.barrier)
+
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """Each site in one of its wells, at random."""
         return rng.choice([-1.0, 1.0], self.n_sites)

@@ -59,6 +59,11 @@ class XY(NamedTuple):
         """N: the magnetisation a site lies in [0, 1]."""
         return float(self.n_sites)
 
+    @property
+    def lowest(self) -> float:
+        """No energy is below: all spins parallel."""
+        return -self.J * self.ahead.size
+
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """Angles at random."""
         return rng.uniform(-math.pi, math.pi, self.n_sites)

@@ -16,15 +16,18 @@ from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps
 from phasegrok.errors import InputError
 from phasegrok.protocols.canonical import Canonical
 from phasegrok.protocols.clones import HamiltonianClones
+from phasegrok.protocols.coordinate_ladder import CoordinateLadder
 from phasegrok.protocols.quench import Quench
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling, sampling_groups
 from phasegrok.studies.waiting_times import clones, waiting_groups
-from phasegrok.systems import discrete
+from phasegrok.systems import discrete, hamiltonian
 from phasegrok.systems.checks import check_system
 from phasegrok.systems.phi4 import Phi4
 from phasegrok.theory import coordinates
 from phasegrok.theory.solved import exact_averages
+from phasegrok.thermodynamics.tables import thermodynamics
 
 BOTH = pytest.mark.parametrize("friction", [None, 0.7])
 
@@ -133,6 +136,122 @@ def test_planar_spins_in_two_dimensions_as_the_spin_wave_and_the_high_temperatur
     assert np.all(group["energy_err"] < [1e-4, 1e-3])
     assert low == pytest.approx(-2.0 + 0.5 * T * (1.0 - 1.0 / n), abs=T**2 / 8.0)
     assert high == pytest.approx(-2.0 * (t + 2.0 * t**3), abs=2e-3)
+
+
+@pytest.mark.parametrize("N, lowest", [(3, -3.0), (4, -6.0), (7, -16.505384), (13, -44.326801)])
+def test_ordered_clusters_are_the_published_minima(N, lowest):
+    """Hoare and Pal (1971); Wales and Doye (1997), table 1."""
+    system = build("lennard-jones", N=N, radius=3.0)
+    x = system.configuration(1.0, np.random.default_rng(0))
+    slope = np.empty(3 * N)
+    assert hamiltonian.evaluated(system, x, slope) == pytest.approx(lowest, abs=2e-6)
+    assert np.abs(slope).max() < 1e-2
+    turned = x.reshape(N, 3) @ np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0] + 0.1
+    rows = system.vectors(np.array([x, turned.ravel()]))
+    assert rows @ rows.T / N == pytest.approx(np.ones((2, 2)))
+
+
+def test_atoms_begin_inside_and_apart():
+    system = build("lennard-jones", N=13, radius=2.5)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        r = system.start(rng).reshape(13, 3)
+        gaps = np.linalg.norm(r[:, None] - r, axis=2)[np.triu_indices(13, 1)]
+        assert gaps.min() > 1.0 and np.linalg.norm(r, axis=1).max() < 2.6
+        assert abs(hamiltonian.evaluated(system, r.ravel(), np.empty(39))) < 44.0
+
+
+def test_two_atoms_in_a_sphere_are_those_of_a_triple_integral():
+    """Over both distances from the centre and the cosine of the angle between them."""
+    R, temperatures = 1.2, (0.3, 0.6)
+    group = averages(build("lennard-jones", N=2, radius=R), 0.7, 0.02, temperatures, sweeps=120_000)
+    node, w = np.polynomial.legendre.leggauss(120)
+    far = R + 0.9
+    r, wr = 0.5 * far * (node + 1.0), 0.5 * far * w
+    a, b, cosine = np.meshgrid(r, r, node, indexing="ij")
+    weight = wr[:, None, None] * wr[:, None] * w * a**2 * b**2
+    square = np.maximum(a * a + b * b - 2.0 * a * b * cosine, 0.3)
+    E = 4.0 * (square**-6.0 - square**-3.0) + 50.0 * (
+        np.maximum(0.0, a - R) ** 2 + np.maximum(0.0, b - R) ** 2)
+    for k, T in enumerate(temperatures):
+        p = weight * np.exp(-E / T)
+        p /= p.sum()
+        mean, variance = (p * E).sum(), (p * E**2).sum() - (p * E).sum() ** 2
+        for name, exact in (("energy", mean / 2.0), ("heat_capacity", variance / 2.0 / T**2)):
+            error = group[f"{name}_err"][k]
+            assert error < 0.012 * (T if name == "energy" else exact)
+            assert abs(group[name][k] - exact) < 4.0 * error
+
+
+# --- density of states ---------------------------------------------------------------------------
+
+
+def test_volume_of_two_wells_in_bins_of_energy_is_exact():
+    """Of one well |{(x^2 - 1)^2 < E}| = 2 (sqrt(1 + sqrt E) - sqrt(1 - sqrt E)), the last below 1
+    only; of two the area is an integral of it."""
+    engine = HamiltonianSteps((build("phi4", L=2, dimension=1),), 0.25, 0.7)
+    protocol = CoordinateLadder(engine, (0.1, 0.2, 0.4, 0.8), 16, 40_000, 2000, True, False, 0.1)
+    group = protocol.result(drive(protocol))["density_of_states"]
+    assert group.attributes["complete"], group.attributes["complete_reason"]
+    edges = protocol.system.lowest + 0.1 * np.arange(80)
+    x = np.linspace(0.0, 2.5, 200_001)
+    well = (x * x - 1.0) ** 2
+
+    def area(E):
+        root = np.sqrt(np.maximum(E - well, 0.0))
+        length = 2.0 * (np.sqrt(1.0 + root) - np.sqrt(np.maximum(1.0 - root, 0.0)))
+        return 2.0 * integrate.trapezoid(np.where(well < E, length, 0.0), x)
+
+    volume = np.diff([area(E) for E in edges])
+    energy = group["energy"]
+    assert energy[0] == pytest.approx(edges[0] + 0.05) and len(energy) > 40
+    exact = np.log(volume[: len(energy)])
+    kept = group["log_g_err"] < 0.03
+    assert kept.sum() > 20
+    # both up to a constant, which is that of the largest bins
+    error = (group["log_g"] - exact)[kept]
+    error -= np.average(error, weights=group["log_g_err"][kept] ** -2.0)
+    z = error / group["log_g_err"][kept]
+    assert 0.4 < np.sqrt(np.mean(z**2)) < 2.2
+    assert np.sqrt(np.mean(error**2)) < 0.03
+
+
+@pytest.mark.parametrize("kind, parameters", [
+    ("xy", {"L": 8, "dimension": 1}), ("phi4", {"L": 6, "dimension": 1, "K": 0.8})])
+def test_averages_between_the_rungs_follow_from_the_density_of_states(kind, parameters):
+    model = parameters_class(kind)(**parameters)
+    engine = HamiltonianSteps((model.build({}),), 0.25, 0.7)
+    protocol = CoordinateLadder(engine, (0.5, 0.8, 1.3, 2.0), 16, 40_000, 2000, True, False)
+    density = protocol.result(drive(protocol))["density_of_states"]
+    assert density.attributes["complete"], density.attributes["complete_reason"]
+    between = np.array([0.6, 1.0, 1.6])
+    found = thermodynamics(density, between, protocol.system.n_sites)
+    exact = exact_averages(kind, model, between)
+    for name, of in (("mean_energy", "energy"), ("heat_capacity", "heat_capacity")):
+        error = found[f"{name}_err"]
+        assert np.all(error < 0.01 * (between if of == "energy" else exact[of]))
+        assert np.all(np.abs(found[name] - exact[of]) < 4.5 * error)
+
+
+def test_a_ladder_of_coordinates_refuses_what_it_cannot_count():
+    card = cards.load("xy-2d")
+    with pytest.raises(InputError, match="leave out --joint"):
+        density_of_states(card, joint=True)
+    with pytest.raises(InputError, match=r"more than 20000 bins"):
+        density_of_states(cards.load("xy-2d", {"density_of_states.bin_width": 1e-4}))
+    system = build("phi4", L=2)
+    nowhere = type("Nowhere", (), {"n_coordinates": 4})()
+    assert system.lowest < 0.0
+    with pytest.raises(ValueError, match="its `lowest`"):
+        CoordinateLadder(HamiltonianSteps((nowhere,), 0.1), (0.1, 0.2), 16, 100, 10)
+
+
+@pytest.mark.parametrize("h", [0.0, 0.4, -3.0])
+def test_no_energy_is_below_the_lowest(h):
+    system = build("phi4", L=1, h=h, barrier=0.7)
+    x = np.linspace(-6.0, 6.0, 100_001)
+    energy = 0.7 * (x * x - 1.0) ** 2 - h * x
+    assert system.lowest < energy.min() < system.lowest + 0.01
 
 
 # --- dynamics ------------------------------------------------------------------------------------
