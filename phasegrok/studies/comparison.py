@@ -61,11 +61,12 @@ def measure(job, card: Card):
                               waiting.temperatures[0], waiting.scan_clones)
              for n in waiting.sizes}
     sites = {}
-    if card.family == "discrete":
+    spatial = card.family in ("discrete", "hamiltonian")
+    if spatial:
         sites = {n: card.resized(n).build().n_sites for n in waiting.sizes}
         sites[size] = card.build().n_sites
     two_time = None
-    if card.family == "discrete" and card.model.relaxation is not None:
+    if spatial and card.model.relaxation is not None:
         two_time = _part(job, card, f"relaxation-{size}", lambda: relaxation(
             card, temperature=waiting.temperatures[0]))["two_time_overlap"]
     return Measurements(waits, noise_free, size, sizes, potentials, sites, two_time)

@@ -118,6 +118,15 @@ PROTOCOLS = {
         "parameters.L": 5, "relaxation.replicas": 512}),
     "clones": lambda: cloned("ising-2d-reversal", **{"parameters.L": 5,
                                                      "waiting_times.limit": 200}),
+    "clones of coordinates": lambda: cloned("phi4-double-well", **{
+        "waiting_times.limit": 10.0, "waiting_times.preparation_sweeps": 30,
+        "motion.friction": 0.5}),
+    "density of states, coordinates": lambda: density_of_states(cards.load("phi4-chain", {
+        "parameters.L": 4, "sample.equilibration": 40}), 200),
+    "quench, coordinates": lambda: relaxed("xy-2d", **{
+        "parameters.L": 4, "relaxation.replicas": 4}),
+    "clones, lattice gas": lambda: cloned("lattice-gas-2d-nucleation", **{
+        "parameters.L": 8, "parameters.density": 0.2, "waiting_times.limit": 100}),
     "clones, overdamped": lambda: cloned("control-saddle", **{"parameters.dt": 0.01}),
     "density of states": lambda: density_of_states(
         cards.load("ising-2d", {"parameters.L": 4}), 300, 2, "wang-landau"),

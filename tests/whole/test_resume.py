@@ -333,6 +333,14 @@ PROTOCOLS = {
     "lattice-clones": lambda: clones(weiss(), 1.0, 9),
     "metropolis-clones": lambda: clones(cards.load("potts-2d-q10", POTTS), 0.7, 5),
     "overdamped-clones": lambda: clones(saddle(), 2e-2, 7),
+    "clones-of-coordinates": lambda: clones(cards.load("phi4-double-well", {
+        "waiting_times.limit": 20.0}), 0.4, 5),
+    "ladder-of-coordinates": lambda: density_of_states(cards.load("phi4-chain", {
+        "L": 4, "sample.equilibration": 40}), 200),
+    "quench-of-coordinates": lambda: relaxation(cards.load("xy-2d", {
+        "L": 4, "relaxation.replicas": 4}), sweeps=150),
+    "quench-of-a-lattice-gas": lambda: relaxation(cards.load("lattice-gas-2d-coarsening", {
+        "L": 8, "relaxation.replicas": 4}), sweeps=150),
     "canonical": lambda: sampling(spins(), sweeps=180),
     "exchange": lambda: sampling(spins(**{"sample.exchange": True}), sweeps=260),
     "exchange-of-clusters": lambda: sampling(
