@@ -3,7 +3,8 @@
 Ladders of temperatures move 64 replicas of Ising spins at each rung in the bits of a word, on any
 graph whose couplings have a common step; elsewhere Wang-Landau walkers learn during the first half
 of the sweeps and sample with frozen weights during the second.  The scatter of independent ladders
-gives the errors.  Energy, heat capacity, entropy
+gives the errors.  Of plain coordinates, such as angles, fields and atoms, the histograms of replicas
+at the temperatures of [sample] give ln g.  Energy, heat capacity, entropy
 and free energy against temperature follow without further simulation.  Draws the figure of entropy
 against energy and of the thermodynamics (compare Beale, Phys. Rev. Lett. 76 (1996) 78, for 2D
 Ising).
@@ -32,11 +33,16 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
-    from phasegrok.studies.density_of_states import density_of_states, landscape_temperatures
+    from phasegrok.studies.density_of_states import (
+        coordinate_ladder,
+        density_of_states,
+        landscape_temperatures,
+    )
     from phasegrok.thermodynamics.tables import thermodynamics
 
     p = job.parameters
-    sampler = density_of_states(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
+    measure = coordinate_ladder if job.card.family == "hamiltonian" else density_of_states
+    sampler = measure(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
     temperatures = landscape_temperatures(job.card, p.temperatures)
     groups = sampler.result(job.drive(sampler))
     groups["thermodynamics"] = thermodynamics(

@@ -471,7 +471,7 @@ READS: dict[str, tuple[str, ...]] = {
     "density_of_states": ("density_of_states", "thermodynamics", "sample", "motion"),
     "effective_potential": ("density_of_states", "thermodynamics", "sample", "langevin"),
     "finite_size": ("finite_size", "density_of_states"),
-    "learning_curve": ("learning_curve", "density_of_states", "relaxation"),
+    "learning_curve": ("learning_curve", "density_of_states", "relaxation", "motion"),
     "memorisation_gap": ("memorisation_gap", "langevin"),
     "nucleation": ("nucleation", "langevin"),
     "optimisers": ("optimisers", "training", "event"),

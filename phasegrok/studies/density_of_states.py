@@ -27,8 +27,6 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
         If the card is not discrete (``what`` needs it to be), has too many cells, or the method
         does not fit it.
     """
-    if card.family == "hamiltonian":
-        return _of_coordinates(card, sweeps, method, fold, joint)
     system = _counted(card, what)
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
     from phasegrok.systems.binned import Binned
@@ -52,14 +50,21 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
         raise InputError(f"{card.name}: {error}") from error
 
 
-def _of_coordinates(card: Card, sweeps: int | None, method: str | None, fold: bool | None,
-                    joint: bool):
-    """Replicas at the temperatures of [sample], as its section says."""
+def coordinate_ladder(card: Card, sweeps: int | None = None, walkers: int | None = None,
+                      method: str | None = None, fold: bool | None = None, joint: bool = False):
+    """Protocol of ln g(E) of plain coordinates: replicas at the temperatures of [sample].
+
+    Raises
+    ------
+    InputError
+        If the card is not Hamiltonian, or something is asked that is of lattices.
+    """
+    need_family(card, "hamiltonian", "a ladder of coordinates")
     from phasegrok.protocols.coordinate_ladder import CoordinateLadder
 
-    if joint or fold or method not in (None, "auto"):
+    if joint or fold or walkers or method not in (None, "auto"):
         raise InputError(f"{card.name}: of coordinates ln g(E) is measured, by replica exchange at "
-                         "the temperatures of [sample]: leave out --joint, --fold and --method")
+                         "the temperatures of [sample]: leave out --joint, --fold, --walkers and --method")
     sampler = sampling(card, None, sweeps)
     fields = {f.name: getattr(sampler, f.name) for f in dataclasses.fields(sampler) if f.init}
     try:

@@ -21,7 +21,7 @@ def _relaxation_engine(card: Card, settings, samples: int, ramp: bool):
     from phasegrok.dynamics.replicas import SingleFlip
 
     if card.family == "hamiltonian":
-        return steps_of(card, systems_of(card, samples))
+        return steps_of(card, samples)
     n = settings.replicas
     at_random = ramp or settings.start is None
     if at_random and n % LANES == 0 and n * samples >= _FEWEST_WORDS * LANES:

@@ -42,8 +42,6 @@ def engine_of(card: Card, dynamics: Any, order: Any, samples: int):
     from phasegrok.systems.east import East
 
     systems = systems_of(card, samples)
-    if card.family == "hamiltonian":
-        return steps_of(card, systems)
     if dynamics in ("wolff", "swendsen-wang"):
         from phasegrok.dynamics.clusters import Clusters
 
@@ -61,12 +59,12 @@ def engine_of(card: Card, dynamics: Any, order: Any, samples: int):
     return SingleFlip(systems, dynamics)
 
 
-def steps_of(card: Card, systems: tuple):
+def steps_of(card: Card, samples: int):
     """What moves replicas of plain coordinates, as [motion] says."""
     from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps
 
     motion = motion_of(card)
-    return HamiltonianSteps(systems, motion.step, motion.friction)
+    return HamiltonianSteps(systems_of(card, samples), motion.step, motion.friction)
 
 
 def motion_of(card: Card) -> Motion:
@@ -115,7 +113,10 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
     _need_pairs(card, s.replicas, samples)
     if s.exchange and len(grid) < 2:
         raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
-    engine = engine_of(card, s.dynamics, s.order, samples)
+    if card.family == "hamiltonian":
+        engine: Any = steps_of(card, samples)
+    else:
+        engine = engine_of(card, s.dynamics, s.order, samples)
     tune = s.tune and ":" in text  # what was listed is wanted as it is
     return Canonical(engine, tuple(map(float, grid)), s.replicas * samples, sweeps,
                      s.equilibration, s.exchange, tune)

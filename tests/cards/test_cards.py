@@ -269,11 +269,11 @@ def test_other_letters_of_a_key_mean_that_key(text, meant):
 
 @pytest.mark.parametrize("script, key, words", [
     ("density_of_states", "relaxation.temperature", "density_of_states reads [density_of_states], "
-     "[thermodynamics] and [sample] of a card, not [relaxation]"),
-    ("sample", "temperature", "sample reads [sample], [thermodynamics] and [langevin] of a card, "
-     "not [relaxation]"),
-    ("relaxation", "density_of_states.walkers", "relaxation reads [relaxation] of a card, not "
-     "[density_of_states]"),
+     "[thermodynamics], [sample] and [motion] of a card, not [relaxation]"),
+    ("sample", "temperature", "sample reads [sample], [thermodynamics], [langevin] and [motion] "
+     "of a card, not [relaxation]"),
+    ("relaxation", "density_of_states.walkers", "relaxation reads [relaxation] and [motion] "
+     "of a card, not [density_of_states]"),
     ("training", "clones", "training reads [training] and [event] of a card, not [nucleation]")])
 def test_set_of_what_a_script_never_reads_is_refused(script, key, words):
     (line,) = messages(load, "ising-2d", {key: 2}, section=script, script=script)

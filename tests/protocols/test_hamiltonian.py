@@ -18,7 +18,7 @@ from phasegrok.protocols.canonical import Canonical
 from phasegrok.protocols.clones import HamiltonianClones
 from phasegrok.protocols.coordinate_ladder import CoordinateLadder
 from phasegrok.protocols.quench import Quench
-from phasegrok.studies.density_of_states import density_of_states
+from phasegrok.studies.density_of_states import coordinate_ladder
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling, sampling_groups
 from phasegrok.studies.waiting_times import clones, waiting_groups
@@ -235,10 +235,10 @@ def test_averages_between_the_rungs_follow_from_the_density_of_states(kind, para
 
 def test_a_ladder_of_coordinates_refuses_what_it_cannot_count():
     card = cards.load("xy-2d")
-    with pytest.raises(InputError, match="leave out --joint"):
-        density_of_states(card, joint=True)
+    with pytest.raises(InputError, match="leave out --joint, --fold"):
+        coordinate_ladder(card, joint=True)
     with pytest.raises(InputError, match=r"more than 20000 bins"):
-        density_of_states(cards.load("xy-2d", {"density_of_states.bin_width": 1e-4}))
+        coordinate_ladder(cards.load("xy-2d", {"density_of_states.bin_width": 1e-4}))
     system = build("phi4", L=2)
     nowhere = type("Nowhere", (), {"n_coordinates": 4})()
     assert system.lowest < 0.0

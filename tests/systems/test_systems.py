@@ -435,13 +435,14 @@ def test_drawn_patterns_depend_on_the_disorder_seed_alone():
 
 
 def test_every_kind_has_a_family_and_a_range():
-    """Magnetisations and overlaps lie in -1..1, three fractions in 0..1, projections anywhere."""
+    """Magnetisations and overlaps lie in -1..1, fractions in 0..1, projections anywhere."""
     signed, anywhere = (-1.0, 1.0), (-math.inf, math.inf)
     ranges = {"discrete": signed, "constrained": signed, "continuous": anywhere,
-              "overdamped": anywhere}
-    fractions = {"potts-2d", "potts-mean-field", "east"}
+              "overdamped": anywhere, "hamiltonian": anywhere}
+    others = dict.fromkeys(("potts-2d", "potts-mean-field", "east", "xy", "lennard-jones"),
+                           (0.0, 1.0)) | {"lattice-gas-2d": (0.0, 2.0)}
     for kind in systems.KINDS:
-        expected = (0.0, 1.0) if kind in fractions else ranges[kinds.family(kind)]
+        expected = others.get(kind, ranges[kinds.family(kind)])
         assert kinds.order_range(kind) == expected, kind
 
 
