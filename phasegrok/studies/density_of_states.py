@@ -64,7 +64,8 @@ def coordinate_ladder(card: Card, sweeps: int | None = None, walkers: int | None
 
     if joint or fold or walkers or method not in (None, "auto"):
         raise InputError(f"{card.name}: of coordinates ln g(E) is measured, by replica exchange at "
-                         "the temperatures of [sample]: leave out --joint, --fold, --walkers and --method")
+                         "the temperatures of [sample]: leave out --joint, --fold, --walkers and "
+                         "--method")
     sampler = sampling(card, None, sweeps)
     fields = {f.name: getattr(sampler, f.name) for f in dataclasses.fields(sampler) if f.init}
     try:
