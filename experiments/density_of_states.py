@@ -1,12 +1,12 @@
-"""Measure the density of states ln g(E), or ln g(E, order parameter), of a discrete system.
+"""Measure the density of states ln g(E), or ln g(E, order parameter), of a system.
 
 Ladders of temperatures move 64 replicas of Ising spins at each rung in the bits of a word, on any
 graph whose couplings have a common step; elsewhere Wang-Landau walkers learn during the first half
 of the sweeps and sample with frozen weights during the second.  The scatter of independent ladders
 gives the errors.  Of plain coordinates, such as angles, fields and atoms, the histograms of
 replicas at the temperatures of [sample] give ln g.  Energy, heat capacity, entropy and free energy
-against temperature follow without further simulation.  Draws the figure of entropy against energy and of the thermodynamics (compare Beale, Phys. Rev. Lett. 76 (1996) 78, for 2D
-Ising).
+against temperature follow without further simulation.  Draws the figure of entropy against energy
+and of the thermodynamics (compare Beale, Phys. Rev. Lett. 76 (1996) 78, for 2D Ising).
 """
 
 from dataclasses import dataclass
