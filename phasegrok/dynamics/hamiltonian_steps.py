@@ -21,18 +21,22 @@ from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas
 from phasegrok.rng import streams
 from phasegrok.systems.hamiltonian import energy_gradient, order_parameter
 
+FEWEST_ACCEPTED, FEWEST_OF_DYNAMICS = 0.2, 0.9
+"""Share of accepted steps below which averages, and times, are not believed."""
+
 
 @kernel
 def one_step(system, splitting, energy, x, v, room, rng):
-    """One step from ``x``, whose gradient is ``room[0]``; returns E at its end."""
+    """One step from ``x``, whose gradient is ``room[0]``; returns E at its end, and whether it was
+    accepted."""
     slope, noise, kept = room[0], room[1], room[2:]
     if splitting.T > 0.0:
         before = propose(splitting, x, v, slope, kept, noise, rng)
         proposed = energy_gradient(system, x, slope)
         if accept(splitting, x, v, slope, proposed - energy, before, rng):
-            return proposed
+            return proposed, True
         reject(x, v, slope, kept, noise)
-        return energy
+        return energy, False
     half = 0.5 * splitting.h
     for k in range(x.shape[0]):
         v[k] = splitting.keep * v[k] - half * slope[k]
@@ -40,15 +44,18 @@ def one_step(system, splitting, energy, x, v, room, rng):
     energy = energy_gradient(system, x, slope)
     for k in range(x.shape[0]):
         v[k] -= half * slope[k]
-    return energy
+    return energy, True
 
 
 @kernel
-def _steps(system, splitting, n_steps, x, v, values, rng, room, energy_t, phi_t):
-    """Advance one replica; ``values`` becomes [E, Phi], which are recorded after each step."""
+def _steps(system, splitting, n_steps, x, v, made, values, rng, room, energy_t, phi_t):
+    """Advance one replica; ``values`` becomes [E, Phi], which are recorded after each step, and
+    ``made`` counts steps and those accepted."""
     energy = energy_gradient(system, x, room[0])
     for t in range(n_steps):
-        energy = one_step(system, splitting, energy, x, v, room, rng)
+        energy, accepted = one_step(system, splitting, energy, x, v, room, rng)
+        made[0] += 1
+        made[1] += accepted
         if energy_t.shape[0] > 0:
             energy_t[t] = energy
             phi_t[t] = order_parameter(system, x)
@@ -56,16 +63,18 @@ def _steps(system, splitting, n_steps, x, v, values, rng, room, energy_t, phi_t)
 
 
 @kernel
-def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit, x, v, values, rng,
-                  room, counters, moments, trace, strides):
-    """Steps of one clone, ``n_steps`` of them, or until it has ended."""
+def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit, x, v, made, values,
+                  rng, room, counters, moments, trace, strides):
+    """Steps of one clone, ``n_steps`` of them, or until it has ended; counted in ``made``."""
     step, phi = counters[STEPS], values[1]
     energy = energy_gradient(system, x, room[0])
     if phi >= threshold and counters[SINCE] < 0:
         counters[SINCE] = step
     for _ in range(n_steps):
         at_home = home(start_phi, moments) + TOLERANCE
-        energy = one_step(system, splitting, energy, x, v, room, rng)
+        energy, accepted = one_step(system, splitting, energy, x, v, room, rng)
+        made[0] += 1
+        made[1] += accepted
         before, phi = phi, order_parameter(system, x)
         step += 1
         watch(before, phi, step, threshold, at_home, hold, counters)
@@ -75,12 +84,26 @@ def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit,
     values[0], values[1] = energy, phi
 
 
+def accepted_share(made: np.ndarray) -> np.ndarray:
+    """Accepted steps over steps made, of counts (..., 2); NaN where there were none."""
+    return np.where(made[..., 0] > 0, made[..., 1] / np.maximum(made[..., 0], 1), np.nan)
+
+
+def too_long(share: float, least: float, step: float) -> str:
+    """What is wrong where too few steps are accepted, in a sentence; empty if nothing is."""
+    if not share < least:
+        return ""
+    return (f"only {share:.2g} of the steps were accepted, {least:g} are wanted: take a shorter "
+            f"one, --set motion.step={step / 4.0:g}")
+
+
 @dataclasses.dataclass(frozen=True)
 class HamiltonianSteps:
     """Engine for systems of plain coordinates; a sweep is a step of all of them.
 
-    ``configurations`` are float64 (K, R, 2 n): coordinates, then velocities, which stay at their
-    rung when replicas are exchanged.
+    ``configurations`` are float64 (K, R, 2 n): coordinates, then velocities.  ``cache`` (K, R, 2)
+    counts steps and those accepted.  Velocities and counts stay at their rung when replicas are
+    exchanged.
 
     Parameters
     ----------
@@ -115,7 +138,7 @@ class HamiltonianSteps:
         """Replicas at rest, disordered or ordered; see `phasegrok.dynamics.replicas.Engine`."""
         shape, n = (n_rungs, len(ordered_r)), self.systems[0].n_coordinates
         rng = np.stack([streams(seed, [point, self.name, k], shape[1]) for k in range(n_rungs)])
-        begun = Replicas(np.zeros((*shape, 2 * n)), np.zeros((*shape, 0), dtype=np.int64),
+        begun = Replicas(np.zeros((*shape, 2 * n)), np.zeros((*shape, 2), dtype=np.int64),
                          np.zeros(shape), np.zeros(shape), rng)
         for k in range(n_rungs):
             draws = [np.random.default_rng([int(word) for word in row]) for row in rng[k]]
@@ -148,14 +171,19 @@ class HamiltonianSteps:
             room = np.empty((4, n))
             for r in chunks[c]:
                 row = replicas.configurations[k, r]
-                _steps(self._system_of(r, number), splitting, n_sweeps, row[:n], row[n:], values[r],
-                       replicas.rng[k, r], room, energy_rt[r], phi_rt[r])
+                _steps(self._system_of(r, number), splitting, n_sweeps, row[:n], row[n:],
+                       replicas.cache[k, r], values[r], replicas.rng[k, r], room, energy_rt[r],
+                       phi_rt[r])
 
         if small:
             move(0)
         else:
             over_threads(move, len(chunks))
         replicas.energy[k], replicas.phi[k] = values[:, 0], values[:, 1]
+
+    def accepted(self, replicas: Replicas) -> np.ndarray:
+        """Share of the steps that were accepted, at every rung (K,)."""
+        return accepted_share(replicas.cache.sum(axis=1))
 
     def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Overlap of each replica in ``a`` and ``b``, as the system has it."""

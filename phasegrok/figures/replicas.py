@@ -74,7 +74,8 @@ def relaxation_lines(group: Group, two: Group) -> str:
             f"replicas, {a['dynamics']}\nenergy {energy}\n\n"
             f"{table(['age t_w', 'relaxation time (sweeps)'], rows)}\n\n"
             f"d ln tau_a / d ln t_w = {exponents['ageing_exponent']} at the last ages known, "
-            f"kappa = {exponents['overlap_exponent']}, a = {exponents['decay_exponent']}")
+            f"kappa = {exponents['overlap_exponent']}, a = {exponents['decay_exponent']}"
+            + (f"\n\nDO NOT BELIEVE THE TIMES: {a['doubt']}" if a.get("doubt") else ""))
 
 
 def ramp_table(group: Group) -> str:

@@ -24,6 +24,8 @@ def waiting_lines(group: Group) -> str:
         lines.append(f"CV {both(group, 'cv')}, lag {both(group, 'lag')} {unit}, memoryless "
                      f"index {both(group, 'memoryless')}, shifted exponential p = "
                      f"{float(group['p_value']):.2g}")
+    if a.get("doubt"):
+        lines.append(f"DO NOT BELIEVE THE TIMES: {a['doubt']}")
     return "\n".join(lines)
 
 

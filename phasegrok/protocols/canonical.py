@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import erfcinv
 
+from phasegrok.dynamics.hamiltonian_steps import FEWEST_ACCEPTED, HamiltonianSteps, too_long
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.dynamics.sums import GROUPS, LOG_BINS, MOMENTS, accumulate
 from phasegrok.estimates import estimated
@@ -140,6 +141,16 @@ def even_ladder(temperatures: np.ndarray, acceptance: np.ndarray) -> np.ndarray:
     beta = np.interp(wanted, along, 1.0 / temperatures)
     beta[0], beta[-1] = 1.0 / temperatures[0], 1.0 / temperatures[-1]
     return 1.0 / beta
+
+
+def _judge_steps(group: Group, share_k: np.ndarray, step: float) -> None:
+    """Steps of coordinates that are rejected leave replicas where they are, and all agree."""
+    group.add("accepted", share_k, "temperature", "1", "share of accepted steps")
+    fault = too_long(float(np.nanmin(share_k)), FEWEST_ACCEPTED, step)
+    if fault:
+        doubts = [] if group.attributes["converged"] else [
+            str(group.attributes["converged_reason"])]
+        group.attributes |= {"converged": False, "converged_reason": "; ".join([*doubts, fault])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -415,6 +426,8 @@ class Canonical:
             state.block_length, within // 2 % 2 == 1, *self._log_means(state),
             self.system.n_sites, n_samples)
         group.attributes.update(self._attributes(state))
+        if isinstance(self.engine, HamiltonianSteps):
+            _judge_steps(group, self.engine.accepted(state), self.engine.step)
         return {"averages": group, "equilibration": evidence}
 
     def _attributes(self, state: State) -> dict[str, Any]:

@@ -23,7 +23,13 @@ from phasegrok.dynamics.first_passage import (
     discrete_first_passage,
     overdamped_first_passage,
 )
-from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps, first_passage
+from phasegrok.dynamics.hamiltonian_steps import (
+    FEWEST_OF_DYNAMICS,
+    HamiltonianSteps,
+    accepted_share,
+    first_passage,
+    too_long,
+)
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.groups import Group
 from phasegrok.rng import streams
@@ -338,9 +344,18 @@ class HamiltonianClones(_Clones):
         values = np.array([begun.energy[0, 0], begun.phi[0, 0]])
         counters = np.full((c, 5), -1, dtype=np.int64)
         counters[:, [STEPS, LEFT_HOME, DONE]] = 0
-        return State(np.tile(begun.configurations[0], (c, 1)), np.zeros((c, 0), dtype=np.int64),
+        return State(np.tile(begun.configurations[0], (c, 1)), np.zeros((c, 2), dtype=np.int64),
                      np.tile(values, (c, 1)), streams(seed, ["clones", self.temperature], c),
                      counters, np.zeros((c, 3)), *self._path_room(), float(values[1]))
+
+    def result(self, state: State) -> dict[str, Group]:
+        """Group ``waiting_times``, with the share of accepted steps: where it is low, time is not
+        that of the dynamics."""
+        groups = super().result(state)
+        share = float(accepted_share(state.cache.sum(axis=0)))
+        groups["waiting_times"].attributes |= {
+            "accepted": share, "doubt": too_long(share, FEWEST_OF_DYNAMICS, self.step)}
+        return groups
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` units of time."""
@@ -350,5 +365,5 @@ class HamiltonianClones(_Clones):
         self._over_clones(state, lambda k, trace, strides: first_passage(
             self.system, splitting, threshold, state.start_phi, round(self.hold * per),
             max(1, round(n * per)), round(self.limit * per), state.sigma[k, :coordinates],
-            state.sigma[k, coordinates:], state.values[k], state.rng[k],
+            state.sigma[k, coordinates:], state.cache[k], state.values[k], state.rng[k],
             np.empty((4, coordinates)), state.counters[k], state.moments[k], trace, strides))

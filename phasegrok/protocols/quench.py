@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from phasegrok.dynamics.hamiltonian_steps import FEWEST_OF_DYNAMICS, HamiltonianSteps, too_long
 from phasegrok.dynamics.multi_spin import LANES, Words
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.groups import Group
@@ -256,10 +257,15 @@ class Quench:
             for x_r in (state.energy_t / self.system.n_sites, state.phi_t, state.phi_t**2,
                         state.pair_overlap_t, state.two_time,
                         connected_overlap(state.two_time, state.mean_then, state.mean_now)))
+        own: dict[str, Any] = {}
+        if isinstance(self.engine, HamiltonianSteps):
+            share = float(self.engine.accepted(state)[0])
+            own = {"accepted": share,
+                   "doubt": too_long(share, FEWEST_OF_DYNAMICS, self.engine.step)}
         return quench_groups(
             log_times(self.sweeps), waiting_times(self.sweeps), energy, phi, phi_squared,
             q_squared, two_time, connected, samples, self.system.n_sites,
-            {"temperature": self.temperature, "dynamics": self.engine.name,
+            own | {"temperature": self.temperature, "dynamics": self.engine.name,
              "start": "random" if self.start is None else f"order parameter {self.start:g}",
              "replicas": self.replicas, "samples": samples, "sweeps": state.sweeps})
 

@@ -330,6 +330,23 @@ def test_a_quench_of_planar_spins_ages_and_its_overlap_is_a_mean_cosine():
     assert np.all(late[known][3:] > early[known][3:])  # what is older forgets more slowly
 
 
+def test_a_step_that_is_too_long_says_so_and_is_not_believed():
+    """All replicas stay where they began: without the share of accepted steps all would agree."""
+    card = cards.load("phi4-chain", {"motion.step": 30.0, "sample.sweeps": 600, "parameters.L": 8,
+                                     "sample.equilibration": 100, "relaxation.sweeps": 32})
+    protocol = sampling(card)
+    group = protocol.result(drive(protocol))["averages"]
+    assert np.all(group["accepted"] < 0.01) and not group.attributes["converged"]
+    assert "take a shorter one, --set motion.step=7.5" in group.attributes["converged_reason"]
+    protocol = relaxation(card)
+    assert "are wanted" in protocol.result(drive(protocol))["relaxation"].attributes["doubt"]
+    for step, doubted in ((0.3, True), (0.002, False)):
+        protocol = clones(cards.load("phi4-double-well", {
+            "motion.step": step, "waiting_times.limit": 20.0, "waiting_times.clones": 20}))
+        attributes = protocol.result(drive(protocol))["waiting_times"].attributes
+        assert bool(attributes["doubt"]) == doubted == (attributes["accepted"] < 0.9)
+
+
 # --- what a user may do wrong --------------------------------------------------------------------
 
 
