@@ -21,6 +21,7 @@ from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas
 from phasegrok.rng import streams
 from phasegrok.systems.hamiltonian import energy_gradient, order_parameter
 
+_SOME = 0.02  # accepted steps, below which the step is far too long
 FEWEST_ACCEPTED, FEWEST_OF_DYNAMICS = 0.2, 0.9
 """Share of accepted steps below which averages, and times, are not believed."""
 
@@ -93,8 +94,9 @@ def too_long(share: float, least: float, step: float) -> str:
     """What is wrong where too few steps are accepted, in a sentence; empty if nothing is."""
     if not share < least:
         return ""
+    shorter = 4.0 if share > _SOME else 100.0
     return (f"only {share:.2g} of the steps were accepted, {least:g} are wanted: take a shorter "
-            f"one, --set motion.step={step / 4.0:g}")
+            f"one, --set motion.step={step / shorter:g}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ _MOST_BEYOND = 1e-3  # of the visits, in bins at the ends that not all ladders r
 
 
 class Bins(NamedTuple):
-    """Bins of energy from ``start`` on; the last is for all that lies beyond."""
+    """Bins of energy from ``start`` on; the last is for all that lies beyond or below."""
 
     start: float
     width: float
@@ -40,7 +40,7 @@ class Bins(NamedTuple):
 @behaviour(Bins)
 def energy_cell(system, energy):
     place = (energy - system.start) / system.width
-    return int(min(max(place, 0.0), system.number - 1.0))
+    return int(place) if 0.0 <= place < system.number - 1.0 else system.number - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,10 +139,13 @@ class CoordinateLadder(Canonical):
                        f"{_FEWEST_ROUND_TRIPS} are wanted")
         beyond = 1.0 - float(visits_gkc[..., kept].sum() / max(visits_gkc.sum(), 1.0))
         if beyond > _MOST_BEYOND:
-            why.append(f"{beyond:.2g} of the visits are beyond bins that not every group of "
-                       "ladders saw")
+            why.append(f"{beyond:.2g} of the visits are outside of the bins that every group of "
+                       "ladders saw: at the ends, in a gap, or below the `lowest` energy of the "
+                       "system")
         believe = ("believe it: ordered and random starts agree at every temperature, every group "
-                   f"of ladders saw every bin, a ladder made {trips:.2g} round trips on average")
+                   "of ladders saw every bin")
+        if self.exchange:
+            believe += f", a ladder made {trips:.2g} round trips on average"
         return {
             "complete": not why,
             "complete_reason": "do not believe it: " + "; ".join(why) if why else believe,

@@ -51,7 +51,8 @@ def relaxation(card: Card, ramp: bool = False, temperature: float | None = None,
     if r is None and temperature is not None:
         r = Relaxation(temperature=temperature)  # with settings that are the same on every card
     if r is None:
-        raise InputError(f"{card.name}: a quench needs [relaxation] with a temperature on the "
+        raise InputError(f"{card.name}: a ramp needs [relaxation] on the card" if ramp else
+                         f"{card.name}: a quench needs [relaxation] with a temperature on the "
                          "card, or --temperature T")
     engine = _relaxation_engine(card, r, samples, ramp)
     if not ramp:

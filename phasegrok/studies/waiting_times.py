@@ -51,7 +51,8 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
     waiting, event = event_of(card)
     t = waiting.temperatures[0] if temperature is None else temperature
     if t < 0.0:
-        raise InputError(f"temperature {t:g} is negative")
+        raise InputError(f"{card.name}: temperature {t:g} is negative: give --temperature 0 or "
+                         "more")
     if t > 0.0:
         checked_temperature(t)
     number = number or waiting.clones

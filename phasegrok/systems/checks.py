@@ -83,7 +83,9 @@ def _check_whole(system, module) -> None:
                 hamiltonian: hamiltonian.HamiltonianSystem}[module]
     members = [m for m in vars(protocol) if not m.startswith("_") and not hasattr(system, m)]
     if members:
-        raise ValueError(f"{cls.__name__} has no {', '.join(members)}")
+        hint = ("; coordinates are of another family: family = \"hamiltonian\" on the card"
+                if module is discrete and hasattr(system, "n_coordinates") else "")
+        raise ValueError(f"{cls.__name__} has no {', '.join(members)}{hint}")
     names = [name for name, stub in discrete.STUBS.items()
              if stub.__module__ == module.__name__ and name not in discrete.DEFAULT]
     of_moves = [name for name in ("propose", "present") if cls in discrete.GENERIC[name]]
@@ -171,6 +173,8 @@ def _walk(system, values: list[int], sign: float, sigma: np.ndarray | None) -> N
     # wider than the int8 of kernels, in whose compiled arithmetic all integers have 64 bits
     sigma = sigma.astype(np.int64)
     places = _run(system, "n_places", sigma)
+    if places < 1:
+        raise ValueError(f"n_places is {places}: there is no move")
     cache, states = np.zeros(system.cache_size, dtype=np.int64), []
     E, phi = _run(system, "prepare", sigma, cache)
     again, again_phi = _run(system, "prepare", sigma, cache + 1)

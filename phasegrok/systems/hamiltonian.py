@@ -12,11 +12,16 @@ properties of :class:`HamiltonianSystem` and two functions registered by
     E; fills ``slope`` with its derivative by x.
 ``order_parameter(system, x)``
     The signed order parameter Phi of the whole system.
+
+For its density of states it has one property more, ``lowest``, an energy below which none is.
 """
 
+import traceback
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from phasegrok.compiled import kernel
 from phasegrok.systems.discrete import behaviour, call, generic
@@ -77,6 +82,19 @@ def fault_of(system) -> str:
 
     The slope is compared with differences of E at a disordered state and at an ordered one.
     """
+    try:
+        return _fault_of(system)
+    except NumbaError as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), "")
+        return (f"energy_gradient or order_parameter of {type(system).__name__} cannot be compiled "
+                f"(numbers, loops and the module math alone: no arrays, lists or dicts): {line}")
+    except Exception as error:  # of the user's own code
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return (f"{place.name} of {type(system).__name__} fails, line {place.lineno} of "
+                f"{Path(place.filename).name}: {type(error).__name__}: {error}")
+
+
+def _fault_of(system) -> str:
     rng = np.random.default_rng(1)
     states = {"start": system.start(rng), "configuration": system.configuration(1.0, rng)}
     for what, state in states.items():
@@ -87,6 +105,9 @@ def fault_of(system) -> str:
         slope, other = np.full((2, len(x)), np.nan)
         energy = energy_gradient(system, x, slope)
         phi = order_parameter(system, x)
+        for name, value in (("energy_gradient", energy), ("order_parameter", phi)):
+            if not isinstance(value, (int, float, np.number)):
+                return f"{name} returns {value!r}, not a number"
         if not (np.isfinite(energy) and np.isfinite(slope).all() and np.isfinite(phi)):
             return f"E, its gradient or Phi is not finite at the state that {what} gives"
         scale = max(np.abs(slope).max(), 1.0)
@@ -100,4 +121,11 @@ def fault_of(system) -> str:
             if not abs(difference - slope[k]) <= _WRONG * scale:
                 return (f"energy_gradient gives {slope[k]:g} for coordinate {k}, where differences "
                         f"of E give {difference:g}")
+        rows = np.asarray(system.vectors(np.array([x, x])))
+        if rows.ndim != 2 or len(rows) != 2:
+            return (f"vectors gives an array of shape {rows.shape} for two states: give a row for "
+                    "each")
+        evaluated(system, x, slope)
+    if not isinstance(getattr(system, "lowest", 0.0), (int, float, np.number)):
+        return "lowest is no number: make it a property"
     return ""

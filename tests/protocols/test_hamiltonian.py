@@ -337,7 +337,7 @@ def test_a_step_that_is_too_long_says_so_and_is_not_believed():
     protocol = sampling(card)
     group = protocol.result(drive(protocol))["averages"]
     assert np.all(group["accepted"] < 0.01) and not group.attributes["converged"]
-    assert "take a shorter one, --set motion.step=7.5" in group.attributes["converged_reason"]
+    assert "take a shorter one, --set motion.step=0.3" in group.attributes["converged_reason"]
     protocol = relaxation(card)
     assert "are wanted" in protocol.result(drive(protocol))["relaxation"].attributes["doubt"]
     for step, doubted in ((0.3, True), (0.002, False)):
@@ -373,14 +373,47 @@ def no_number(system, x, slope):
     return math.nan
 
 
+def nothing(system, x, slope):
+    """Forgets to return the energy."""
+    slope[:] = 0.0
+
+
+def divides(system, x, slope):
+    """Fails."""
+    return 1.0 / int(x[0] - x[0])
+
+
+def allocates(system, x, slope):
+    """Makes arrays, which kernels do not."""
+    slope[:] = discrete.GENERIC["energy_gradient"][Phi4](system, x, np.zeros(9)) * 0.0
+    return 0.0
+
+
 @pytest.mark.parametrize("wrong, words", [
     ({"energy_gradient": half_slope}, "for coordinate 4"),
+    ({"energy_gradient": nothing}, "energy_gradient returns None, not a number"),
+    ({"energy_gradient": divides}, "divides of Faulty fails, line"),
+    ({"energy_gradient": allocates}, "of Faulty cannot be compiled"),
+    ({"vectors": lambda self, x_rn: x_rn[0]}, "vectors gives an array of shape (9,)"),
+    ({"lowest": lambda self: 0.0}, "lowest is no number"),
     ({"energy_gradient": no_number}, "not finite"),
     ({"start": lambda self, rng: np.zeros(3)}, "start gives (3,) numbers"),
     ({"configuration": lambda self, phi, rng: np.full(9, np.inf)}, "configuration gives")])
 def test_a_wrong_function_is_named_before_the_run(wrong, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         check_system(faulty(**wrong), "hamiltonian")
+
+
+def test_a_lowest_energy_that_is_not_the_lowest_is_found_out():
+    system = build("phi4", L=2, dimension=1)
+    above = type("Above", (Phi4,), {"lowest": 1.0})
+    for name in ("energy_gradient", "order_parameter"):
+        discrete.GENERIC[name][above] = discrete.GENERIC[name][Phi4]
+    engine = HamiltonianSteps((above(*system),), 0.25, 0.7)
+    protocol = CoordinateLadder(engine, (0.2, 0.4), 16, 2000, 200, True, False)
+    attributes = protocol.result(drive(protocol))["density_of_states"].attributes
+    assert not attributes["complete"]
+    assert "below the `lowest` energy" in attributes["complete_reason"]
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence():

@@ -98,6 +98,9 @@ def test_own_coordinates_have_their_averages_and_waiting_times(folder):
             error = group[f"{name}_err"][k]
             assert error < (0.05 * T if name == "energy" else 0.06)
             assert abs(group[name][k] - exact) < 4.0 * error
+    run_phasegrok(folder, "run", "density_of_states", "mueller-brown.toml", "--out", "volumes.h5")
+    density = runfile.read(folder / "volumes.h5")["density_of_states"]
+    assert density.attributes["complete"], density.attributes["complete_reason"]
     run_phasegrok(folder, "run", "waiting_times", "mueller-brown.toml", "--out", "passages.h5")
     waits = runfile.read(folder / "passages.h5")["waiting_times"]
     assert not waits["censored"].any()
