@@ -227,39 +227,41 @@ def _ends(system, place):
     return i, (i + L) % (L * L)
 
 
-@behaviour(LatticeGas)
-def energy_change(system, sigma, cache, place, value):
+@kernel(allocates=False)
+def _jump(system, sigma, place, value):
+    """Where a particle leaves and where it goes to; the same site twice where nothing moves."""
     i, k = _ends(system, place)
     if value == 0 or sigma[i] == sigma[k]:
+        return i, i
+    return (i, k) if sigma[i] == 1 else (k, i)
+
+
+@behaviour(LatticeGas)
+def energy_change(system, sigma, cache, place, value):
+    here, there = _jump(system, sigma, place, value)
+    if here == there:
         return 0.0
-    if sigma[i] == 0:
-        i, k = k, i
-    beside = np.int64(_are_neighbours(system, i, k)) if system.any_two else 1
-    return -system.epsilon * (_around(system, sigma, k) - beside - _around(system, sigma, i))
+    beside = np.int64(_are_neighbours(system, here, there)) if system.any_two else 1
+    return -system.epsilon * (_around(system, sigma, there) - beside
+                              - _around(system, sigma, here))
 
 
 @behaviour(LatticeGas)
 def order_change(system, sigma, cache, place, value):
-    i, k = _ends(system, place)
-    if value == 0 or sigma[i] == sigma[k]:
-        return 0.0
-    if sigma[i] == 0:
-        i, k = k, i
-    u, v = _waves(system, i), _waves(system, k)
+    here, there = _jump(system, sigma, place, value)
+    u, v = _waves(system, here), _waves(system, there)
     return _amplitude(cache[0] + v[0] - u[0], cache[1] + v[1] - u[1], cache[2] + v[2] - u[2],
                       cache[3] + v[3] - u[3]) - _amplitude(cache[0], cache[1], cache[2], cache[3])
 
 
 @behaviour(LatticeGas)
 def assign(system, sigma, cache, place, value):
-    i, k = _ends(system, place)
-    if value == 1 and sigma[i] != sigma[k]:
-        if sigma[i] == 0:
-            i, k = k, i
-        u, v = _waves(system, i), _waves(system, k)
+    here, there = _jump(system, sigma, place, value)
+    if here != there:
+        u, v = _waves(system, here), _waves(system, there)
         for wave in range(4):
             cache[wave] += v[wave] - u[wave]
-        sigma[i], sigma[k] = 0, 1
+        sigma[here], sigma[there] = 0, 1
 
 
 @behaviour(LatticeGas)
