@@ -222,9 +222,9 @@ class Canonical:
         fits = len(self.temperatures) * GROUPS * n * 4 * 8 <= _HISTOGRAM_MEMORY
         return n if fits else 0
 
-    def _cells(self) -> Any:
+    def _cells(self, state: State) -> Any:
         """What knows the level of an energy; None where no histogram is kept."""
-        return self.system if self._n_levels() else None
+        return self.system if state.histogram.shape[2] else None
 
     def init(self, seed: int) -> State:
         """Replicas 2 m and 2 m + 1 start alike: at random for even m, ordered for odd m."""
@@ -292,7 +292,7 @@ class Canonical:
         energy_rt, phi_rt = np.empty((2, self.replicas, n))
         for k, temperature in enumerate(state.temperatures):
             self.engine.advance(state, k, float(temperature), n, energy_rt, phi_rt)
-            accumulate(self._cells(), self.system.order_unit, energy_rt, phi_rt, measure,
+            accumulate(self._cells(state), self.system.order_unit, energy_rt, phi_rt, measure,
                        state.sweeps + 1, state.moments[k, :, block], state.histogram[k],
                        state.log_time[k])
             self._record(state, k, state.sweeps + 1 - self._equilibration(), energy_rt, phi_rt)
@@ -402,7 +402,7 @@ class Canonical:
             groups |= estimated(groups, "averages", lambda: self._averages(state, blocks)) or {}
             if self._paired():
                 groups["overlap"] = self._overlap_group(state)
-            if "averages" in groups and state.histogram.shape[2] and self._cells() is self.system:
+            if "averages" in groups and self._cells(state) is self.system:
                 group = estimated(groups, "reweighted averages",
                                   lambda: self._reweighted(state, groups["averages"]))
                 groups |= {} if group is None else {"reweighted": group}

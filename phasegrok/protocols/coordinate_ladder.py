@@ -10,6 +10,7 @@ groups of ladders are independent of one another: errors are their jackknife.
 """
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
@@ -70,10 +71,11 @@ class CoordinateLadder(Canonical):
         if self.replicas < GROUPS or len(self.temperatures) < 2:
             raise ValueError(f"a ladder has {GROUPS} replicas or more at each of two temperatures "
                              "or more")
-        if self._bins().number > _MOST_BINS:
-            raise ValueError(f"more than {_MOST_BINS} bins of width {self._bins().width:g}: give a "
+        if self._bins.number > _MOST_BINS:
+            raise ValueError(f"more than {_MOST_BINS} bins of width {self._bins.width:g}: give a "
                              "larger density_of_states.bin_width, or a narrower range of T")
 
+    @functools.cached_property
     def _bins(self) -> Bins:
         cold, hot, n = min(self.temperatures), max(self.temperatures), self.system.n_coordinates
         width = self.width or math.sqrt(0.5 * n) * cold / _BINS_A_SPREAD
@@ -81,10 +83,10 @@ class CoordinateLadder(Canonical):
         return Bins(float(self.system.lowest), width, math.ceil(reach / width) + 1)
 
     def _n_levels(self) -> int:
-        return self._bins().number
+        return self._bins.number
 
-    def _cells(self):
-        return self._bins()
+    def _cells(self, state: State) -> Bins | None:
+        return self._bins if state.histogram.shape[2] else None
 
     def result(self, state: State) -> dict[str, Group]:
         """Groups of canonical sampling, and ``density_of_states``."""
@@ -94,7 +96,7 @@ class CoordinateLadder(Canonical):
         return groups
 
     def _density(self, state: State, groups: dict[str, Group]) -> Group:
-        bins, rungs = self._bins(), len(state.temperatures)
+        bins, rungs = self._bins, len(state.temperatures)
         visits_gkc = state.histogram[..., 0].transpose(1, 0, 2)
         kept = self._kept(visits_gkc)
         energy = bins.start + bins.width * (kept + 0.5)
@@ -159,5 +161,5 @@ class CoordinateLadder(Canonical):
             "rungs": len(state.temperatures),
             "estimator": "visits",
             "beyond": beyond,
-            "bin_width": self._bins().width,
+            "bin_width": self._bins.width,
         }

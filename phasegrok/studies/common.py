@@ -10,8 +10,8 @@ from phasegrok.errors import InputError
 def need_family(card: Card, family: str, what: str, *others: str) -> None:
     """Refuse a card of another family; ``what`` needs this one, or one of the others."""
     if card.family not in (family, *others):
-        families = " or ".join(filter(None, (", ".join((family, *others)[:-1]),
-                                             (family, *others)[-1])))
+        *first, last = family, *others
+        families = f"{', '.join(first)} or {last}" if first else last
         raise InputError(f"{card.name}: {what} needs a {families} system, this one is "
                          f"{card.family}; `phasegrok models` lists the cards by family")
 

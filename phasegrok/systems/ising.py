@@ -272,6 +272,12 @@ def lattice_bonds(L: int, dimension: int) -> np.ndarray:
     return np.stack([np.stack([here, there], 1) for there in ends], 1).reshape(-1, 2)
 
 
+def sites_ahead(L: int, dimension: int) -> np.ndarray:
+    """The next site of each along +x, +y, ..., int64 (N, dimension)."""
+    return np.ascontiguousarray(
+        lattice_bonds(L, dimension)[:, 1].reshape(-1, dimension).astype(np.int64))
+
+
 def diagonal_bonds(L: int, dimension: int) -> np.ndarray:
     """Next-nearest-neighbour bonds (distance sqrt 2): 2 a site in two dimensions, 6 in three."""
     here = np.arange(L**dimension)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.systems.hamiltonian import behaviour
-from phasegrok.systems.ising import lattice_bonds
+from phasegrok.systems.ising import sites_ahead
 
 
 class Parameters(BaseModel):
@@ -39,10 +39,8 @@ class Parameters(BaseModel):
         if self.K > 0.0 and self.L < 3:
             raise ValueError(f"L = {self.L}: a lattice with couplings K has L = 3 or more")
         n = self.L**self.dimension
-        ahead = np.zeros((n, 0), dtype=np.int64)
-        if self.K > 0.0:
-            bonds = lattice_bonds(self.L, self.dimension).astype(np.int64)
-            ahead = np.ascontiguousarray(bonds[:, 1].reshape(n, self.dimension))
+        coupled = self.K > 0.0
+        ahead = sites_ahead(self.L, self.dimension) if coupled else np.zeros((n, 0), dtype=np.int64)
         return Phi4(self.barrier, self.K, self.h, ahead)
 
 

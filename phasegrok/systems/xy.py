@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from phasegrok.systems.hamiltonian import behaviour
-from phasegrok.systems.ising import lattice_bonds
+from phasegrok.systems.ising import sites_ahead
 
 
 class Parameters(BaseModel):
@@ -34,8 +34,7 @@ class Parameters(BaseModel):
 
     def build(self, arrays: dict[str, np.ndarray]) -> "XY":
         """The system on which kernels run."""
-        bonds = lattice_bonds(self.L, self.dimension).astype(np.int64)
-        return XY(self.J, np.ascontiguousarray(bonds[:, 1].reshape(-1, self.dimension)))
+        return XY(self.J, sites_ahead(self.L, self.dimension))
 
 
 class XY(NamedTuple):
