@@ -17,7 +17,7 @@ import numpy as np
 from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.first_passage import DONE, SINCE, STEPS, TOLERANCE, end_of_unit, home, watch
 from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
-from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas
+from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas, Rows
 from phasegrok.rng import streams
 from phasegrok.systems.hamiltonian import energy_gradient, order_parameter
 
@@ -100,7 +100,7 @@ def too_long(share: float, least: float, step: float) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class HamiltonianSteps:
+class HamiltonianSteps(Rows):
     """Engine for systems of plain coordinates; a sweep is a step of all of them.
 
     ``configurations`` are float64 (K, R, 2 n): coordinates, then velocities.  ``cache`` (K, R, 2)
@@ -150,9 +150,6 @@ class HamiltonianSteps:
                 for r, ordered in enumerate(ordered_r)]))
         return begun
 
-    def _system_of(self, r: int, n_replicas: int):
-        return self.systems[r * len(self.systems) // n_replicas]
-
     def put(self, replicas: Replicas, k: int, x_rn: np.ndarray) -> None:
         """Give the replicas of rung ``k`` the coordinates ``x_rn``, at rest."""
         n = self.systems[0].n_coordinates
@@ -186,15 +183,6 @@ class HamiltonianSteps:
     def accepted(self, replicas: Replicas) -> np.ndarray:
         """Share of the steps that were accepted, at every rung (K,)."""
         return accepted_share(replicas.cache.sum(axis=1))
-
-    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Overlap of each replica in ``a`` and ``b``, as the system has it."""
-        rows = (self.systems[0].vectors(self.unpacked(x)) for x in (a, b))
-        return np.einsum("rn,rn->r", *rows) / self.systems[0].n_sites
-
-    def neighbours(self, a: np.ndarray) -> np.ndarray:
-        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
-        return a[np.arange(len(a)) ^ 1]
 
     def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
         """Exchange coordinates, E and Phi of rungs ``k`` and ``k + 1`` where accepted."""

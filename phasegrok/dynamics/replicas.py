@@ -20,8 +20,9 @@ from phasegrok.compiled import kernel, n_threads, over_threads
 from phasegrok.dynamics.local_fields import SiteUpdates
 from phasegrok.dynamics.single_flip import DYNAMICS, sweeps
 from phasegrok.rng import streams
-from phasegrok.systems.discrete import draw_and_prepare, n_values, value_of
+from phasegrok.systems.discrete import draw_and_prepare
 from phasegrok.systems.ising import Ising
+from phasegrok.systems.overlaps import overlap
 
 WORTH_A_THREAD = 300_000  # updates; to start threads takes as long as a few thousand
 
@@ -98,8 +99,8 @@ def _move(system, heat_bath, temperature, n_sweeps, sigma_rn, cache_rc, values_r
                rng_r4[r], energy_rt[r], phi_rt[r])
 
 
-class LocalStates:
-    """What engines with one int8 local state a site have in common."""
+class Rows:
+    """What engines with one row of numbers a replica have in common."""
 
     systems: tuple
 
@@ -107,6 +108,25 @@ class LocalStates:
     def name(self) -> str:
         """Dynamics and order of updates; each engine says its own."""
         return type(self).__name__
+
+    def _system_of(self, r: int, n_replicas: int):
+        return self.systems[r * len(self.systems) // n_replicas]
+
+    def unpacked(self, a: np.ndarray) -> np.ndarray:
+        """The states themselves, (R, n)."""
+        return a
+
+    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Overlap of each replica in ``a`` and ``b``; see :mod:`phasegrok.systems.overlaps`."""
+        return overlap(self.systems[0], self.unpacked(a), self.unpacked(b))
+
+    def neighbours(self, a: np.ndarray) -> np.ndarray:
+        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
+        return a[np.arange(len(a)) ^ 1]
+
+
+class LocalStates(Rows):
+    """What engines with one int8 local state a site have in common."""
 
     @property
     def _stream(self) -> str:
@@ -130,31 +150,11 @@ class LocalStates:
                              rng[k, r])
         return Replicas(sigma, cache, values[:, :, 0].copy(), values[:, :, 1].copy(), rng)
 
-    def _system_of(self, r: int, n_replicas: int):
-        return self.systems[r * len(self.systems) // n_replicas]
-
-    def overlap(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Overlap of each replica in ``a`` and ``b``: sum_i s_i s'_i / N, or for q colours
-        (q f - 1) / (q - 1) with the fraction f of sites that agree."""
-        values = [value_of(self.systems[0], k) for k in range(n_values(self.systems[0]))]
-        q = len(values)
-        if values == list(range(q)):
-            return (q * np.mean(a == b, axis=1) - 1.0) / (q - 1.0)
-        return np.einsum("rn,rn->r", a, b, dtype=float) / a.shape[1]
-
-    def neighbours(self, a: np.ndarray) -> np.ndarray:
-        """``a`` with the replicas 2 m and 2 m + 1 exchanged."""
-        return a[np.arange(len(a)) ^ 1]
-
     def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
         """Exchange rungs ``k`` and ``k + 1`` where accepted; see :class:`Engine`."""
         for array in (replicas.configurations, replicas.cache, replicas.energy, replicas.phi):
             array[k, accepted_r], array[k + 1, accepted_r] = (
                 array[k + 1, accepted_r], array[k, accepted_r])
-
-    def unpacked(self, a: np.ndarray) -> np.ndarray:
-        """The local states themselves."""
-        return a
 
     def put(self, replicas: Replicas, k: int, sigma_rn: np.ndarray) -> None:
         """Give the replicas of rung ``k`` the local states ``sigma_rn``, int8 (R, N)."""

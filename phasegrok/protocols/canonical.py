@@ -26,7 +26,8 @@ from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.rng import fill_uniform, streams
 from phasegrok.systems.checks import check_replicas
-from phasegrok.systems.discrete import n_values, prepare, value_of
+from phasegrok.systems.discrete import prepare
+from phasegrok.systems.overlaps import local_values, overlap_values
 
 STRIDE = 10
 """Sweeps between two measurements of the overlap, and between two attempts to exchange."""
@@ -38,7 +39,6 @@ FEWEST_SWEEPS = (_FEWEST_MEASURED + 1) * STRIDE
 
 MOST_BLOCKS, FEWEST_BLOCKS = 1024, 64
 _BLOCK_MEMORY, _HISTOGRAM_MEMORY = 2**25, 2**26  # bytes
-_OVERLAP_WIDTH = 0.01  # of bins of the overlap of coordinates
 _MOST_OVERLAP_BINS = 101
 _TUNING = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # the ladder is tuned at these fractions of equilibration
 
@@ -79,17 +79,7 @@ class OverlapBins(NamedTuple):
     @classmethod
     def of(cls, system) -> "OverlapBins":
         """Bins for `Engine.overlap` of spins, of colours 0 ... q - 1, or of coordinates."""
-        if hasattr(system, "vectors"):  # of any value in [-1, 1]
-            return cls(-1.0, _OVERLAP_WIDTH, round(2.0 / _OVERLAP_WIDTH) + 1, 1)
-        local = [int(value_of(system, k)) for k in range(n_values(system))]
-        q = len(local)
-        products = sorted({a * b for a in local for b in local})
-        if local == list(range(q)):
-            lowest, step, n = -1.0 / (q - 1), q / (q - 1) / system.n_sites, system.n_sites + 1
-        else:
-            gap = min(np.diff(products))
-            lowest, step = float(products[0]), float(gap / system.n_sites)
-            n = int(products[-1] - products[0]) // int(gap) * system.n_sites + 1
+        lowest, step, n = overlap_values(system)
         per_bin = -(-n // _MOST_OVERLAP_BINS)
         return cls(lowest, step, n, per_bin + (1 - per_bin % 2) * (n % 2))
 
@@ -319,10 +309,8 @@ class Canonical:
 
     def _spins(self) -> bool:
         """Whether local states are spins, for which a global flip of both leaves q^2 as it is."""
-        if hasattr(self.system, "vectors"):
-            return False
-        local = {int(value_of(self.system, k)) for k in range(n_values(self.system))}
-        return local == {-value for value in local}
+        local = set(local_values(self.system))
+        return bool(local) and local == {-value for value in local}
 
     def _even(self) -> bool:
         """Whether E(-s) = E(s): then q and -q are equally likely, which no run below a transition
@@ -330,7 +318,7 @@ class Canonical:
         if not self._spins():
             return False
         rng, n = np.random.default_rng(0), self.system.n_sites
-        local = [int(value_of(self.system, k)) for k in range(n_values(self.system))]
+        local = local_values(self.system)
         cache = np.zeros(self.system.cache_size, dtype=np.int64)
         for sigma in rng.choice(np.array(local, dtype=np.int8), (8, n)):
             energy, flipped = (prepare(self.system, s, cache)[0] for s in (sigma, -sigma))

@@ -19,7 +19,7 @@ from phasegrok.dynamics.multi_spin import LANES, Words
 from phasegrok.dynamics.replicas import Engine, Replicas
 from phasegrok.groups import Group
 from phasegrok.systems.checks import check_replicas
-from phasegrok.systems.discrete import n_values, value_of
+from phasegrok.systems.overlaps import all_overlaps, local_values
 
 _PER_OCTAVE = 4  # times of measurement a factor of two
 _WAITING_RATIO = 4  # ratio of successive waiting times
@@ -38,11 +38,6 @@ def waiting_times(last: int) -> np.ndarray:
     """1, 4, 16, ... up to ``last``."""
     times = _WAITING_RATIO ** np.arange(last.bit_length(), dtype=np.int64)
     return times[times <= last]
-
-
-def _products(sigma_an: np.ndarray, sigma_bn: np.ndarray) -> np.ndarray:
-    """Mean over sites of products of all pairs of rows; sums of integers, exact in any order."""
-    return (sigma_an @ sigma_bn.T).astype(float) / sigma_an.shape[1]
 
 
 def dependent_replicas(engine: Engine) -> int:
@@ -207,8 +202,8 @@ class Quench:
 
     def _mean_spin(self, now: np.ndarray) -> np.ndarray:
         """Mean of spins +-1 of every replica (2 n - 1 for a density n); 0 for three or more states
-        and for coordinates, whose overlap is 0 at random."""
-        if hasattr(self.system, "vectors") or n_values(self.system) > 2:
+        and for overlaps of the system's own, which are 0 at random."""
+        if len(local_values(self.system)) != 2:
             return np.zeros(self.replicas)
         up = np.bitwise_not(np.zeros_like(now)) if now.dtype == np.uint64 else np.ones_like(now)
         return self.engine.overlap(now, up)[: self.replicas]
@@ -226,19 +221,7 @@ class Quench:
 
     def _square_overlaps(self, sigma_rn: np.ndarray, some: slice) -> np.ndarray:
         """Mean of q^2 of ``some`` replicas of a sample with all its others."""
-        own = hasattr(self.system, "vectors")
-        values = [] if own else [value_of(self.system, v) for v in range(n_values(self.system))]
-        q = len(values)
-        if own:
-            rows = self.system.vectors(sigma_rn)
-            square = (rows[some] @ rows.T / self.system.n_sites) ** 2
-        elif values == list(range(q)):  # the fraction that agrees, less that of chance
-            same = ((sigma_rn == v).astype(np.float32) for v in values)
-            agree = np.sum([_products(rows[some], rows) for rows in same], axis=0)
-            square = ((q * agree - 1.0) / (q - 1.0)) ** 2
-        else:
-            rows = sigma_rn.astype(np.float32)
-            square = _products(rows[some], rows) ** 2
+        square = all_overlaps(self.system, sigma_rn[some], sigma_rn) ** 2
         itself = square.diagonal(some.start)
         return (square.sum(axis=1) - itself) / (len(sigma_rn) - 1)
 
