@@ -33,15 +33,13 @@ class Parameters:
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
     from phasegrok.studies.density_of_states import (
-        coordinate_ladder,
         density_of_states,
         landscape_temperatures,
     )
     from phasegrok.thermodynamics.tables import thermodynamics
 
     p = job.parameters
-    measure = coordinate_ladder if job.card.family == "hamiltonian" else density_of_states
-    sampler = measure(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
+    sampler = density_of_states(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
     temperatures = landscape_temperatures(job.card, p.temperatures)
     groups = sampler.result(job.drive(sampler))
     groups["thermodynamics"] = thermodynamics(

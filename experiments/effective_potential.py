@@ -5,6 +5,9 @@ its wells, the barrier between them, the spinodals (where the second well comes 
 size) and the coexistence point, at equal height and at equal weight.  Draws the potential at
 several temperatures, and barrier and wells against temperature.
 
+Of plain coordinates, such as fields and atoms, the histograms of replicas at the temperatures of
+[sample] give g(E, order parameter) in bins of both.
+
 On a continuous card (two-layer-cubic), Langevin chains give -ln P(Phi) of a neuron at the card's
 temperature; it is drawn beside the theories (Rubin, Seroussi and Ringel, arXiv 2310.03789, fig. 2).
 On ridge and tanh-teacher-student it is that of the whole model.

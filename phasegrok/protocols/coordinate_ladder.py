@@ -7,18 +7,26 @@ rung.  Replicas at each rung move by Langevin dynamics and are exchanged
 (:mod:`phasegrok.protocols.canonical`); the histograms of all rungs, in bins of energy, give ln g by
 the multi-histogram equations (Ferrenberg and Swendsen, Phys. Rev. Lett. 63 (1989) 1195).  Eight
 groups of ladders are independent of one another: errors are their jackknife.
+
+At a fixed energy all rungs draw from the same states.  So with bins of the order parameter,
+
+.. math:: g(E, \Phi) = g(E)\, P(\Phi \mid E) ,
+
+where the share :math:`P(\Phi \mid E)` is that of the visits of all rungs together.  The bins reach
+over what was seen of Phi before measuring.
 """
 
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from phasegrok.dynamics.sums import GROUPS
 from phasegrok.groups import Group
-from phasegrok.protocols.canonical import Canonical, State
+from phasegrok.protocols import canonical
+from phasegrok.protocols.canonical import Canonical
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.discrete import behaviour
 from phasegrok.thermodynamics.density_of_states import combine_walkers
@@ -27,6 +35,8 @@ _BINS_A_SPREAD = 8  # of the energy at the coldest rung
 _SPREADS = 10.0  # above equipartition at the hottest rung, beyond which energies are left out
 _MOST_BINS = 20_000
 _FEWEST_ROUND_TRIPS = 3
+_COLUMNS = 60  # bins of the order parameter
+_MOST_CELLS = 500_000
 _MOST_BEYOND = 1e-3  # of the visits, in bins at the ends that not all ladders reach
 
 
@@ -44,6 +54,14 @@ def energy_cell(system, energy):
     return int(place) if 0.0 <= place < system.number - 1.0 else system.number - 1
 
 
+@dataclasses.dataclass
+class State(canonical.State):
+    """The state of canonical sampling, and visits of (E, Phi) where they are counted."""
+
+    seen: np.ndarray  # (2,): lowest and highest intensive Phi at the start and before measuring
+    joint: np.ndarray  # int64 (GROUPS, bins of E, bins of Phi)
+
+
 @dataclasses.dataclass(frozen=True)
 class CoordinateLadder(Canonical):
     """Protocol: ln g(E) of plain coordinates, and averages at every rung.
@@ -55,6 +73,8 @@ class CoordinateLadder(Canonical):
     ----------
     width : float
         Of the bins; 0: an eighth of the spread sqrt(n/2) T of a harmonic system at the coldest.
+    joint : bool
+        Also ln g(E, Phi), in 60 bins of Phi.
 
     Raises
     ------
@@ -63,6 +83,7 @@ class CoordinateLadder(Canonical):
     """
 
     width: float = 0.0
+    joint: bool = False
 
     def __post_init__(self):
         if not hasattr(self.system, "lowest"):
@@ -71,9 +92,10 @@ class CoordinateLadder(Canonical):
         if self.replicas < GROUPS or len(self.temperatures) < 2:
             raise ValueError(f"a ladder has {GROUPS} replicas or more at each of two temperatures "
                              "or more")
-        if self._bins.number > _MOST_BINS:
-            raise ValueError(f"more than {_MOST_BINS} bins of width {self._bins.width:g}: give a "
-                             "larger density_of_states.bin_width, or a narrower range of T")
+        most = _MOST_CELLS // _COLUMNS if self.joint else _MOST_BINS
+        if self._bins.number > most:
+            raise ValueError(f"more than {most} bins of energy of width {self._bins.width:g}: give "
+                             "a larger density_of_states.bin_width, or a narrower range of T")
 
     @functools.cached_property
     def _bins(self) -> Bins:
@@ -85,11 +107,47 @@ class CoordinateLadder(Canonical):
     def _n_levels(self) -> int:
         return self._bins.number
 
-    def _cells(self, state: State) -> Bins | None:
+    def _cells(self, state: canonical.State) -> Bins | None:
         return self._bins if state.histogram.shape[2] else None
 
-    def result(self, state: State) -> dict[str, Group]:
+    def memory(self) -> int:
+        """Bytes of the state, and as much again for its checkpoint."""
+        return super().memory() + 16 * GROUPS * self._bins.number * _COLUMNS * self.joint
+
+    def init(self, seed: int) -> State:
+        """Replicas as in ``Canonical``, and no visits."""
+        start = super().init(seed)
+        phi = start.phi / self.system.order_unit
+        return State(**{f.name: getattr(start, f.name) for f in dataclasses.fields(start)},
+                     seen=np.array([phi.min(), phi.max()]), joint=np.zeros(
+                         (GROUPS, self._bins.number * self.joint, _COLUMNS), dtype=np.int64))
+
+    def restore(self, saved: dict[str, Any]) -> State:
+        """The state of a checkpoint."""
+        return State(**saved)
+
+    def _record(self, state: canonical.State, _k: int, first: int, energy_rt: np.ndarray,
+                phi_rt: np.ndarray) -> None:
+        assert isinstance(state, State)
+        if not self.joint:
+            return
+        phi = phi_rt / self.system.order_unit
+        if first <= 0:
+            state.seen[:] = min(state.seen[0], phi.min()), max(state.seen[1], phi.max())
+            return
+        low, high = state.seen
+        row = np.floor((energy_rt - self._bins.start) / self._bins.width)
+        column = np.floor((phi - low) / max(high - low, 1e-300) * _COLUMNS)
+        column[phi == high] = _COLUMNS - 1
+        inside = (row >= 0) & (row < self._bins.number - 1) & (column >= 0) & (column < _COLUMNS)
+        group = np.broadcast_to(np.arange(self.replicas)[:, None] * GROUPS // self.replicas,
+                                inside.shape)
+        np.add.at(state.joint, (group[inside], row[inside].astype(np.int64),
+                                column[inside].astype(np.int64)), 1)
+
+    def result(self, state: canonical.State) -> dict[str, Group]:
         """Groups of canonical sampling, and ``density_of_states``."""
+        assert isinstance(state, State)
         groups = super().result(state)
         if "averages" in groups:
             groups["density_of_states"] = self._density(state, groups)
@@ -108,16 +166,26 @@ class CoordinateLadder(Canonical):
                 np.repeat(np.arange(GROUPS), rungs))
         except (ArithmeticError, ValueError) as error:  # as rungs with no bin in common
             problem = str(error)
+        dims: tuple[str, ...] = ("energy",)
         group = Group()
         group.add("energy", energy, "energy", "energy", "energy of the whole system, bin centre")
+        visits = visits_gkc.sum(axis=(0, 1))[kept].astype(np.int64)
+        if self.joint:
+            low, high = state.seen
+            dims = ("energy", "order_parameter")
+            group.add("order_parameter", low + (high - low) / _COLUMNS
+                      * (np.arange(_COLUMNS) + 0.5), "order_parameter", "1",
+                      "order parameter, bin centre")
+            visits = state.joint[:, kept].sum(axis=0)
+            log_g, rows = _resolved(log_g, rows, state.joint[:, kept])
         group.add("walker", np.arange(GROUPS), "walker", "1", "group of independent ladders")
-        group.add("log_g", log_g, "energy", "nat", "ln of the volume of states in the bin, up to a "
+        group.add("log_g", log_g, dims, "nat", "ln of the volume of states in the bin, up to a "
                   "constant: the bins listed sum to 1")
-        group.add("log_g_err", jackknife_error(rows), "energy", "nat",
+        group.add("log_g_err", jackknife_error(rows), dims, "nat",
                   "standard error of log_g: jackknife over groups of ladders")
-        group.add("log_g_jackknife", rows, ("walker", "energy"), "nat",
+        group.add("log_g_jackknife", rows, ("walker", *dims), "nat",
                   "log_g with one group left out")
-        group.add("visits", visits_gkc.sum(axis=(0, 1))[kept].astype(np.int64), "energy", "1",
+        group.add("visits", visits, dims, "1",
                   "steps that ended in the bin, of all replicas")
         group.attributes.update(self._evidence(state, groups, kept, visits_gkc, problem))
         return group
@@ -163,3 +231,18 @@ class CoordinateLadder(Canonical):
             "beyond": beyond,
             "bin_width": self._bins.width,
         }
+
+
+def _resolved(log_g_e: np.ndarray, rows_ge: np.ndarray, visits_gec: np.ndarray
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """ln g(E, Phi) and its leave-one-out rows: ln g(E) with the share of visits of each bin of Phi;
+    NaN where nothing was seen."""
+    total_ec = visits_gec.sum(axis=0)
+    without_gec = total_ec - visits_gec
+
+    def share(visits):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = np.log(visits / visits.sum(axis=-1, keepdims=True))
+        return np.where(np.isfinite(log), log, np.nan)
+
+    return log_g_e[:, None] + share(total_ec), rows_ge[:, :, None] + share(without_gec)

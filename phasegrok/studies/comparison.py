@@ -97,23 +97,37 @@ def _waiting_part(job, card: Card, name: str, temperature: float, number: int) -
 
 
 def _potential_part(job, card: Card, size: int) -> Group | None:
-    """The effective potential, where the landscape is discrete and small enough."""
-    if card.family != "discrete" or card.model.thermodynamics is None:
-        return None
-    system = card.build()
-    try:
-        cells = len(system.energy_levels()) * len(system.order_levels())
-    except ValueError:  # couplings without a common step: no levels to count
-        return None
-    if cells > _LANDSCAPE_CELLS:
-        return None
+    """The effective potential, where the landscape is small enough."""
     waiting, _ = event_of(card)
-    grid = np.append(temperature_table(card), waiting.temperatures)
+    if not _has_landscape(card):
+        return None
+    grid = np.append(_table(card), waiting.temperatures)
     temperatures = np.unique(grid.round(12))  # 1.2999999999999998 is 1.3
     groups = _part(job, card, f"effective_potential-{size}",
                    lambda: density_of_states(card, joint=True),
                    lambda protocol, state: potential_groups(protocol, state, temperatures))
     return groups.get("effective_potential")
+
+
+def _table(card: Card) -> np.ndarray:
+    return temperature_table(card, card.model.sample.temperatures
+                             if card.model.thermodynamics is None else None)
+
+
+def _has_landscape(card: Card) -> bool:
+    """Whether g(E, Phi) is measured: of few cells, or of coordinates whose ladder reaches there."""
+    if card.family == "hamiltonian":
+        if card.model.sample.temperatures is None or not hasattr(card.build(), "lowest"):
+            return False
+        table, asked = _table(card), event_of(card)[0].temperatures
+        return table[0] <= min(asked) and max(asked) <= table[-1]
+    if card.family != "discrete" or card.model.thermodynamics is None:
+        return False
+    system = card.build()
+    try:
+        return len(system.energy_levels()) * len(system.order_levels()) <= _LANDSCAPE_CELLS
+    except ValueError:  # couplings without a common step: no levels to count
+        return False
 
 
 def verdict_group(card: Card, measured) -> Group:

@@ -15,18 +15,20 @@ from phasegrok.studies.sampling import sampling
 def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None = None,
                       method: str | None = None, fold: bool | None = None, joint: bool = False,
                       what: str = "the density of states"):
-    """Protocol of ln g(E) or ln g(E, Phi) of a discrete card; settings that are None are the
-    card's.
+    """Protocol of ln g(E) or ln g(E, Phi); settings that are None are the card's.
 
-    A ladder of temperatures where the system fits it, and Wang-Landau else, unless the method is
-    named.
+    Of a discrete card a ladder of temperatures where the system fits it, and Wang-Landau else,
+    unless the method is named.  Of plain coordinates replica exchange at the temperatures of
+    [sample].
 
     Raises
     ------
     InputError
-        If the card is not discrete (``what`` needs it to be), has too many cells, or the method
-        does not fit it.
+        If the card is of another family (``what`` says what needs it), has too many cells, or the
+        method does not fit it.
     """
+    if card.family == "hamiltonian":
+        return _coordinate_ladder(card, sweeps, walkers, method, fold, joint)
     system = _counted(card, what)
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
     from phasegrok.systems.binned import Binned
@@ -50,33 +52,25 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
         raise InputError(f"{card.name}: {error}") from error
 
 
-def coordinate_ladder(card: Card, sweeps: int | None = None, walkers: int | None = None,
-                      method: str | None = None, fold: bool | None = None, joint: bool = False):
-    """Protocol of ln g(E) of plain coordinates: replicas at the temperatures of [sample].
-
-    Raises
-    ------
-    InputError
-        If the card is not Hamiltonian, or something is asked that is of lattices.
-    """
-    need_family(card, "hamiltonian", "a ladder of coordinates")
+def _coordinate_ladder(card: Card, sweeps: int | None, walkers: int | None, method: str | None,
+                       fold: bool | None, joint: bool):
     from phasegrok.protocols.coordinate_ladder import CoordinateLadder
 
-    if joint or fold or walkers or method not in (None, "auto"):
-        raise InputError(f"{card.name}: of coordinates ln g(E) is measured, by replica exchange at "
-                         "the temperatures of [sample]: leave out --joint, --fold, --walkers and "
-                         "--method")
+    if fold or walkers or method not in (None, "auto"):
+        raise InputError(f"{card.name}: of coordinates ln g is measured by replica exchange at the "
+                         "temperatures of [sample]: leave out --fold, --walkers and --method")
     sampler = sampling(card, None, sweeps)
     fields = {f.name: getattr(sampler, f.name) for f in dataclasses.fields(sampler) if f.init}
     try:
-        return CoordinateLadder(**fields, width=card.model.density_of_states.bin_width or 0.0)
+        return CoordinateLadder(**fields, width=card.model.density_of_states.bin_width or 0.0,
+                                joint=joint)
     except ValueError as error:
         raise InputError(f"{card.name}: {error}") from error
 
 
 def _counted(card: Card, what: str):
     """The system of a discrete card as its states are counted, built once; else InputError."""
-    need_family(card, "discrete", what)
+    need_family(card, "discrete", what, "hamiltonian")
     from phasegrok.systems.binned import counted
 
     try:
@@ -114,7 +108,7 @@ def potential_groups(sampler, state, temperatures: np.ndarray | None) -> dict[st
 
     groups = sampler.result(state)
     density = groups["density_of_states"]
-    merge = sampler.system.order_merge
+    merge = getattr(sampler.system, "order_merge", 1)  # coordinates have no neighbouring values
     found = estimated(groups, "thermodynamics", lambda: thermodynamics(
         density, temperatures, sampler.system.n_sites))
     if found is not None:

@@ -18,7 +18,7 @@ from phasegrok.protocols.canonical import Canonical
 from phasegrok.protocols.clones import HamiltonianClones
 from phasegrok.protocols.coordinate_ladder import CoordinateLadder
 from phasegrok.protocols.quench import Quench
-from phasegrok.studies.density_of_states import coordinate_ladder
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling, sampling_groups
 from phasegrok.studies.waiting_times import clones, waiting_groups
@@ -27,6 +27,7 @@ from phasegrok.systems.checks import check_system
 from phasegrok.systems.phi4 import Phi4
 from phasegrok.theory import coordinates
 from phasegrok.theory.solved import exact_averages
+from phasegrok.thermodynamics.effective_potential import effective_potential_with_errors
 from phasegrok.thermodynamics.tables import thermodynamics
 
 BOTH = pytest.mark.parametrize("friction", [None, 0.7])
@@ -233,12 +234,45 @@ def test_averages_between_the_rungs_follow_from_the_density_of_states(kind, para
         assert np.all(np.abs(found[name] - exact[of]) < 4.5 * error)
 
 
+def test_effective_potential_of_two_fields_is_exact():
+    """-ln P of their mean, against the integral of e^(-E/T) over the plane."""
+    engine = HamiltonianSteps((build("phi4", L=2, dimension=1, h=0.1),), 0.25, 0.7)
+    protocol = CoordinateLadder(engine, (0.15, 0.25, 0.4, 0.8), 16, 60_000, 2000, True, False,
+                                joint=True)
+    density = protocol.result(drive(protocol))["density_of_states"]
+    assert density.attributes["complete"], density.attributes["complete_reason"]
+    mean = density["order_parameter"]
+    width = mean[1] - mean[0]
+    across = np.linspace(-3.0, 3.0, 201)
+    fine = np.add.outer(mean, width * (np.arange(8) + 0.5) / 8.0 - 0.5 * width)
+    point = np.stack(np.broadcast_arrays(fine[..., None] + across, fine[..., None] - across), -1)
+    energy = np.apply_along_axis(
+        lambda x: hamiltonian.evaluated(protocol.system, x, np.empty(2)), -1, point)
+    for T in (0.2, 0.3, 0.6):
+        exact = -np.log(np.exp(-energy / T).sum(axis=(1, 2)))
+        found, error = effective_potential_with_errors(
+            density["energy"], density["log_g"], density["log_g_jackknife"], T)
+        kept = (found < 6.0) & np.isfinite(found)
+        assert kept.sum() > 20
+        difference = (found - exact)[kept]
+        difference -= np.average(difference, weights=np.exp(-exact[kept] + exact.min()))
+        assert np.abs(difference).max() < 0.3
+        weight = np.exp(-found[kept]) / np.exp(-found[kept]).sum()
+        assert math.sqrt(weight @ difference**2) < 0.03
+        lowest = np.argmin(found[kept])  # against which errors are given
+        others = np.arange(kept.sum()) != lowest
+        z = (difference - difference[lowest])[others] / error[kept][others]
+        assert 0.4 < np.sqrt(np.mean(z**2)) < 2.2
+
+
 def test_a_ladder_of_coordinates_refuses_what_it_cannot_count():
     card = cards.load("xy-2d")
-    with pytest.raises(InputError, match="leave out --joint, --fold"):
-        coordinate_ladder(card, joint=True)
-    with pytest.raises(InputError, match=r"more than 20000 bins"):
-        coordinate_ladder(cards.load("xy-2d", {"density_of_states.bin_width": 1e-4}))
+    with pytest.raises(InputError, match="leave out --fold"):
+        density_of_states(card, walkers=4)
+    fine = cards.load("xy-2d", {"density_of_states.bin_width": 1e-4})
+    for joint, most in ((False, 20000), (True, 8333)):
+        with pytest.raises(InputError, match=f"more than {most} bins"):
+            density_of_states(fine, joint=joint)
     system = build("phi4", L=2)
     nowhere = type("Nowhere", (), {"n_coordinates": 4})()
     assert system.lowest < 0.0
