@@ -313,7 +313,7 @@ class Job:
     def _drive(self, protocol: "Protocol[S]", label: str) -> "S":
         from phasegrok.run import runfile
 
-        check_memory(protocol)
+        check_memory(protocol, self.silent)
         announce_compilation()
         state = self._begin(protocol)
         progress = Progress(label or self.label, self.silent)
@@ -323,6 +323,7 @@ class Job:
             begin = time.monotonic()
             protocol.advance(state, n)
             elapsed = max(time.monotonic() - begin, 1e-6)
+            stopping.Block.seconds = elapsed + self._write_cost
             n = max(1, int(n * min(2.0, max(0.3, _BLOCK_SECONDS / elapsed))))
             self._share = protocol.done(state) / total
             progress.update(self._share, protocol.status(state))

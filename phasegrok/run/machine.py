@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from phasegrok.protocols.protocol import Protocol
 
 
-def check_memory(protocol: "Protocol[Any]") -> None:
-    """Refuse a protocol whose state does not fit into the memory that is free."""
+_WORTH_SAYING = 5e8  # bytes
 
+
+def check_memory(protocol: "Protocol[Any]", silent: bool = False) -> None:
+    """Refuse a protocol whose state does not fit into the memory that is free; say it if large."""
     needed, free = protocol.memory(), _free_memory()
     if needed > 0.9 * free:
         raise InputError(f"this run needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
                          "are free: fewer replicas, walkers or clones, or a smaller system")
+    if needed > _WORTH_SAYING and not silent:
+        print(f"this run takes about {needed / 1e9:.1f} GB of memory, of {free / 1e9:.1f} GB that "
+              "are free", file=sys.stderr, flush=True)
 
 
 def _free_memory() -> int:

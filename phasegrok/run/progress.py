@@ -6,6 +6,7 @@ import time
 
 from phasegrok.text import printable
 
+_SOON = 5.0  # s, after which the time of a long run is guessed from its first steps
 _LONGEST = 3e9  # s, a century: more is no time but a division by nearly nothing
 
 
@@ -30,7 +31,8 @@ class Progress:
         self._shown = now
         elapsed = now - self._start
         made = share - self._first_share
-        left = f"{duration(elapsed * (1.0 - share) / made)} left" if made > 0.01 else "..."
+        known = made > 0.01 or (made > 0.0 and elapsed > _SOON)
+        left = f"{duration(elapsed * (1.0 - share) / made)} left" if known else "..."
         line = f"{self._label}  {100 * share:5.1f} %  {duration(elapsed)}, {left}  {status}"
         if self._terminal:
             width = os.get_terminal_size(sys.stderr.fileno()).columns

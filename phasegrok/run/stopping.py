@@ -14,6 +14,7 @@ from phasegrok import environment
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3
 received: list[int] = []  # signals of this process
 _ONE_SIGNAL_SECONDS = 1.0
+_WORTH_SAYING = 2.0  # seconds to the next checkpoint
 
 
 class Interrupted(Exception):
@@ -42,6 +43,12 @@ class Unfinished(Exception):
         self.messages = messages
 
 
+class Block:
+    """How long a run computes without looking for signals: its last block, and a checkpoint."""
+
+    seconds = 0.0
+
+
 def catch_signals() -> None:
     """SIGTERM, SIGINT and SIGHUP (a terminal that is closed) ask this process to stop at the next
     checkpoint; a second one, a second or more later, at once.  ``nohup`` is respected."""
@@ -55,7 +62,9 @@ def catch_signals() -> None:
         received.append(number)
         first[0] = time.monotonic()
         environment.end_children()
-        print("\nstopping at the next checkpoint ...", file=sys.stderr, flush=True)
+        wait = (f", in about {Block.seconds:.0f} s (a second signal: now, from the checkpoint "
+                "before)" if Block.seconds > _WORTH_SAYING else "")
+        print(f"\nstopping at the next checkpoint{wait} ...", file=sys.stderr, flush=True)
 
     signal.signal(signal.SIGTERM, note)
     signal.signal(signal.SIGINT, note)
