@@ -7,8 +7,8 @@ the exact flow of the kinetic energy: each vector turns by the angle |v| h/r alo
 
 Kicks and flow are reversible and keep the volume of positions and tangent velocities, so that the
 Metropolis test is the same and equilibrium, e^(-E/T) times the uniform measure on the spheres, has
-no error of the step (Byrne and Girolami, Scand. J. Stat. 40 (2013) 825, section 3).  With velocities
-that are drawn anew at every step of length sqrt(2 dt) it is a step of
+no error of the step (Byrne and Girolami, Scand. J. Stat. 40 (2013) 825, section 3).  With
+velocities that are drawn anew at every step of length sqrt(2 dt) it is a step of
 
 .. math:: dx = -P\nabla E\,dt + \sqrt{2T}\,P\circ dW ,\qquad P = 1 - x x^T/r^2 ,
 
@@ -84,7 +84,8 @@ def transported(size: int, radius: float, x_rn: np.ndarray, to_rn: np.ndarray, v
     An isometry of the tangent spaces, whose inverse is the transport back: v less its part along
     the new x times (x + x')/(r^2 + x x').  At the opposite point v itself is tangent.
     """
-    x, to, v = (a.reshape(len(a), -1, size) for a in (x_rn, to_rn, v_rn))
+    groups = (len(v_rn), v_rn.shape[1] // size, size)  # of no replicas too
+    x, to, v = (a.reshape(groups) for a in (x_rn, to_rn, v_rn))
     along = (to * v).sum(axis=2, keepdims=True)
     sum_ = radius**2 + (x * to).sum(axis=2, keepdims=True)
     share = np.divide(along, sum_, out=np.zeros_like(along), where=sum_ > 1e-12 * radius**2)

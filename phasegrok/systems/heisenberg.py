@@ -1,4 +1,4 @@
-r"""The classical Heisenberg model: unit vectors on a periodic chain, square or simple cubic lattice.
+r"""The classical Heisenberg model: unit vectors on a periodic chain, square or cubic lattice.
 
 :math:`E = -J\sum_{\langle ij\rangle}\mathbf{s}_i\cdot\mathbf{s}_j`; the order parameter is the
 length of the magnetisation, :math:`|\sum_i\mathbf{s}_i|`.  In three dimensions it orders at

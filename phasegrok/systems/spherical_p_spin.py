@@ -6,12 +6,15 @@ with independent normal couplings of variance J^2 p!/(2 N^(p-1)) = 3 J^2/N^2 (Cr
 Z. Phys. B 87 (1992) 341): above T_d = .6124 J a liquid, below T_K = .5861 J a glass, between an
 exponential number of states (:mod:`phasegrok.theory.spherical_p_spin`, of infinite N and J = 1).
 
-*Planting* at a temperature T' draws a state s' first, and couplings of mean
-(3 J^2/N^2) s'_i s'_j s'_k/T' around it.  If s' has the density exp[(3 J^2/(2 N^2 T'^2)) sum_{i<j<k}
-(s'_i s'_j s'_k)^2] on the sphere, the law of couplings and state is that of couplings, each set with
-a weight Z(T'), and of a state in equilibrium: s' is one at T' for every set that is drawn,
-at any N.  Where the annealed average is right, T' >= T_K, the weight is the same for nearly all
-(Krzakala and Zdeborova, Phys. Rev. Lett. 102 (2009) 238701).
+*Planting* at a temperature T' draws a state s' first, and then couplings of mean
+(3 J^2/N^2) s'_i s'_j s'_k/T'.  Where s' has the density
+
+.. math:: \exp\Big[\frac{3 J^2}{2 N^2 T'^2}\sum_{i<j<k} (s'_i s'_j s'_k)^2\Big]
+
+on the sphere, both together have the weight of the couplings times e^(-E(s')/T'): of every set of
+couplings s' is a state in equilibrium at T', at any N, and the sets occur as often as drawn alone
+times Z(T')/<Z(T')>.  At T' >= T_K this factor is nearly the same for all of them, so that they are
+those of the glass (Krzakala and Zdeborova, Phys. Rev. Lett. 102 (2009) 238701).
 """
 
 import math
@@ -22,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phasegrok.systems.hamiltonian import behaviour
 
-_STATIC_TEMPERATURE = 0.586054  # T_K/J, phasegrok.theory.spherical_p_spin.static_temperature
 _DRAWN_AT_ONCE = 256  # states, of which a hundredth is kept at T_K
 
 
@@ -38,11 +40,13 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _not_frozen(self):
+        from phasegrok.theory.spherical_p_spin import static_temperature
+
         T = self.planted_temperature
-        if T is not None and T < _STATIC_TEMPERATURE * self.J:
+        if T is not None and T < static_temperature() * self.J:
             raise ValueError(f"planted_temperature = {T:g}: below T_K = "
-                             f"{_STATIC_TEMPERATURE * self.J:.4g} couplings that are planted are "
-                             "not those of the glass")
+                             f"{static_temperature() * self.J:.4g} planted couplings are not those "
+                             "of the glass")
         return self
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -89,14 +93,14 @@ def squared_triples(x_rn: np.ndarray) -> np.ndarray:
 def planted_state(N: int, weight: float, rng: np.random.Generator) -> np.ndarray:
     """A state on the sphere of density exp(``weight`` :func:`squared_triples`), by rejection."""
     while True:
-        x_rn = _on_sphere(rng.standard_normal((_DRAWN_AT_ONCE, N)))
+        x_rn = on_sphere(rng.standard_normal((_DRAWN_AT_ONCE, N)))
         log_share = weight * (squared_triples(x_rn) - math.comb(N, 3))
         kept = np.flatnonzero(np.log1p(-rng.random(_DRAWN_AT_ONCE)) < log_share)
         if len(kept):
             return x_rn[kept[0]]
 
 
-def _on_sphere(x: np.ndarray) -> np.ndarray:
+def on_sphere(x: np.ndarray) -> np.ndarray:
     """Vectors along the last axis, of length sqrt(N)."""
     return x * (math.sqrt(x.shape[-1]) / np.linalg.norm(x, axis=-1, keepdims=True))
 
@@ -122,16 +126,24 @@ class SphericalPSpin(NamedTuple):
         """N: the overlap with the reference lies in [-1, 1]."""
         return float(self.n_sites)
 
+    @property
+    def lowest(self) -> float:
+        """No energy is below: 6 E is at most the largest singular value of the tensor of all J_ijk,
+        as a matrix of N rows, times |s|^3."""
+        square = 2.0 * self.couplings.T @ self.couplings  # both orders of a pair
+        norm = math.sqrt(max(0.0, float(np.linalg.eigvalsh(square)[-1])))
+        return -norm * self.n_sites**1.5 / 6.0 * (1.0 + 1e-9)
+
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """A point of the sphere at random."""
-        return _on_sphere(rng.standard_normal(self.n_sites))
+        return on_sphere(rng.standard_normal(self.n_sites))
 
     def configuration(self, phi: float, rng: np.random.Generator) -> np.ndarray:
         """Overlap ``phi`` with the reference, at random else; at 1 the reference itself."""
         phi = min(max(phi, -1.0), 1.0)
         across = rng.standard_normal(self.n_sites)
         across -= across @ self.reference / self.n_sites * self.reference
-        return _on_sphere(phi * self.reference + math.sqrt(1.0 - phi**2) * _on_sphere(across))
+        return on_sphere(phi * self.reference + math.sqrt(1.0 - phi**2) * on_sphere(across))
 
     def vectors(self, x_rn: np.ndarray) -> np.ndarray:
         """The spins themselves."""

@@ -1,4 +1,4 @@
-r"""Exact averages of planar spins, unit vectors and scalar fields on a ring, from transfer integrals.
+r"""Exact averages of planar spins, unit vectors and fields on a ring, from transfer integrals.
 
 XY ring of N spins at K = J/T [1]_: :math:`Z = \sum_m I_m(K)^N` with the modified Bessel functions.
 Heisenberg ring [1]_: :math:`Z = \sum_{l\ge 0}(2l + 1)\,i_l(K)^N` with the spherical ones.

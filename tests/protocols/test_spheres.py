@@ -102,6 +102,7 @@ def test_transport_keeps_lengths_and_comes_back():
     assert np.abs((moved * to).reshape(5, 3, size).sum(axis=2)).max() < 1e-12
     assert np.linalg.norm(moved) == pytest.approx(np.linalg.norm(v), rel=1e-12)
     assert transported(size, radius, to, x, moved) == pytest.approx(v, abs=1e-12)
+    assert transported(size, radius, x[:0], to[:0], v[:0]).shape == (0, 12)
 
 
 def test_unit_vectors_in_three_dimensions_as_the_spin_wave_and_the_high_temperature_series():
@@ -205,7 +206,7 @@ def annealed_energy(N, T):
 
 
 def test_squared_triples_are_a_sum_over_all_sets():
-    x = spherical_p_spin._on_sphere(np.random.default_rng(1).standard_normal((3, 9)))
+    x = spherical_p_spin.on_sphere(np.random.default_rng(1).standard_normal((3, 9)))
     sets = np.array(list(itertools.combinations(range(9), 3)))
     assert spherical_p_spin.squared_triples(x) == pytest.approx(
         (np.prod(x[:, sets], axis=2) ** 2).sum(axis=1))
@@ -214,18 +215,34 @@ def test_squared_triples_are_a_sum_over_all_sets():
     assert annealed_energy(9, 50.0) == pytest.approx(uniform, rel=0.005)
 
 
+def test_planted_states_have_their_weight_on_the_sphere():
+    N, weight, number = 6, 0.2, 4000
+    rng = np.random.default_rng(2)
+    x = spherical_p_spin.on_sphere(rng.standard_normal((400_000, N)))
+    terms = spherical_p_spin.squared_triples(x)
+    share = np.exp(weight * (terms - terms.max()))
+    exact = share @ terms / share.sum()
+    drawn = spherical_p_spin.squared_triples(np.array(
+        [spherical_p_spin.planted_state(N, weight, rng) for _ in range(number)]))
+    error = drawn.std() / math.sqrt(number)
+    assert exact > terms.mean() + 40.0 * error
+    assert abs(drawn.mean() - exact) < 3.5 * error
+
+
 def test_couplings_have_the_variance_of_the_theory_and_do_not_depend_on_planting():
     make = parameters_class("spherical-p-spin")
     J, N = 1.7, 40
     drawn = make(N=N, J=J).disorder(None)["couplings"]
     assert len(drawn) == math.comb(N, 3)
-    assert drawn.var() == pytest.approx(J**2 * 6.0 / (2.0 * N**2), rel=4 * math.sqrt(2 / len(drawn)))
+    assert drawn.var() == pytest.approx(3.0 * J**2 / N**2, rel=4.0 * math.sqrt(2.0 / len(drawn)))
     planted = make(N=N, J=J, planted_temperature=1.3).disorder(None)
     s = planted["planted"]
     i, j, k = np.array(list(itertools.combinations(range(N), 3))).T
-    assert planted["couplings"] - drawn == pytest.approx(3.0 * J**2 / N**2 / 1.3 * s[i] * s[j] * s[k])
+    assert planted["couplings"] - drawn == pytest.approx(
+        3.0 * J**2 / N**2 / 1.3 * s[i] * s[j] * s[k])
     system = make(N=N, J=J).build({"couplings": drawn, "planted": s})
     E = hamiltonian.evaluated(system, s, np.empty(N))
+    assert make(N=N, J=J).build(planted).lowest < -N * J**2 / 2.6 > 4.0 * system.lowest
     assert pytest.approx(-(drawn * s[i] * s[j] * s[k]).sum(), rel=1e-10) == E
     for phi in (0.3, 1.0):
         x = system.configuration(phi, np.random.default_rng(2))
@@ -292,7 +309,7 @@ def faulty(**wrong):
      "start gives a vector of length 1.73205, group 0 of 3 coordinates, where spheres says 1"),
     ({"configuration": lambda self, phi, rng: np.repeat([1.0, 0.0], [1, 8])},
      "configuration gives a vector of length 0, group 1"),
-    ({"spheres": lambda system: (4, 1.0)}, "spheres gives groups of 4 on spheres of radius 1 for 9"),
+    ({"spheres": lambda system: (4, 1.0)}, "spheres gives groups of 4 on spheres of radius 1 for"),
     ({"spheres": lambda system: (3, 0.0)}, "and a positive radius")])
 def test_a_state_that_is_not_on_the_spheres_is_named_before_the_run(wrong, words):
     with pytest.raises(ValueError, match=re.escape(words)):
