@@ -66,13 +66,14 @@ def sum_of_squares(x):
 
 
 @kernel(allocates=False, **NOT_FROM_PYTHON)
-def _copy(x, to):
+def copy(x, to):
+    """Copy a flat array."""
     for i in range(x.shape[0]):
         to[i] = x[i]
 
 
 @kernel(allocates=False, **NOT_FROM_PYTHON)
-def _refresh(s, v, noise):
+def refresh(s, v, noise):
     """v <- c v + sqrt((T/m) (1 - c^2)) noise, and the noise becomes -v."""
     real = v.dtype.type
     keep, new = real(s.keep), real(math.sqrt(s.T / s.mass * (1.0 - s.keep * s.keep)))
@@ -82,7 +83,8 @@ def _refresh(s, v, noise):
 
 
 @kernel(allocates=False, **NOT_FROM_PYTHON)
-def _kick(s, v, g):
+def kick(s, v, g):
+    """Half a kick, v <- v - (h/2m) g."""
     half = v.dtype.type(0.5 * s.h / s.mass)
     for i in range(v.shape[0]):
         v[i] -= half * g[i]
@@ -127,9 +129,9 @@ def propose(splitting, x, v, g, kept, noise, rng):
     for first in range(0, x.shape[0], _BLOCK):
         end = min(first + _BLOCK, x.shape[0])
         x_b, v_b, g_b = x[first:end], v[first:end], g[first:end]
-        _copy(x_b, kept[0, first:end])
-        _copy(g_b, kept[1, first:end])
-        _refresh(s, v_b, noise[first:end])
+        copy(x_b, kept[0, first:end])
+        copy(g_b, kept[1, first:end])
+        refresh(s, v_b, noise[first:end])
         squares += sum_of_squares(x_b)
         speeds += sum_of_squares(v_b)
         _kick_and_flow(s, x_b, v_b, g_b)
@@ -161,7 +163,7 @@ def accept(splitting, x, v, g, change, before, rng):
     for first in range(0, x.shape[0], _BLOCK):
         end = min(first + _BLOCK, x.shape[0])
         v_b = v[first:end]
-        _kick(s, v_b, g[first:end])
+        kick(s, v_b, g[first:end])
         squares += sum_of_squares(x[first:end])
         speeds += sum_of_squares(v_b)
     change += 0.5 * s.mass * (speeds + s.omega * s.omega * squares) - before

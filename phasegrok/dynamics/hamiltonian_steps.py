@@ -6,7 +6,8 @@ Roberts and Tweedie, Bernoulli 2 (1996) 341), so that equilibrium has no error o
 *With inertia*, :math:`dx = v\,dt,\; dv = -\nabla E\,dt - \gamma v\,dt + \sqrt{2\gamma T}\,dW`: the
 step of :mod:`phasegrok.dynamics.ghmc`.  The first is the second with velocities that are drawn
 anew at every step, whose length is then :math:`\sqrt{2\,dt}`.  At T = 0 a step is one of steepest
-descent, and of the second one with friction alone.
+descent, and of the second one with friction alone.  Coordinates on spheres move along them
+(:mod:`phasegrok.dynamics.spheres`).
 """
 
 import dataclasses
@@ -14,16 +15,27 @@ import math
 
 import numpy as np
 
-from phasegrok.compiled import kernel, n_threads, over_threads
+from phasegrok.compiled import NOT_FROM_PYTHON, kernel, n_threads, over_threads
 from phasegrok.dynamics.first_passage import DONE, SINCE, STEPS, TOLERANCE, end_of_unit, home, watch
 from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
 from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas, Rows
+from phasegrok.dynamics.spheres import project, propose_on_spheres, transported, turn
 from phasegrok.rng import streams
-from phasegrok.systems.hamiltonian import energy_gradient, order_parameter
+from phasegrok.systems.hamiltonian import energy_gradient, order_parameter, spheres
 
 _SOME = 0.02  # accepted steps, below which the step is far too long
 FEWEST_ACCEPTED, FEWEST_OF_DYNAMICS = 0.2, 0.9
 """Share of accepted steps below which averages, and times, are not believed."""
+
+
+@kernel(allocates=False, **NOT_FROM_PYTHON)
+def energy_and_slope(system, x, slope):
+    """E; fills ``slope`` with its gradient, on spheres with what of it is tangent."""
+    energy = energy_gradient(system, x, slope)
+    size, radius = spheres(system)
+    if size > 0:
+        project(size, radius, x, slope)
+    return energy
 
 
 @kernel
@@ -31,9 +43,13 @@ def one_step(system, splitting, energy, x, v, room, rng):
     """One step from ``x``, whose gradient is ``room[0]``; returns E at its end, and whether it was
     accepted."""
     slope, noise, kept = room[0], room[1], room[2:]
+    size, radius = spheres(system)
     if splitting.T > 0.0:
-        before = propose(splitting, x, v, slope, kept, noise, rng)
-        proposed = energy_gradient(system, x, slope)
+        if size > 0:
+            before = propose_on_spheres(splitting, size, radius, x, v, slope, kept, noise, rng)
+        else:
+            before = propose(splitting, x, v, slope, kept, noise, rng)
+        proposed = energy_and_slope(system, x, slope)
         if accept(splitting, x, v, slope, proposed - energy, before, rng):
             return proposed, True
         reject(x, v, slope, kept, noise)
@@ -41,8 +57,11 @@ def one_step(system, splitting, energy, x, v, room, rng):
     half = 0.5 * splitting.h
     for k in range(x.shape[0]):
         v[k] = splitting.keep * v[k] - half * slope[k]
-        x[k] += splitting.h * v[k]
-    energy = energy_gradient(system, x, slope)
+        if size == 0:
+            x[k] += splitting.h * v[k]
+    if size > 0:
+        turn(splitting.h, size, radius, x, v)
+    energy = energy_and_slope(system, x, slope)
     for k in range(x.shape[0]):
         v[k] -= half * slope[k]
     return energy, True
@@ -52,7 +71,7 @@ def one_step(system, splitting, energy, x, v, room, rng):
 def _steps(system, splitting, n_steps, x, v, made, values, rng, room, energy_t, phi_t):
     """Advance one replica; ``values`` becomes [E, Phi], which are recorded after each step, and
     ``made`` counts steps and those accepted."""
-    energy = energy_gradient(system, x, room[0])
+    energy = energy_and_slope(system, x, room[0])
     for t in range(n_steps):
         energy, accepted = one_step(system, splitting, energy, x, v, room, rng)
         made[0] += 1
@@ -68,7 +87,7 @@ def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit,
                   rng, room, counters, moments, trace, strides):
     """Steps of one clone, ``n_steps`` of them, or until it has ended; counted in ``made``."""
     step, phi = counters[STEPS], values[1]
-    energy = energy_gradient(system, x, room[0])
+    energy = energy_and_slope(system, x, room[0])
     if phi >= threshold and counters[SINCE] < 0:
         counters[SINCE] = step
     for _ in range(n_steps):
@@ -105,7 +124,7 @@ class HamiltonianSteps(Rows):
 
     ``configurations`` are float64 (K, R, 2 n): coordinates, then velocities.  ``cache`` (K, R, 2)
     counts steps and those accepted.  Velocities and counts stay at their rung when replicas are
-    exchanged.
+    exchanged; on spheres they are moved in parallel to where the other replica was.
 
     Parameters
     ----------
@@ -187,6 +206,12 @@ class HamiltonianSteps(Rows):
     def exchange(self, replicas: Replicas, k: int, accepted_r: np.ndarray) -> None:
         """Exchange coordinates, E and Phi of rungs ``k`` and ``k + 1`` where accepted."""
         n = self.systems[0].n_coordinates
+        size, radius = spheres(self.systems[0])
+        if size:
+            both = replicas.configurations[k : k + 2, accepted_r]
+            for own, other in ((0, 1), (1, 0)):
+                replicas.configurations[k + own, accepted_r, n:] = transported(
+                    size, radius, both[own, :, :n], both[other, :, :n], both[own, :, n:])
         for array in (replicas.configurations[..., :n], replicas.energy, replicas.phi):
             array[k, accepted_r], array[k + 1, accepted_r] = (
                 array[k + 1, accepted_r], array[k, accepted_r])

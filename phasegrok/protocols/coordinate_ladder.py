@@ -29,6 +29,7 @@ from phasegrok.protocols import canonical
 from phasegrok.protocols.canonical import Canonical
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.discrete import behaviour
+from phasegrok.systems.hamiltonian import degrees_of_freedom
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
 _BINS_A_SPREAD = 8  # of the energy at the coldest rung
@@ -72,7 +73,8 @@ class CoordinateLadder(Canonical):
     Parameters
     ----------
     width : float
-        Of the bins; 0: an eighth of the spread sqrt(n/2) T of a harmonic system at the coldest.
+        Of the bins; 0: an eighth of the spread sqrt(n/2) T of a harmonic system at the coldest, of
+        n degrees of freedom.
     joint : bool
         Also ln g(E, Phi), in 60 bins of Phi.
 
@@ -99,7 +101,8 @@ class CoordinateLadder(Canonical):
 
     @functools.cached_property
     def _bins(self) -> Bins:
-        cold, hot, n = min(self.temperatures), max(self.temperatures), self.system.n_coordinates
+        cold, hot = min(self.temperatures), max(self.temperatures)
+        n = degrees_of_freedom(self.system)
         width = self.width or math.sqrt(0.5 * n) * cold / _BINS_A_SPREAD
         reach = n * hot + _SPREADS * math.sqrt(0.5 * n) * hot
         return Bins(float(self.system.lowest), width, math.ceil(reach / width) + 1)

@@ -55,6 +55,9 @@ KINDS = {
     "ridge": Kind("phasegrok.systems.ridge:Parameters", "continuous"),
     "tanh-teacher-student": Kind("phasegrok.systems.tanh_mlp:Parameters", "continuous"),
     "xy": Kind("phasegrok.systems.xy:Parameters", "hamiltonian", (0.0, 1.0)),
+    "heisenberg": Kind("phasegrok.systems.heisenberg:Parameters", "hamiltonian", _FRACTION),
+    "spherical-p-spin": Kind(
+        "phasegrok.systems.spherical_p_spin:Parameters", "hamiltonian", (-1.0, 1.0)),
     "phi4": Kind("phasegrok.systems.phi4:Parameters", "hamiltonian"),
     "lennard-jones": Kind("phasegrok.systems.lennard_jones:Parameters", "hamiltonian", (0.0, 1.0)),
     "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),

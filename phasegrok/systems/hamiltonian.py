@@ -14,6 +14,10 @@ properties of :class:`HamiltonianSystem` and two functions registered by
     The signed order parameter Phi of the whole system.
 
 For its density of states it has one property more, ``lowest``, an energy below which none is.
+
+Coordinates that are vectors of fixed length have a third function, :func:`spheres`; P(x) is then
+that of the uniform measure on the spheres.  E is a function of all coordinates, on the spheres and
+near them, and ``slope`` its derivative there: dynamics takes of it what is tangent.
 """
 
 import traceback
@@ -24,14 +28,15 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from phasegrok.compiled import kernel
-from phasegrok.systems.discrete import behaviour, call, generic
+from phasegrok.systems.discrete import DEFAULT, behaviour, call, generic
 
-__all__ = ["HamiltonianSystem", "behaviour", "energy_gradient", "evaluated", "fault_of",
-           "order_parameter"]
+__all__ = ["HamiltonianSystem", "behaviour", "degrees_of_freedom", "energy_gradient", "evaluated",
+           "fault_of", "order_parameter", "spheres"]
 
 _STEP = 1e-5  # of finite differences, relative to coordinates of order one
 _WRONG = 1e-4  # share of the largest slope that differences may be off by
 _COORDINATES = 50  # whose slope is compared
+_OFF = 1e-6  # of the radius, by which a state may miss the spheres
 
 
 class HamiltonianSystem(Protocol):
@@ -71,6 +76,26 @@ def order_parameter(system, x):
     return call("order_parameter", system, x)
 
 
+@generic
+def spheres(system):
+    """(size, radius): successive groups of ``size`` coordinates lie on spheres of ``radius``, as
+    (3, 1.0) for unit vectors in space; (0, 0.0), none, where a system does not say."""
+    return call("spheres", system)
+
+
+def _none(system):
+    return 0, 0.0
+
+
+DEFAULT["spheres"] = _none
+
+
+def degrees_of_freedom(system) -> int:
+    """Coordinates, less one for each sphere that they lie on."""
+    size, _ = spheres(system)
+    return system.n_coordinates - (system.n_coordinates // size if size else 0)
+
+
 @kernel
 def evaluated(system, x, slope):
     """`energy_gradient` from Python, compiled."""
@@ -102,6 +127,9 @@ def _fault_of(system) -> str:
         if x.shape != (system.n_coordinates,) or not np.isfinite(x).all():
             return (f"{what} gives {x.shape} numbers, or some that are not finite, for "
                     f"{system.n_coordinates} coordinates")
+        fault = _off_spheres(system, what, x)
+        if fault:
+            return fault
         slope, other = np.full((2, len(x)), np.nan)
         energy = energy_gradient(system, x, slope)
         phi = order_parameter(system, x)
@@ -129,3 +157,19 @@ def _fault_of(system) -> str:
     if not isinstance(getattr(system, "lowest", 0.0), (int, float, np.number)):
         return "lowest is no number: make it a property"
     return ""
+
+
+def _off_spheres(system, what: str, x: np.ndarray) -> str:
+    """Whether a state misses the spheres, or they are none, in a sentence; empty if all is well."""
+    size, radius = spheres(system)
+    if not size:
+        return ""
+    if size != int(size) or size < 2 or len(x) % size or not 0.0 < radius < np.inf:
+        return (f"spheres gives groups of {size} on spheres of radius {radius:g} for {len(x)} "
+                "coordinates: give a whole number of groups, of two or more, and a positive radius")
+    length = np.linalg.norm(x.reshape(-1, size), axis=1)
+    worst = int(np.argmax(np.abs(length - radius)))
+    if abs(length[worst] - radius) <= _OFF * radius:
+        return ""
+    return (f"{what} gives a vector of length {length[worst]:g}, group {worst} of {size} "
+            f"coordinates, where spheres says {radius:g}")

@@ -1,6 +1,7 @@
-r"""Exact averages of planar spins and of scalar fields on a ring, from transfer integrals.
+r"""Exact averages of planar spins, unit vectors and fields on a ring, from transfer integrals.
 
 XY ring of N spins at K = J/T [1]_: :math:`Z = \sum_m I_m(K)^N` with the modified Bessel functions.
+Heisenberg ring [1]_: :math:`Z = \sum_{l\ge 0}(2l + 1)\,i_l(K)^N` with the spherical ones.
 
 Fields on a ring, :math:`E = \sum_i V(\phi_i) + \tfrac{K}{2}\sum_i(\phi_i - \phi_{i+1})^2`:
 :math:`Z = \sum_k\lambda_k^N` with the eigenvalues of the symmetric kernel
@@ -38,10 +39,32 @@ def xy_ring(N: int, J: float, T: float) -> Averages:
     bessel = ive(m, K)  # times e^-K, as all that follow
     first = 0.5 * (ive(m - 1, K) + ive(m + 1, K))
     second = 0.25 * (ive(m - 2, K) + 2.0 * bessel + ive(m + 2, K))
-    x = bessel / bessel.max()
-    weight = x**N
-    slope = first / np.where(bessel > 0.0, bessel, 1.0)
-    curve = second / np.where(bessel > 0.0, bessel, 1.0)
+    return _spin_ring(N, J, K, np.ones(len(m)), bessel, first, second)
+
+
+def heisenberg_ring(N: int, J: float, T: float) -> Averages:
+    """Energy and heat capacity of N unit vectors in space on a ring, N >= 3."""
+    K = J / T
+    l_ = np.arange(int(33.0 + 12.0 * np.sqrt(K) + 0.5 * K))
+    value = np.sqrt(0.5 * np.pi / K) * ive(l_ + 0.5, K)  # i_l(K), times e^-K
+
+    def slope(f: np.ndarray) -> np.ndarray:
+        """(2 l + 1) i_l' = l i_(l-1) + (l + 1) i_(l+1), one l fewer."""
+        k = l_[: len(f) - 1]
+        return (k * np.append(0.0, f[:-2]) + (k + 1) * f[1:]) / (2 * k + 1)
+
+    first = slope(value)
+    second = slope(first)
+    n = len(second)
+    return _spin_ring(N, J, K, 2.0 * l_[:n] + 1.0, value[:n], first[:n], second)
+
+
+def _spin_ring(N: int, J: float, K: float, number: np.ndarray, value: np.ndarray,
+               first: np.ndarray, second: np.ndarray) -> Averages:
+    """Of Z = sum ``number`` ``value``^N, with the derivatives of the eigenvalues by K."""
+    weight = number * (value / value.max()) ** N
+    safe = np.where(value > 0.0, value, 1.0)
+    slope, curve = first / safe, second / safe
     weight /= weight.sum()
     mean = float(weight @ slope)
     square = float(weight @ ((N - 1) * slope**2 + curve))

@@ -136,6 +136,13 @@ def _xy(p, temperature: float) -> dict[str, float]:
     return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L}
 
 
+def _heisenberg(p, temperature: float) -> dict[str, float]:
+    if p.dimension > 1:
+        return {}
+    exact = coordinates.heisenberg_ring(p.L, p.J, temperature)
+    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L}
+
+
 def _phi4(p, temperature: float) -> dict[str, float]:
     if p.dimension > 1 and p.K > 0.0:
         return {}
@@ -156,6 +163,7 @@ _SOLVERS = {
     "potts-mean-field": _potts_mean_field,
     "east": _east,
     "xy": _xy,
+    "heisenberg": _heisenberg,
     "phi4": _phi4,
 }
 

@@ -80,7 +80,8 @@ def test_three_fields_are_those_of_a_triple_sum(T):
 
 @BOTH
 @pytest.mark.parametrize("kind, parameters, step", [
-    ("xy", {"L": 8, "dimension": 1}, 0.4), ("phi4", {"L": 2, "h": 0.3}, 0.2),
+    ("xy", {"L": 8, "dimension": 1}, 0.4), ("heisenberg", {"L": 8, "dimension": 1}, 0.4),
+    ("phi4", {"L": 2, "h": 0.3}, 0.2),
     ("phi4", {"L": 6, "dimension": 1, "K": 0.8}, 0.25)])
 def test_energy_and_heat_capacity_are_exact_whatever_the_step(kind, parameters, step, friction):
     model = parameters_class(kind)(**parameters)
@@ -218,7 +219,8 @@ def test_volume_of_two_wells_in_bins_of_energy_is_exact():
 
 
 @pytest.mark.parametrize("kind, parameters", [
-    ("xy", {"L": 8, "dimension": 1}), ("phi4", {"L": 6, "dimension": 1, "K": 0.8})])
+    ("xy", {"L": 8, "dimension": 1}), ("heisenberg", {"L": 8, "dimension": 1}),
+    ("phi4", {"L": 6, "dimension": 1, "K": 0.8})])
 def test_averages_between_the_rungs_follow_from_the_density_of_states(kind, parameters):
     model = parameters_class(kind)(**parameters)
     engine = HamiltonianSteps((model.build({}),), 0.25, 0.7)

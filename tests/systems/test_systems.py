@@ -439,8 +439,9 @@ def test_every_kind_has_a_family_and_a_range():
     signed, anywhere = (-1.0, 1.0), (-math.inf, math.inf)
     ranges = {"discrete": signed, "constrained": signed, "continuous": anywhere,
               "overdamped": anywhere, "hamiltonian": anywhere}
-    others = dict.fromkeys(("potts-2d", "potts-mean-field", "east", "xy", "lennard-jones"),
-                           (0.0, 1.0)) | {"lattice-gas-2d": (0.0, 2.0)}
+    others = dict.fromkeys(("potts-2d", "potts-mean-field", "east", "xy", "heisenberg",
+                            "lennard-jones"), (0.0, 1.0)) | {
+        "lattice-gas-2d": (0.0, 2.0), "spherical-p-spin": signed}
     for kind in systems.KINDS:
         expected = others.get(kind, ranges[kinds.family(kind)])
         assert kinds.order_range(kind) == expected, kind
