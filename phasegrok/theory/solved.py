@@ -43,8 +43,8 @@ def exact_averages(kind: str, parameters, temperatures) -> dict[str, np.ndarray]
     Returns
     -------
     dict
-        ``energy``, ``heat_capacity`` and perhaps ``order_parameter``, each of shape (K,); empty
-        where the model is not solved.
+        ``energy``, ``heat_capacity`` and perhaps ``order_parameter`` or others, each of shape
+        (K,); empty where the model is not solved.
     """
     solver = _SOLVERS.get(kind)
     rows = [solver(parameters, float(t)) for t in temperatures] if solver else []
@@ -133,7 +133,8 @@ def _xy(p, temperature: float) -> dict[str, float]:
     if p.dimension > 1:
         return {}
     exact = coordinates.xy_ring(p.L, p.J, temperature)
-    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L}
+    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L,
+            "helicity_modulus": coordinates.xy_ring_helicity(p.L, p.J, temperature)}
 
 
 def _phi4(p, temperature: float) -> dict[str, float]:
@@ -296,6 +297,17 @@ def heat_bath_quench(kind: str, parameters, temperature: float, time_t: np.ndarr
                                                         p.J, n_spins)
     how = "of the ring in sweeps" if n_spins else "of the infinite chain in continuous time"
     return glauber.quench_energy(time_t, temperature, p.J, n_spins), overlap, how
+
+
+def universal_jumps(kind: str, parameters, temperatures: np.ndarray) -> dict[str, np.ndarray]:
+    """Lines against T at which an average falls to zero at a Kosterlitz-Thouless transition.
+
+    The helicity modulus of planar spins at Y = 2 T/pi (Nelson and Kosterlitz, Phys. Rev. Lett. 39
+    (1977) 1201).
+    """
+    if kind == "xy" and parameters.dimension == 2:
+        return {"helicity_modulus": 2.0 / math.pi * np.asarray(temperatures)}
+    return {}
 
 
 class Critical(NamedTuple):
