@@ -57,5 +57,6 @@ KINDS = {
     "xy": Kind("phasegrok.systems.xy:Parameters", "hamiltonian", (0.0, 1.0)),
     "phi4": Kind("phasegrok.systems.phi4:Parameters", "hamiltonian"),
     "lennard-jones": Kind("phasegrok.systems.lennard_jones:Parameters", "hamiltonian", (0.0, 1.0)),
+    "muller-brown": Kind("phasegrok.systems.muller_brown:Parameters", "hamiltonian"),
     "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),
 }

@@ -22,6 +22,7 @@ from phasegrok.theory import (
     glauber,
     ising,
     mean_field_potts,
+    muller_brown,
     potts,
 )
 
@@ -150,6 +151,13 @@ def _phi4(p, temperature: float) -> dict[str, float]:
     return {"energy": exact.energy / n, "heat_capacity": exact.heat_capacity / n}
 
 
+def _muller_brown(p, temperature: float) -> dict[str, float]:
+    try:
+        return muller_brown.averages(temperature, p.scale)
+    except ValueError:  # too cold or too hot for the grid
+        return {}
+
+
 _SOLVERS = {
     "ising-2d": _square_lattice,
     "ising-chain": _chain,
@@ -158,6 +166,7 @@ _SOLVERS = {
     "east": _east,
     "xy": _xy,
     "phi4": _phi4,
+    "muller-brown": _muller_brown,
 }
 
 _LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
@@ -192,6 +201,11 @@ def exact_first_passage(kind: str, parameters, waiting, event, temperature: floa
             return _exact_overdamped(parameters, event, temperature)
         if kind == "phi4" and size == 1 and step is not None and fixed_start:
             return _exact_well(parameters, waiting.start, event.threshold, temperature, step)
+        if kind == "muller-brown" and step is not None and fixed_start:
+            # y - x spreads by twice as much in a step as x
+            seen = _seen(event.threshold, 2.0 * temperature, step)
+            return {"tau": muller_brown.first_passage(temperature, waiting.start, seen,
+                                                      parameters.scale)}
     except ValueError:  # no exact answer: a level out of reach, a force that does not confine
         return {}
     return {}

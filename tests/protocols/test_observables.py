@@ -46,7 +46,7 @@ def test_stiffness_of_three_planar_spins_is_that_of_a_double_integral():
 
 def test_helicity_modulus_of_a_ring_is_exact():
     temperatures = (0.15, 0.4, 1.0)
-    group = averages("xy", temperatures, 30_000, 0.4, L=6, dimension=1)
+    group = averages("xy", temperatures, 20_000, 0.4, L=6, dimension=1)
     exact = np.array([coordinates.xy_ring_helicity(6, 1.0, T) for T in temperatures])
     z = (group["helicity_modulus"] - exact) / group["helicity_modulus_err"]
     assert np.abs(z).max() < 4.0 and np.sqrt(np.mean(z**2)) < 2.0
@@ -61,7 +61,7 @@ def test_helicity_modulus_in_the_plane_is_that_of_spin_waves_and_zero_far_above(
     J^2/(2 T) each."""
     J, n = 0.5, 64
     T = 0.06 * J
-    group = averages("xy", (T, 4.0 * J), 20_000, 0.35, L=8, J=J)
+    group = averages("xy", (T, 4.0 * J), 12_000, 0.35, L=8, J=J)
     (low, high), error = group["helicity_modulus"], group["helicity_modulus_err"]
     spin_wave = J - 0.25 * T * (1.0 - 1.0 / n)
     assert error[0] < 3e-4 * J and error[1] < 0.004 * J
@@ -97,7 +97,7 @@ def nine_planar_spins(J, T, most=7, points=32):
 
 def test_helicity_modulus_of_nine_spins_in_the_plane_is_that_of_their_transfer_matrix():
     J, temperatures, h = 1.5, (1.2, 1.8), 1e-4
-    group = averages("xy", temperatures, 30_000, 0.3, L=3, J=J)
+    group = averages("xy", temperatures, 16_000, 0.3, L=3, J=J)
     for k, T in enumerate(temperatures):
         beta = 1.0 / T
         log_Z, exact = nine_planar_spins(J, T)
