@@ -75,13 +75,13 @@ def test_the_icosahedron_is_found_and_has_twelve_atoms_about_one():
 def test_thirteen_atoms_melt_as_moves_of_single_atoms_find():
     engine = HamiltonianSteps((atoms(13),), 0.03, 0.5)
     temperatures = (0.25, 0.265, 0.275, 0.285, 0.3, 0.31, 0.33)
-    protocol = Canonical(engine, temperatures, 16, 60_000, 6000, True, False)
+    protocol = Canonical(engine, temperatures, 16, 240_000, 20_000, True, False)
     group = protocol.result(drive(protocol))["averages"]
     assert group.attributes["converged"], group.attributes["converged_reason"]
     for T, (energy_s, energy_err, capacity, capacity_err) in MELTING.items():
         k = temperatures.index(T)
-        for name, value, error, largest in (("energy", energy_s, energy_err, 0.006),
-                                            ("heat_capacity", capacity, capacity_err, 0.13)):
+        for name, value, error, largest in (("energy", energy_s, energy_err, 0.004),
+                                            ("heat_capacity", capacity, capacity_err, 0.09)):
             both = math.hypot(error, group[f"{name}_err"][k])
             assert both < largest
             assert abs(group[name][k] - value) < 3.5 * both
