@@ -32,6 +32,7 @@ class Parameters:
 
 def run(job: Job) -> None:
     """Sample, then turn ln g into thermodynamics."""
+    from phasegrok.estimates import estimated
     from phasegrok.studies.density_of_states import (
         density_of_states,
         landscape_temperatures,
@@ -42,9 +43,9 @@ def run(job: Job) -> None:
     sampler = density_of_states(job.card, p.sweeps, p.walkers, p.method, p.fold or None, p.joint)
     temperatures = landscape_temperatures(job.card, p.temperatures)
     groups = sampler.result(job.drive(sampler))
-    groups["thermodynamics"] = thermodynamics(
-        groups["density_of_states"], temperatures, sampler.system.n_sites)
-    job.finish(groups)
+    found = estimated(groups, "thermodynamics", lambda: thermodynamics(
+        groups["density_of_states"], temperatures, sampler.system.n_sites))
+    job.finish(groups if found is None else groups | {"thermodynamics": found})
 
 
 if __name__ == "__main__":

@@ -21,7 +21,13 @@ from phasegrok.dynamics.ghmc import Splitting, accept, propose, reject
 from phasegrok.dynamics.replicas import WORTH_A_THREAD, Replicas, Rows
 from phasegrok.dynamics.spheres import project, propose_on_spheres, transported, turn
 from phasegrok.rng import streams
-from phasegrok.systems.hamiltonian import energy_gradient, order_parameter, spheres
+from phasegrok.systems.hamiltonian import (
+    energy_gradient,
+    observables_of,
+    observed,
+    order_parameter,
+    spheres,
+)
 
 _SOME = 0.02  # accepted steps, below which the step is far too long
 FEWEST_ACCEPTED, FEWEST_OF_DYNAMICS = 0.2, 0.9
@@ -198,6 +204,15 @@ class HamiltonianSteps(Rows):
         else:
             over_threads(move, len(chunks))
         replicas.energy[k], replicas.phi[k] = values[:, 0], values[:, 1]
+
+    def observe(self, replicas: Replicas, k: int) -> np.ndarray:
+        """What the system has as observables, of every replica of rung ``k``, shape (R, M)."""
+        number, n = replicas.energy.shape[1], self.systems[0].n_coordinates
+        found = np.zeros((number, len(observables_of(self.systems[0]))))
+        if found.size:
+            for r in range(number):
+                observed(self._system_of(r, number), replicas.configurations[k, r, :n], found[r])
+        return found
 
     def accepted(self, replicas: Replicas) -> np.ndarray:
         """Share of the steps that were accepted, at every rung (K,)."""

@@ -16,8 +16,11 @@ _AVERAGES = {"energy": "energy", "heat_capacity": "heat capacity",
 
 def averages_table(group: Group) -> str:
     """Averages against temperature, with z-scores against exact values where there are any."""
-    names = [name for name in _AVERAGES if name in group]
-    z = {name: _z(group, name) for name in ("energy", "heat_capacity") if f"exact_{name}" in group}
+    own = {name: name.replace("_", " ") for name in group.attributes.get("observables", [])}
+    header_of = _AVERAGES | own
+    names = [name for name in header_of if name in group]
+    z = {name: _z(group, name) for name in ("energy", "heat_capacity", *own)
+         if f"exact_{name}" in group}
     T = group["temperature"]
     pick = np.unique(np.linspace(0, len(T) - 1, 13).round().astype(int))
     rows = []
@@ -30,7 +33,7 @@ def averages_table(group: Group) -> str:
         rows.append([*row, "" if group["equilibrated"][k] else "not converged"])
     header = ["T"]
     for name in names:
-        header += [_AVERAGES[name], "z"] if name in z else [_AVERAGES[name]]
+        header += [header_of[name], "z"] if name in z else [header_of[name]]
     a = group.attributes
     text = f"{a['replicas']} replicas x {a['sweeps']} sweeps, {a['dynamics']}"
     if a["samples"] > 1:
@@ -110,7 +113,9 @@ def draw_averages(run: RunFile):
     import matplotlib.pyplot as plt
 
     group = run["averages"]
-    figure, axes = plt.subplots(2, 4, figsize=(11.5, 5.0))
+    own = list(group.attributes.get("observables", []))
+    rows = 2 + -(-len(own) // 4)
+    figure, axes = plt.subplots(rows, 4, figsize=(11.5, 2.5 * rows))
     panels = [("energy", "energy a site"), ("heat_capacity", "heat capacity a site"),
               ("order_parameter_abs", "|order parameter|"), ("susceptibility", "susceptibility"),
               ("binder", "Binder cumulant")]
@@ -132,8 +137,22 @@ def draw_averages(run: RunFile):
     axis.set(yscale="log", ylabel=r"$\tau_{int}$ (sweeps)")
     axis.legend()
     _equilibration_panel(axes.flat[7], run["equilibration"], group)
+    for axis, name in zip(axes.flat[8:], own):
+        _own_panel(axis, group, name)
+    for axis in axes.flat[8 + len(own) :]:
+        axis.set_axis_off()
     title(figure, run)
     return figure
+
+
+def _own_panel(axis, group: Group, name: str) -> None:
+    """An observable of the system's own, and the line of a universal jump where there is one."""
+    _points(axis, group, name, COLOURS[0])
+    if f"jump_{name}" in group:
+        axis.plot(group["temperature"], group[f"jump_{name}"], "--", color=GREY, linewidth=0.8,
+                  label="universal jump")
+        axis.legend()
+    axis.set(ylabel=name.replace("_", " "))
 
 
 def _overlap_panel(axis, run: RunFile) -> None:

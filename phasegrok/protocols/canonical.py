@@ -27,10 +27,11 @@ from phasegrok.groups import Group
 from phasegrok.rng import fill_uniform, streams
 from phasegrok.systems.checks import check_replicas
 from phasegrok.systems.discrete import prepare
+from phasegrok.systems.hamiltonian import derived_of, observables_of
 from phasegrok.systems.overlaps import local_values, overlap_values
 
 STRIDE = 10
-"""Sweeps between two measurements of the overlap, and between two attempts to exchange."""
+"""Sweeps between two measurements of overlap and observables, and two attempts to exchange."""
 
 
 _FEWEST_MEASURED = 4
@@ -55,6 +56,7 @@ class State(Replicas):
     block_length: int  # sweeps
     moments: np.ndarray  # (K, R, B, 6): sums over the sweeps of a block, in the order of MOMENTS
     overlaps: np.ndarray  # (K, R // 2, B, 2): sums of q^2 and q^4 over the block
+    observed: np.ndarray  # (K, R, B, M): sums over the block of a system's own M observables
     overlap_counts: np.ndarray  # (K, S, bins) int64
     log_time: np.ndarray  # (K, R, 62, 2): sums of E and |Phi| over sweeps 2^j .. 2^(j+1) - 1
     histogram: np.ndarray  # (K, GROUPS, n_levels, 4): number, and sums of |Phi|, Phi^2, Phi^4
@@ -190,7 +192,7 @@ class Canonical:
     def memory(self) -> int:
         """Bytes of the state, and as much again for its checkpoint."""
         k, r, n = len(self.temperatures), self.replicas, self.system.n_sites
-        blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1)
+        blocks = k * r * self._n_blocks() * 8 * (len(MOMENTS) + 1 + len(self._observables()))
         histogram = k * GROUPS * self._n_levels() * 4 * 8
         log_time = k * r * LOG_BINS * 2 * 8
         own = 16 * getattr(self.system, "n_coordinates", 0) or n + 8 * self.system.cache_size
@@ -229,6 +231,7 @@ class Canonical:
             block_length=STRIDE,
             moments=np.zeros((k, r, blocks, len(MOMENTS))),
             overlaps=np.zeros((k, r // 2, blocks, 2)),
+            observed=np.zeros((k, r, blocks, len(self._observables()))),
             overlap_counts=np.zeros((k, samples, OverlapBins.of(self.system).number),
                                     dtype=np.int64),
             log_time=np.zeros((k, r, LOG_BINS, 2)),
@@ -256,6 +259,7 @@ class Canonical:
             if state.sweeps % STRIDE == 0:
                 if state.sweeps > self._equilibration():
                     self._measure_overlaps(state)
+                    self._measure_observables(state)
                 if self.exchange:
                     self._exchange(state)
             if self.exchange:
@@ -269,7 +273,7 @@ class Canonical:
         """Block of the ``measured``-th sweep after equilibration (from 0); doubles their length."""
         n_blocks = state.moments.shape[2]
         if measured >= n_blocks * state.block_length:
-            for sums in (state.moments, state.overlaps):
+            for sums in (state.moments, state.overlaps, state.observed):
                 half = sums.shape[2] // 2
                 sums[:, :, :half] = sums[:, :, ::2] + sums[:, :, 1::2]
                 sums[:, :, half:] = 0.0
@@ -306,6 +310,18 @@ class Canonical:
             cell = bins.cell(q) + np.arange(len(q)) * samples // len(q) * n_bins
             state.overlap_counts[k] += np.bincount(
                 cell, minlength=samples * n_bins).reshape(samples, n_bins)
+
+    def _observables(self) -> dict[str, tuple[str, str]]:
+        """What the system measures besides E and Phi, with units and meanings."""
+        return observables_of(self.system) if isinstance(self.engine, HamiltonianSteps) else {}
+
+    def _measure_observables(self, state: State) -> None:
+        if not self._observables():
+            return
+        assert isinstance(self.engine, HamiltonianSteps)
+        block = self._block(state, state.sweeps - self._equilibration() - 1)
+        for k in range(len(state.temperatures)):
+            state.observed[k, :, block] += self.engine.observe(state, k)
 
     def _spins(self) -> bool:
         """Whether local states are spins, for which a global flip of both leaves q^2 as it is."""
@@ -399,7 +415,7 @@ class Canonical:
         return groups
 
     def _averages(self, state: State, blocks: int) -> dict[str, Group]:
-        from phasegrok.thermodynamics.averages import averages, equilibration
+        from phasegrok.thermodynamics.averages import add_observables, averages, equilibration
 
         n_samples = len(self.engine.systems)
         moments = state.moments[:, :, :blocks]
@@ -413,6 +429,10 @@ class Canonical:
             group, moments, overlaps if self._spins() else overlaps[:, :0],
             state.block_length, within // 2 % 2 == 1, *self._log_means(state),
             self.system.n_sites, n_samples)
+        if self._observables():
+            observed = state.observed[:, :, :blocks] / (state.block_length // STRIDE)
+            add_observables(group, observed, self._observables(), derived_of(self.system),
+                            n_samples)
         group.attributes.update(self._attributes(state))
         if isinstance(self.engine, HamiltonianSteps):
             _judge_steps(group, self.engine.accepted(state), self.engine.step)

@@ -29,11 +29,12 @@ from phasegrok.protocols import canonical
 from phasegrok.protocols.canonical import Canonical
 from phasegrok.statistics import jackknife_error
 from phasegrok.systems.discrete import behaviour
-from phasegrok.systems.hamiltonian import degrees_of_freedom
+from phasegrok.systems.hamiltonian import degrees_of_freedom, evaluated
 from phasegrok.thermodynamics.density_of_states import combine_walkers
 
 _BINS_A_SPREAD = 8  # of the energy at the coldest rung
-_SPREADS = 10.0  # above equipartition at the hottest rung, beyond which energies are left out
+_SPREADS = 10.0  # above equipartition at the hottest rung, over an ordered state, beyond which
+# energies are left out
 _MOST_BINS = 20_000
 _FEWEST_ROUND_TRIPS = 3
 _COLUMNS = 60  # bins of the order parameter
@@ -104,8 +105,12 @@ class CoordinateLadder(Canonical):
         cold, hot = min(self.temperatures), max(self.temperatures)
         n = degrees_of_freedom(self.system)
         width = self.width or math.sqrt(0.5 * n) * cold / _BINS_A_SPREAD
-        reach = n * hot + _SPREADS * math.sqrt(0.5 * n) * hot
-        return Bins(float(self.system.lowest), width, math.ceil(reach / width) + 1)
+        lowest = float(self.system.lowest)  # of which some systems know but a bound
+        ordered = self.system.configuration(1.0, np.random.default_rng(0))
+        floor = max(lowest, float(evaluated(self.system, np.array(ordered, float),
+                                            np.empty(self.system.n_coordinates))))
+        top = floor + n * hot + _SPREADS * math.sqrt(0.5 * n) * hot
+        return Bins(lowest, width, math.ceil((top - lowest) / width) + 1)
 
     def _n_levels(self) -> int:
         return self._bins.number

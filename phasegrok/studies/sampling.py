@@ -82,6 +82,16 @@ def motion_of(card: Card) -> Motion:
     return card.model.motion
 
 
+def _need_own_names(card: Card, system) -> None:
+    """Observables of a system stand beside the averages that all have."""
+    from phasegrok.systems.hamiltonian import derived_of, observables_of
+    from phasegrok.thermodynamics.averages import RESERVED
+
+    if taken := RESERVED & (set(observables_of(system)) | set(derived_of(system))):
+        raise InputError(f"{card.name}: {', '.join(sorted(taken))}: of every system; give the "
+                         "observable another name")
+
+
 def _need_pairs(card: Card, replicas: int, samples: int) -> None:
     """Overlaps are taken within pairs of replicas, which must not cross samples."""
     if replicas > 1 and replicas % 2:
@@ -115,6 +125,7 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
         raise InputError(f"{card.name}: replica exchange needs at least two temperatures")
     if card.family == "hamiltonian":
         engine: Any = steps_of(card, samples)
+        _need_own_names(card, engine.systems[0])
     else:
         engine = engine_of(card, s.dynamics, s.order, samples)
     tune = s.tune and ":" in text  # what was listed is wanted as it is
@@ -124,7 +135,7 @@ def sampling(card: Card, temperatures: str | None = None, sweeps: int | None = N
 
 def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
     """Groups of canonical sampling, with exact values beside them where the model is solved."""
-    from phasegrok.theory.solved import exact_averages
+    from phasegrok.theory.solved import exact_averages, universal_jumps
 
     groups = protocol.result(state)
     if "averages" in groups:
@@ -134,6 +145,10 @@ def sampling_groups(card: Card, protocol, state) -> dict[str, Group]:
         for name, value in (exact or {}).items():
             variable = averages.variables[name]
             averages.add(f"exact_{name}", value, "temperature", variable.units, f"exact {name}")
+        for name, value in universal_jumps(known_kind(card), card.parameters,
+                                           averages["temperature"]).items():
+            averages.add(f"jump_{name}", value, "temperature", averages.variables[name].units,
+                         f"line at which {name} falls to zero, of an infinite system")
     return groups | samples_group(card, len(protocol.engine.systems))
 
 

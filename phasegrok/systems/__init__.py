@@ -60,5 +60,6 @@ KINDS = {
         "phasegrok.systems.spherical_p_spin:Parameters", "hamiltonian", (-1.0, 1.0)),
     "phi4": Kind("phasegrok.systems.phi4:Parameters", "hamiltonian"),
     "lennard-jones": Kind("phasegrok.systems.lennard_jones:Parameters", "hamiltonian", (0.0, 1.0)),
+    "muller-brown": Kind("phasegrok.systems.muller_brown:Parameters", "hamiltonian"),
     "overdamped-1d": Kind("phasegrok.systems.testsystems:Parameters", "overdamped"),
 }

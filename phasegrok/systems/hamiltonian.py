@@ -18,9 +18,21 @@ For its density of states it has one property more, ``lowest``, an energy below 
 Coordinates that are vectors of fixed length have a third function, :func:`spheres`; P(x) is then
 that of the uniform measure on the spheres.  E is a function of all coordinates, on the spheres and
 near them, and ``slope`` its derivative there: dynamics takes of it what is tangent.
+
+What `sample` averages besides E and Phi is its own to say, by two properties that it may have:
+
+``observables``
+    Unit and meaning by name, ``{"radius": ("length", "distance from the origin")}``, of what a
+    third function fills in this order: ``observe_coordinates(system, x, out)``.
+``derived``
+    Unit, meaning and function by name, of quantities that follow from the means of observables:
+    ``{"stiffness": ("energy", "1/kT of the variance", lambda T, mean: T / mean["square"])}``.
+    The function is applied to blocks of the run, whose jackknife is the error: it takes T and
+    arrays.
 """
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +42,9 @@ from numba.core.errors import NumbaError
 from phasegrok.compiled import kernel
 from phasegrok.systems.discrete import DEFAULT, behaviour, call, generic
 
-__all__ = ["HamiltonianSystem", "behaviour", "degrees_of_freedom", "energy_gradient", "evaluated",
-           "fault_of", "order_parameter", "spheres"]
+__all__ = ["HamiltonianSystem", "behaviour", "degrees_of_freedom", "derived_of", "energy_gradient",
+           "evaluated", "fault_of", "observables_of", "observe_coordinates", "observed",
+           "order_parameter", "spheres"]
 
 _STEP = 1e-5  # of finite differences, relative to coordinates of order one
 _WRONG = 1e-4  # share of the largest slope that differences may be off by
@@ -96,10 +109,39 @@ def degrees_of_freedom(system) -> int:
     return system.n_coordinates - (system.n_coordinates // size if size else 0)
 
 
+@generic
+def observe_coordinates(system, x, out):
+    """Fill ``out`` with the observables of the system at ``x``."""
+    return call("observe_coordinates", system, x, out)
+
+
+def _nothing(system, x, out):
+    return None
+
+
+DEFAULT["observe_coordinates"] = _nothing
+
+
+def observables_of(system) -> dict[str, tuple[str, str]]:
+    """Unit and meaning of the observables of a system, by name; empty where it has none."""
+    return getattr(system, "observables", {})
+
+
+def derived_of(system) -> dict[str, tuple[str, str, Callable]]:
+    """Unit, meaning and function of what follows from their means; empty where nothing does."""
+    return getattr(system, "derived", {})
+
+
 @kernel
 def evaluated(system, x, slope):
     """`energy_gradient` from Python, compiled."""
     return energy_gradient(system, x, slope)
+
+
+@kernel
+def observed(system, x, out):
+    """`observe_coordinates` from Python, compiled."""
+    observe_coordinates(system, x, out)
 
 
 def fault_of(system) -> str:
@@ -111,7 +153,7 @@ def fault_of(system) -> str:
         return _fault_of(system)
     except NumbaError as error:
         line = next((line for line in str(error).splitlines() if line.strip()), "")
-        return (f"energy_gradient or order_parameter of {type(system).__name__} cannot be compiled "
+        return (f"a behaviour of {type(system).__name__} cannot be compiled "
                 f"(numbers, loops and the module math alone: no arrays, lists or dicts): {line}")
     except Exception as error:  # of the user's own code
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -154,6 +196,9 @@ def _fault_of(system) -> str:
             return (f"vectors gives an array of shape {rows.shape} for two states: give a row for "
                     "each")
         evaluated(system, x, slope)
+        fault = _fault_of_observables(system, x, what)
+        if fault:
+            return fault
     if not isinstance(getattr(system, "lowest", 0.0), (int, float, np.number)):
         return "lowest is no number: make it a property"
     return ""
@@ -173,3 +218,29 @@ def _off_spheres(system, what: str, x: np.ndarray) -> str:
         return ""
     return (f"{what} gives a vector of length {length[worst]:g}, group {worst} of {size} "
             f"coordinates, where spheres says {radius:g}")
+
+
+def _fault_of_observables(system, x: np.ndarray, state: str) -> str:
+    """As `fault_of`: every observable has a name and a value, and what is derived from it too."""
+    observables, derived = observables_of(system), derived_of(system)
+    for what, table, parts in (("observables", observables, 2), ("derived", derived, 3)):
+        for name, row in table.items():
+            if not str(name).isidentifier() or not isinstance(row, tuple) or len(row) != parts:
+                return (f"{what} of {type(system).__name__} is a dict of names, each with its unit "
+                        f"and meaning{', and a function' if parts == 3 else ''}; not {name!r}: "
+                        f"{row!r}")
+    if set(observables) & set(derived):
+        return f"observables and derived both have {', '.join(set(observables) & set(derived))}"
+    value = np.full(len(observables), np.nan)
+    observe_coordinates(system, x, value)
+    lacking = [name for name, one in zip(observables, value) if not np.isfinite(one)]
+    if lacking:
+        return (f"observe_coordinates gives no finite {', '.join(lacking)} at the state that "
+                f"{state} gives: it fills out[0], out[1], ... in the order of observables")
+    observed(system, x, value)
+    means = {name: np.full(3, one) for name, one in zip(observables, value)}
+    for name, (_, _, function) in derived.items():
+        if np.shape(function(1.0, means)) != (3,):
+            return (f"derived {name} of {type(system).__name__} takes T and arrays of means, and "
+                    "gives an array of their shape")
+    return ""

@@ -1,16 +1,19 @@
 r"""Lennard-Jones clusters: atoms that attract, in a soft sphere that keeps them together.
 
 .. math:: E = \sum_{i<j} 4(r_{ij}^{-12} - r_{ij}^{-6})
-          + k\sum_i \max(0, |\mathbf{r}_i| - R)^2
+          + k\sum_i \max(0, |\mathbf{r}_i - \mathbf{c}| - R)^2
 
-in units of the depth and of the diameter of a pair.  Lowest minima: -16.505384 of seven atoms, a
+in units of the depth and of the diameter of a pair.  The centre c of the sphere is a point in
+space, or the centre of mass of the atoms, as in most of the literature (with a hard wall in place
+of k).  With the first a cluster as a whole moves about in the room that its size leaves, which
+favours compact ones: it melts at a higher temperature.  Lowest minima: -16.505384 of seven atoms, a
 pentagonal bipyramid, and -44.326801 of thirteen, an icosahedron (Hoare and Pal, Adv. Phys. 20
 (1971) 161; Wales and Doye, J. Phys. Chem. A 101 (1997) 5111).  The order parameter counts contacts,
 :math:`\sum_{i<j} [1 + (r_{ij}/1.4)^{12}]^{-1}`.
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +36,8 @@ class Parameters(BaseModel):
     N: int = Field(ge=2, le=150, description="atoms")
     radius: float = Field(gt=0.0, le=50.0, description="of the sphere beyond which "
                           "atoms are drawn back")
+    centre: Literal["origin", "mass"] = Field(
+        "origin", description="of the sphere: a point in space, or the centre of mass of the atoms")
 
     def disorder(self, rows: np.ndarray | None) -> dict[str, np.ndarray]:
         """Quenched arrays of the system: none here."""
@@ -48,7 +53,7 @@ class Parameters(BaseModel):
         if room < self.N:
             raise ValueError(f"radius = {self.radius:g}: the sphere has room for {room} atoms, not "
                              f"for {self.N}: give a larger one")
-        return LennardJones(self.N, self.radius)
+        return LennardJones(self.N, self.radius, self.centre == "mass")
 
 
 def _places(radius: float) -> np.ndarray:
@@ -64,6 +69,7 @@ class LennardJones(NamedTuple):
 
     N: int
     radius: float
+    about_mass: bool  # whether the sphere is about the centre of mass
 
     @property
     def n_coordinates(self) -> int:
@@ -117,15 +123,34 @@ def energy_gradient(system, x, slope):
     n, energy = system.N, 0.0
     for i in range(3 * n):
         slope[i] = 0.0
+    X, Y, Z = 0.0, 0.0, 0.0  # centre of the sphere
+    if system.about_mass:
+        for i in range(n):
+            X += x[3 * i] / n
+            Y += x[3 * i + 1] / n
+            Z += x[3 * i + 2] / n
+    p, q, s = 0.0, 0.0, 0.0  # what an atom feels of the pull, as it moves the centre
     for i in range(n):
         a = 3 * i
-        r = math.sqrt(x[a] * x[a] + x[a + 1] * x[a + 1] + x[a + 2] * x[a + 2])
+        u, v, w = x[a] - X, x[a + 1] - Y, x[a + 2] - Z
+        r = math.sqrt(u * u + v * v + w * w)
         beyond = r - system.radius
         if beyond > 0.0:
             energy += _STIFFNESS * beyond * beyond
             pull = 2.0 * _STIFFNESS * beyond / r
-            for k in range(3):
-                slope[a + k] += pull * x[a + k]
+            slope[a] += pull * u
+            slope[a + 1] += pull * v
+            slope[a + 2] += pull * w
+            p += pull * u / n
+            q += pull * v / n
+            s += pull * w / n
+    if system.about_mass:
+        for i in range(n):
+            slope[3 * i] -= p
+            slope[3 * i + 1] -= q
+            slope[3 * i + 2] -= s
+    for i in range(n):
+        a = 3 * i
         for j in range(i):
             b = 3 * j
             u, v, w = x[a] - x[b], x[a + 1] - x[b + 1], x[a + 2] - x[b + 2]

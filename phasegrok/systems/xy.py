@@ -4,9 +4,20 @@ r"""The XY model: planar spins on a periodic chain, square or simple cubic latti
 of the magnetisation, :math:`|\sum_i (\cos\theta_i, \sin\theta_i)|`.  In two dimensions there is no
 order but a Kosterlitz-Thouless transition at T = .8929 J (Hasenbusch, J. Phys. A 38 (2005) 5869); a
 chain has :math:`E/N = -J I_1(J/T)/I_0(J/T)` up to a correction that falls exponentially with N.
+
+The helicity modulus, the stiffness against a twist of the boundaries along an axis, is
+
+.. math:: Y = \frac{J}{N}\langle C_\mu\rangle - \frac{J^2}{NT}\langle S_\mu^2\rangle ,\qquad
+          C_\mu = \sum_i\cos(\theta_i - \theta_{i+\mu}),\;
+          S_\mu = \sum_i\sin(\theta_i - \theta_{i+\mu})
+
+(Teitel and Jayaprakash, Phys. Rev. B 27 (1983) 598), here the mean over the axes
+:math:`\mu`; in two dimensions it falls from :math:`2T/\pi` to zero at the transition (Nelson and
+Kosterlitz, Phys. Rev. Lett. 39 (1977) 1201).
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +74,19 @@ class XY(NamedTuple):
         """No energy is below: all spins parallel."""
         return -self.J * self.ahead.size
 
+    @property
+    def observables(self) -> dict[str, tuple[str, str]]:
+        """Both parts of the helicity modulus."""
+        return {"bond_energy": ("energy", "mean over bonds of J cos(theta_i - theta_j)"),
+                "current_squared": ("energy^2", "mean over axes of J^2 S^2/N, S = sum over the "
+                                    "bonds along an axis of sin(theta_i - theta_j)")}
+
+    @property
+    def derived(self) -> dict[str, tuple[str, str, Callable]]:
+        """The stiffness against a twist."""
+        return {"helicity_modulus": ("energy", "helicity modulus, mean over axes", lambda T, mean:
+                                     mean["bond_energy"] - mean["current_squared"] / T)}
+
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """Angles at random."""
         return rng.uniform(-math.pi, math.pi, self.n_sites)
@@ -103,3 +127,18 @@ def order_parameter(system, x):
         along += math.cos(x[i])
         across += math.sin(x[i])
     return math.sqrt(along * along + across * across)
+
+
+@behaviour(XY)
+def observe_coordinates(system, x, out):
+    n, axes = system.ahead.shape
+    out[:] = 0.0
+    for axis in range(axes):
+        current = 0.0
+        for i in range(n):
+            difference = x[i] - x[system.ahead[i, axis]]
+            out[0] += system.J * math.cos(difference)
+            current += system.J * math.sin(difference)
+        out[1] += current * current
+    out[0] /= n * axes
+    out[1] /= n * axes

@@ -1,6 +1,7 @@
 r"""Exact averages of planar spins, unit vectors and fields on a ring, from transfer integrals.
 
-XY ring of N spins at K = J/T [1]_: :math:`Z = \sum_m I_m(K)^N` with the modified Bessel functions.
+XY ring of N spins at K = J/T [1]_: :math:`Z = \sum_m I_m(K)^N` with the modified Bessel functions,
+and where its ends are turned by an angle, :math:`Z(\varphi) = \sum_m I_m(K)^N\cos m\varphi`.
 Heisenberg ring [1]_: :math:`Z = \sum_{l\ge 0}(2l + 1)\,i_l(K)^N` with the spherical ones.
 
 Fields on a ring, :math:`E = \sum_i V(\phi_i) + \tfrac{K}{2}\sum_i(\phi_i - \phi_{i+1})^2`:
@@ -32,10 +33,25 @@ class Averages(NamedTuple):
     heat_capacity: float
 
 
+def _orders(K: float) -> np.ndarray:
+    """The m of which I_m(K) is kept."""
+    most = int(30.0 + 12.0 * np.sqrt(K) + 0.5 * K)
+    return np.arange(-most, most + 1)
+
+
+def xy_ring_helicity(N: int, J: float, T: float) -> float:
+    """Helicity modulus of N planar spins on a ring, N times the curvature of -T ln Z by the angle.
+    """
+    m = _orders(J / T)
+    bessel = ive(m, J / T)
+    weight = (bessel / bessel.max()) ** N
+    return float(N * T * (weight @ m**2) / weight.sum())
+
+
 def xy_ring(N: int, J: float, T: float) -> Averages:
     """Energy and heat capacity of N planar spins on a ring, N >= 3."""
     K = J / T
-    m = np.arange(-int(30.0 + 12.0 * np.sqrt(K) + 0.5 * K), int(31.0 + 12.0 * np.sqrt(K) + 0.5 * K))
+    m = _orders(K)
     bessel = ive(m, K)  # times e^-K, as all that follow
     first = 0.5 * (ive(m - 1, K) + ive(m + 1, K))
     second = 0.25 * (ive(m - 2, K) + 2.0 * bessel + ive(m + 2, K))

@@ -22,6 +22,7 @@ from phasegrok.theory import (
     glauber,
     ising,
     mean_field_potts,
+    muller_brown,
     potts,
 )
 
@@ -43,8 +44,8 @@ def exact_averages(kind: str, parameters, temperatures) -> dict[str, np.ndarray]
     Returns
     -------
     dict
-        ``energy``, ``heat_capacity`` and perhaps ``order_parameter``, each of shape (K,); empty
-        where the model is not solved.
+        ``energy``, ``heat_capacity`` and perhaps ``order_parameter`` or others, each of shape
+        (K,); empty where the model is not solved.
     """
     solver = _SOLVERS.get(kind)
     rows = [solver(parameters, float(t)) for t in temperatures] if solver else []
@@ -133,7 +134,8 @@ def _xy(p, temperature: float) -> dict[str, float]:
     if p.dimension > 1:
         return {}
     exact = coordinates.xy_ring(p.L, p.J, temperature)
-    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L}
+    return {"energy": exact.energy / p.L, "heat_capacity": exact.heat_capacity / p.L,
+            "helicity_modulus": coordinates.xy_ring_helicity(p.L, p.J, temperature)}
 
 
 def _heisenberg(p, temperature: float) -> dict[str, float]:
@@ -156,6 +158,13 @@ def _phi4(p, temperature: float) -> dict[str, float]:
     return {"energy": exact.energy / n, "heat_capacity": exact.heat_capacity / n}
 
 
+def _muller_brown(p, temperature: float) -> dict[str, float]:
+    try:
+        return muller_brown.averages(temperature, p.scale)
+    except ValueError:  # too cold or too hot for the grid
+        return {}
+
+
 _SOLVERS = {
     "ising-2d": _square_lattice,
     "ising-chain": _chain,
@@ -165,6 +174,7 @@ _SOLVERS = {
     "xy": _xy,
     "heisenberg": _heisenberg,
     "phi4": _phi4,
+    "muller-brown": _muller_brown,
 }
 
 _LONGEST_RING = 2**16  # spins; beyond, the infinite chain is the same to 1e-5
@@ -199,6 +209,11 @@ def exact_first_passage(kind: str, parameters, waiting, event, temperature: floa
             return _exact_overdamped(parameters, event, temperature)
         if kind == "phi4" and size == 1 and step is not None and fixed_start:
             return _exact_well(parameters, waiting.start, event.threshold, temperature, step)
+        if kind == "muller-brown" and step is not None and fixed_start:
+            # y - x spreads by twice as much in a step as x
+            seen = _seen(event.threshold, 2.0 * temperature, step)
+            return {"tau": muller_brown.first_passage(temperature, waiting.start, seen,
+                                                      parameters.scale)}
     except ValueError:  # no exact answer: a level out of reach, a force that does not confine
         return {}
     return {}
@@ -304,6 +319,17 @@ def heat_bath_quench(kind: str, parameters, temperature: float, time_t: np.ndarr
                                                         p.J, n_spins)
     how = "of the ring in sweeps" if n_spins else "of the infinite chain in continuous time"
     return glauber.quench_energy(time_t, temperature, p.J, n_spins), overlap, how
+
+
+def universal_jumps(kind: str, parameters, temperatures: np.ndarray) -> dict[str, np.ndarray]:
+    """Lines against T at which an average falls to zero at a Kosterlitz-Thouless transition.
+
+    The helicity modulus of planar spins at Y = 2 T/pi (Nelson and Kosterlitz, Phys. Rev. Lett. 39
+    (1977) 1201).
+    """
+    if kind == "xy" and parameters.dimension == 2:
+        return {"helicity_modulus": 2.0 / math.pi * np.asarray(temperatures)}
+    return {}
 
 
 class Critical(NamedTuple):

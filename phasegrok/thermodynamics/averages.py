@@ -11,7 +11,9 @@ Arrays in, groups of a run file out.  With M = N Phi for an order parameter Phi 
 """
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -47,6 +49,9 @@ UNITS = {
     "tau_order_parameter": ("sweeps", "the same of the modulus of the order parameter"),
 }
 
+RESERVED = {*UNITS, "temperature", "sample", "accepted", "r_hat", "start_p", "equilibrated"}
+"""Names in the group of averages, which no observable of a system has."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
@@ -79,9 +84,7 @@ class Blocks:
     def functions(self) -> dict[str, tuple[float, float]]:
         """C, chi, U and the overlap's, each with its jackknife error over stretches of the run."""
         tau = np.nan_to_num([self.estimate(0, 1).tau, self.estimate(3, 4).tau]).max()
-        n_blocks = self.moments.shape[1]
-        per_stretch = min(n_blocks, max(1, math.ceil(_INDEPENDENT * tau / self.length)))
-        n = max(1, min(n_blocks // per_stretch, _MOST_STRETCHES // len(self.moments)))
+        n = _n_stretches(tau / self.length, self.moments)
         t, n_sites = self.temperature, self.n_sites
         e, e2, _, size, square, fourth = _stretches(self.moments / self.length, n)
         functions: dict[str, tuple] = {
@@ -165,14 +168,61 @@ def averages(temperatures: np.ndarray, moments: np.ndarray, overlaps: np.ndarray
     if n_samples > 1:
         group.add("sample", np.arange(n_samples), "sample", "1", "sample of the disorder")
     for name, (value, error) in table.items():
-        _add(group, name, value, error)
+        _add(group, name, value, error, *UNITS[name])
     group.attributes["block_sweeps"] = length
     group.attributes["samples"] = n_samples
     return group
 
 
-def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray) -> None:
-    units, text = UNITS[name]
+def add_observables(group: Group, observed: np.ndarray, observables: dict[str, tuple[str, str]],
+                    derived: dict[str, tuple[str, str, Callable]], n_samples: int) -> None:
+    """Means of a system's own observables, and what follows from them, in the group of averages.
+
+    Parameters
+    ----------
+    group : Group
+        Of :func:`averages`; its attribute ``observables`` will list the names.
+    observed : ndarray, shape (K, R, B, M)
+        Means over blocks of every observable.
+    observables : dict
+        Unit and meaning of each, by name.
+    derived : dict
+        Unit, meaning and function of T and of the means of observables, by name.
+    n_samples : int
+        Disorder samples; replicas of one stand together.
+    """
+    temperatures = group["temperature"]
+    described = {name: row[:2] for name, row in (observables | derived).items()}
+    room = np.full((len(described), 2, n_samples, len(temperatures)), math.nan)
+    table = dict(zip(described, room))
+    for k, temperature in enumerate(temperatures):
+        for s, x_rbm in enumerate(np.split(observed[k], n_samples)):
+            found = [mean_with_error(x_rb) for x_rb in np.moveaxis(x_rbm, 2, 0)]
+            for name, mean in zip(observables, found):
+                table[name][:, s, k] = mean.value, mean.error
+            tau = np.nan_to_num([mean.tau for mean in found]).max()
+            stretches_m = _stretches(x_rbm, _n_stretches(tau, x_rbm))
+            for name, (_, _, function) in derived.items():
+                of_means = functools.partial(_of_means, function, float(temperature), observables)
+                table[name][:, s, k] = jackknife(of_means, *stretches_m)
+    for name, (value, error) in table.items():
+        _add(group, name, value, error, *described[name])
+    group.attributes["observables"] = list(described)
+
+
+def _of_means(function: Callable, temperature: float, names, *means: np.ndarray) -> np.ndarray:
+    return function(temperature, dict(zip(names, means)))
+
+
+def _n_stretches(tau: float, x_rbm: np.ndarray) -> int:
+    """Stretches of a run, each of many times tau (in blocks)."""
+    n_blocks = x_rbm.shape[1]
+    per_stretch = min(n_blocks, max(1, math.ceil(_INDEPENDENT * tau)))
+    return max(1, min(n_blocks // per_stretch, _MOST_STRETCHES // len(x_rbm)))
+
+
+def _add(group: Group, name: str, value: np.ndarray, error: np.ndarray, units: str, text: str
+         ) -> None:
     n_samples = len(value)
     if n_samples == 1:
         group.add(name, value[0], "temperature", units, text)

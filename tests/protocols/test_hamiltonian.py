@@ -185,6 +185,23 @@ def test_two_atoms_in_a_sphere_are_those_of_a_triple_integral():
             assert abs(group[name][k] - exact) < 4.0 * error
 
 
+def test_two_atoms_about_their_centre_of_mass_are_those_of_an_integral_over_their_distance():
+    R, temperatures = 1.1, (0.3, 0.6)
+    system = build("lennard-jones", N=2, radius=R, centre="mass")
+    assert not check_system(system, "hamiltonian")
+    group = averages(system, 0.7, 0.02, temperatures, sweeps=60_000)
+    r = np.linspace(0.7, 4.0, 20_001)
+    E = 4.0 * (r**-12.0 - r**-6.0) + 100.0 * np.maximum(0.0, 0.5 * r - R) ** 2
+    for k, T in enumerate(temperatures):
+        p = r**2 * np.exp(-E / T)
+        p /= p.sum()
+        mean, variance = (p * E).sum(), (p * E**2).sum() - (p * E).sum() ** 2
+        for name, exact in (("energy", mean / 2.0), ("heat_capacity", variance / 2.0 / T**2)):
+            error = group[f"{name}_err"][k]
+            assert error < 0.012 * (T if name == "energy" else exact)
+            assert abs(group[name][k] - exact) < 4.0 * error
+
+
 # --- density of states ---------------------------------------------------------------------------
 
 
