@@ -466,10 +466,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 READS: dict[str, tuple[str, ...]] = {
     "compare_accounts": ("waiting_times", "event", "training", "relaxation", "density_of_states",
-                         "thermodynamics", "motion"),
+                         "thermodynamics", "sample", "motion"),
     "decay_law": ("decay_law", "training", "event"),
     "density_of_states": ("density_of_states", "thermodynamics", "sample", "motion"),
-    "effective_potential": ("density_of_states", "thermodynamics", "sample", "langevin"),
+    "effective_potential": ("density_of_states", "thermodynamics", "sample", "langevin", "motion"),
     "finite_size": ("finite_size", "density_of_states"),
     "learning_curve": ("learning_curve", "density_of_states", "relaxation", "motion"),
     "memorisation_gap": ("memorisation_gap", "langevin"),

@@ -17,9 +17,7 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
                       what: str = "the density of states"):
     """Protocol of ln g(E) or ln g(E, Phi); settings that are None are the card's.
 
-    Of a discrete card a ladder of temperatures where the system fits it, and Wang-Landau else,
-    unless the method is named.  Of plain coordinates replica exchange at the temperatures of
-    [sample].
+    Of plain coordinates replica exchange at the temperatures of [sample]; else :func:`counting`.
 
     Raises
     ------
@@ -29,6 +27,16 @@ def density_of_states(card: Card, sweeps: int | None = None, walkers: int | None
     """
     if card.family == "hamiltonian":
         return _coordinate_ladder(card, sweeps, walkers, method, fold, joint)
+    need_family(card, "discrete", what, "hamiltonian")
+    return counting(card, sweeps, walkers, method, fold, joint, what)
+
+
+def counting(card: Card, sweeps: int | None = None, walkers: int | None = None,
+             method: str | None = None, fold: bool | None = None, joint: bool = False,
+             what: str = "the density of states"):
+    """Protocol of ln g of a discrete card: a ladder of temperatures where the system fits it, and
+    Wang-Landau else, unless the method is named.  Arguments and errors: :func:`density_of_states`.
+    """
     system = _counted(card, what)
     from phasegrok.protocols.temperature_ladder import TemperatureLadder, fits
     from phasegrok.systems.binned import Binned
@@ -70,7 +78,7 @@ def _coordinate_ladder(card: Card, sweeps: int | None, walkers: int | None, meth
 
 def _counted(card: Card, what: str):
     """The system of a discrete card as its states are counted, built once; else InputError."""
-    need_family(card, "discrete", what, "hamiltonian")
+    need_family(card, "discrete", what)
     from phasegrok.systems.binned import counted
 
     try:

@@ -14,7 +14,7 @@ from phasegrok.errors import InputError
 from phasegrok.estimates import estimated
 from phasegrok.groups import Group
 from phasegrok.studies.common import known_kind, need_family
-from phasegrok.studies.density_of_states import density_of_states
+from phasegrok.studies.density_of_states import counting
 from phasegrok.studies.sampling import series_protocol
 
 _WINDOW = (-2.0, -1.0, 0.0, 1.0, 2.0)  # temperatures of a size: natural widths off the crossing
@@ -65,7 +65,7 @@ def finite_size_landscape(job) -> None:
     s = finite_size_settings(card)
     smallest = card.resized(s.barrier_sizes[0]).build().n_sites
     sweeps = s.barrier_sweeps * card.build().n_sites // smallest
-    protocol: Any = density_of_states(card, sweeps, joint=s.coordinate == "order-parameter")
+    protocol: Any = counting(card, sweeps, joint=s.coordinate == "order-parameter")
     if s.landscape == "canonical":
         protocol = series_protocol(card, s, sweeps, sweeps // 10, exchange=True)
     job.finish(protocol.result(job.drive(protocol)))

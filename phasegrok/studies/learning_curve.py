@@ -14,7 +14,7 @@ from phasegrok.groups import Group
 from phasegrok.protocols.landscapes import Landscapes
 from phasegrok.statistics import mean_and_error
 from phasegrok.studies.common import known_kind
-from phasegrok.studies.density_of_states import density_of_states
+from phasegrok.studies.density_of_states import counting
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.thermodynamics.zero_temperature import annealed, at_overlap
 
@@ -74,7 +74,7 @@ def quenches(card: Card) -> list[tuple[str, Card]]:
 def landscapes(card: Card, samples: int, sweeps: int, walkers: int) -> Landscapes:
     """Wang-Landau sampling of E and R on every sample of the teacher and the patterns."""
     return Landscapes(tuple(
-        density_of_states(dataclasses.replace(card, arrays=arrays), sweeps, walkers, joint=True)
+        counting(dataclasses.replace(card, arrays=arrays), sweeps, walkers, joint=True)
         for arrays in card.samples(samples)))
 
 

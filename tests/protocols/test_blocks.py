@@ -13,7 +13,7 @@ from phasegrok.networks.training import stack_torch as torch_trainer
 from phasegrok.protocols.escape import Escape
 from phasegrok.protocols.version_space import VersionSpace
 from phasegrok.studies.chains import langevin
-from phasegrok.studies.density_of_states import coordinate_ladder, density_of_states
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.finite_size import finite_size_settings
 from phasegrok.studies.learning_curve import landscapes
 from phasegrok.studies.phase_diagram import phase_diagram_series
@@ -121,7 +121,7 @@ PROTOCOLS = {
     "clones of coordinates": lambda: cloned("phi4-double-well", **{
         "waiting_times.limit": 10.0, "waiting_times.preparation_sweeps": 30,
         "motion.friction": 0.5}),
-    "density of states, coordinates": lambda: coordinate_ladder(cards.load("phi4-chain", {
+    "density of states, coordinates": lambda: density_of_states(cards.load("phi4-chain", {
         "parameters.L": 4, "sample.equilibration": 40}), 200),
     "quench, coordinates": lambda: relaxed("xy-2d", **{
         "parameters.L": 4, "relaxation.replicas": 4}),

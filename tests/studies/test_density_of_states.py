@@ -234,7 +234,7 @@ def test_perceptron_thermodynamics_against_enumeration():
 
 
 def test_protocols_refuse_cards_of_another_family():
-    with pytest.raises(InputError, match="needs a discrete system"):
+    with pytest.raises(InputError, match="needs a discrete or hamiltonian system"):
         density_of_states(cards.load("control-drift"))
     with pytest.raises(InputError, match="needs a network system"):
         training(cards.load("ising-2d"))
@@ -247,7 +247,7 @@ def test_protocols_say_what_a_card_lacks():
         clones(cards.load("curie-weiss-p3"), -1.0)
     with pytest.raises(InputError, match="no temperatures"):
         temperature_table(cards.load("control-drift"))
-    with pytest.raises(InputError, match="the effective potential needs a discrete system"):
+    with pytest.raises(InputError, match="effective potential needs a discrete or hamiltonian"):
         density_of_states(cards.load("control-drift"), what="the effective potential")
     with pytest.raises(InputError, match=r"effective potential: .*take a smaller system"):
         density_of_states(cards.load("ising-2d", {"parameters.L": 1000}), joint=True,

@@ -9,7 +9,7 @@ from driving import drive
 from phasegrok import cards
 from phasegrok.dynamics.hamiltonian_steps import HamiltonianSteps
 from phasegrok.protocols.canonical import Canonical
-from phasegrok.studies.density_of_states import coordinate_ladder
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.systems import hamiltonian
 from phasegrok.systems.checks import check_system
 from phasegrok.systems.lennard_jones import Parameters
@@ -92,7 +92,7 @@ def test_the_landscape_of_a_cluster_reaches_from_its_minimum_to_the_liquid():
     card = cards.load("lennard-jones-13", {
         "sample.sweeps": 4000, "sample.equilibration": 1000, "sample.replicas": 16,
         "sample.temperatures": "0.25,0.3,0.35,0.4"})
-    protocol = coordinate_ladder(card)
+    protocol = density_of_states(card)
     group = protocol.result(drive(protocol))["density_of_states"]
     assert group.attributes["beyond"] < 0.05
     assert group["energy"][0] < -38.0 and group["energy"][-1] > -26.0

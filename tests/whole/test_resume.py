@@ -17,7 +17,7 @@ from repository import EXPERIMENTS, MODELS
 from phasegrok import cards, compiled
 from phasegrok.run import job, runfile
 from phasegrok.run.lock import Lock
-from phasegrok.studies.density_of_states import coordinate_ladder, density_of_states
+from phasegrok.studies.density_of_states import density_of_states
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.sampling import sampling
 from phasegrok.studies.training import training
@@ -335,7 +335,7 @@ PROTOCOLS = {
     "overdamped-clones": lambda: clones(saddle(), 2e-2, 7),
     "clones-of-coordinates": lambda: clones(cards.load("phi4-double-well", {
         "waiting_times.limit": 20.0}), 0.4, 5),
-    "ladder-of-coordinates": lambda: coordinate_ladder(cards.load("phi4-chain", {
+    "ladder-of-coordinates": lambda: density_of_states(cards.load("phi4-chain", {
         "L": 4, "sample.equilibration": 40}), 200),
     "quench-of-coordinates": lambda: relaxation(cards.load("xy-2d", {
         "L": 4, "relaxation.replicas": 4}), sweeps=150),
