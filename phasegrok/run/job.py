@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # --help is instant, and asks for neither
     from phasegrok.protocols.protocol import Protocol, S
 
 _BLOCK_SECONDS = 0.4  # aimed length of a compiled call; a signal waits for its end
+_WRITE_SPEED = 2e8  # bytes of a checkpoint a second, before one was written
 _WALL_MARGIN = 2.0  # seconds left for the end of the process when --wall ends
 OVERHEAD = 50.0  # a checkpoint interval is at least this many times the cost of a checkpoint
 _PART_OF = "part_of"
@@ -323,7 +324,8 @@ class Job:
             begin = time.monotonic()
             protocol.advance(state, n)
             elapsed = max(time.monotonic() - begin, 1e-6)
-            stopping.Block.seconds = elapsed + self._write_cost
+            writing = self._write_cost or protocol.memory() / _WRITE_SPEED
+            stopping.Block.seconds = elapsed + writing
             n = max(1, int(n * min(2.0, max(0.3, _BLOCK_SECONDS / elapsed))))
             self._share = protocol.done(state) / total
             progress.update(self._share, protocol.status(state))

@@ -163,6 +163,32 @@ def test_a_second_signal_stops_at_once(tmp_path):
     runfile.read(tmp_path / "a.h5")
 
 
+DEAF = """
+import hashlib
+from phasegrok.run import stopping
+stopping.catch_signals()
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+def test_signals_are_answered_in_the_middle_of_a_call_of_minutes():
+    """The first is answered at once, the second ends the process within two seconds."""
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline() == "\n"
+        assert process.stderr.readline() == "stopping at the next checkpoint ...\n"
+        assert time.monotonic() - begin < 1.0
+        time.sleep(1.2)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline().startswith("stopped at once: the same command resumes")
+        assert process.wait() == 3 and time.monotonic() - begin < 2.0
+
+
 # --- kills ----------------------------------------------------------------------------------------
 
 
