@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from phasegrok.accounts.components import TRANSITS
 from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
@@ -91,7 +92,8 @@ def _part(job, card: Card, name: str, make, finish=None) -> dict[str, Group]:
 
 
 def _waiting_part(job, card: Card, name: str, temperature: float, number: int) -> Group:
-    groups = _part(job, card, name, lambda: clones(card, temperature, number),
+    after = TRANSITS if temperature > 0.0 else 0.0
+    groups = _part(job, card, name, lambda: clones(card, temperature, number, after),
                    lambda protocol, state: waiting_groups(card, protocol, state))
     return groups["waiting_times"]
 

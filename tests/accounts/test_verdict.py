@@ -35,7 +35,9 @@ NUCLEATION = Components(
     p_value=Measured(0.5, 0.02),
     memoryless=Measured(1.0, 0.15),
     transit=Measured(0.05, 0.01),
+    returned=Measured(0.05, 0.03),
 )
+FLUCTUATION = replace(NUCLEATION, returned=Measured(0.96, 0.02))
 GOLF_HOLE = replace(NUCLEATION, G=Measured(0.05, 0.1), lag=Measured(0.5, 1.0))
 AGEING = {"ageing": Measured(0.9, 0.1), "tau_a": Measured(60.0, 6.0)}
 GLASS = replace(NUCLEATION, **AGEING, kappa=Measured(0.3, 0.03))
@@ -47,6 +49,7 @@ CASES = {
     "DRIFT": DRIFT,
     "SADDLE": SADDLE,
     "FIRST-ORDER": NUCLEATION,
+    "FLUCTUATION": FLUCTUATION,
     "GLASS": GLASS,
     "CRITICAL": CRITICAL,
     "COARSENING": COARSENING,
