@@ -111,8 +111,8 @@ def stretched_exponential(time_t, c_rt, amplitude: float | None = None) -> Stret
     value, error = _all(best, amplitude), jackknife_error(_all(left_out, amplitude))
     decay_t = _law(time_t, best[0], best[1], 1.0)
     rms = float(np.sqrt((((mean_t - value[0] * decay_t) / error_t) ** 2).mean()))
-    pairs = (float(x) for pair in zip(value, error) for x in pair)
-    return StretchedExponential(*pairs, rms, float(decay_t[-1]))
+    A, tau, beta, integral = ((float(x), float(e)) for x, e in zip(value, error))
+    return StretchedExponential(*A, *tau, *beta, *integral, rms, float(decay_t[-1]))
 
 
 def _law(t, log_tau, log_beta, A):
@@ -144,11 +144,8 @@ def _start(time_t, mean_t, error_t, amplitude) -> np.ndarray:
 
 
 def _fitted(time_t, value_t, error_t, amplitude, start) -> np.ndarray:
-    if amplitude is None:
-        law = _law
-    else:
-        def law(t, log_tau, log_beta):
-            return _law(t, log_tau, log_beta, amplitude)
+    def law(t, log_tau, log_beta, A=amplitude):  # without a start for A, it stays as given
+        return _law(t, log_tau, log_beta, A)
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", OptimizeWarning)  # errors do not come from the covariance
