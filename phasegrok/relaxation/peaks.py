@@ -39,7 +39,9 @@ def maximum(place_t: np.ndarray, mean_t: np.ndarray, left_out_nt: np.ndarray, fl
         A maximum at an end, fewer than five points, or points too far apart for a maximum.
     """
     top, last = int(np.argmax(mean_t)), len(mean_t) - 1
-    if not (0 < top < last and last >= 4):
+    if last < 4:
+        raise ValueError(f"{what}: give at least five points, not {len(mean_t)}")
+    if not 0 < top < last:
         raise ValueError(f"{what}: the maximum is at the {'first' if top == 0 else 'last'} point; "
                          "give points on both sides of it")
     below = mean_t < floor * mean_t[top]

@@ -9,6 +9,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from phasegrok.relaxation.heterogeneity import (
+    FourPointSusceptibility,
     four_point_susceptibility,
     overlap_at_peak,
     overlap_distribution,
@@ -80,6 +81,11 @@ def test_maximum_of_the_susceptibility():
     assert found.place_err < 0.1 * at and found.height_err < 0.1 * height
     for z_s in np.transpose(z):
         assert_calibrated(z_s)
+    exact = np.interp(np.log(times), np.log(fine), chi, left=0.0, right=0.0)
+    found = peak_of_susceptibility(times, FourPointSusceptibility(
+        exact, 0.01 * exact, exact * np.array([[0.9], [1.0], [1.1]])))
+    assert (found.place, found.height) == pytest.approx((at, height), rel=2e-3)
+    assert found.height_err == pytest.approx(height * 0.1 * math.sqrt(2.0 * 2.0 / 3.0), rel=0.01)
 
 
 EDGES = np.linspace(-1.0, 1.0, 41)
@@ -219,6 +225,8 @@ def test_peaks_that_cannot_be_seen_are_refused():
     odd = overlap_distribution(Q, np.linspace(-1.0, 1.0, 4))
     with pytest.raises(ValueError, match="an edge at 0"):
         overlap_at_peak(odd)
+    with pytest.raises(ValueError, match="five points"):
+        overlap_at_peak(overlap_distribution(Q + 0.5, np.linspace(-1.0, 1.0, 9)))
     last = overlap_distribution(Q + 0.99, EDGES)
     with pytest.raises(ValueError, match="last point"):
         overlap_at_peak(last)

@@ -151,6 +151,11 @@ def test_hump_without_noise():
         assert found.height == pytest.approx(sign * height, rel=0.003)
         assert found.height_err == pytest.approx(0.01 * height / math.sqrt(3.0), rel=0.03)
         assert math.log(found.time / at) == pytest.approx(0.0, abs=0.02)
+        wide = kovacs_hump(times, rows, 0.5 * T, 0.02)  # an equilibrium that is not well known
+        assert wide.height_err == pytest.approx(math.hypot(found.height_err, 0.02))
+        assert wide.deviation_err_t == pytest.approx(np.hypot(found.deviation_err_t, 0.02))
+        assert (wide.height, wide.time, wide.time_err) == (found.height, found.time,
+                                                           found.time_err)
 
 
 def test_noise_is_no_hump():
