@@ -30,10 +30,10 @@ def equal(rng, shape):
     return np.full(shape, 0.5)
 
 
-def deviations(rate_of, exact, amplitude, seeds=100):
+def deviations(rate_of, exact, amplitude, seeds=200):
     found = []
     for seed in range(seeds):
-        rows = flipping_spins(np.random.default_rng(seed), 24, 600, rate_of)
+        rows = flipping_spins(np.random.default_rng(seed), 16, 900, rate_of)
         fit = stretched_exponential(TIMES, rows, amplitude)
         found.append([[(getattr(fit, name) - value) / getattr(fit, f"{name}_err"),
                        getattr(fit, f"{name}_err") / value] for name, value in exact.items()])
@@ -49,13 +49,13 @@ def test_laws_come_back_within_their_errors(rate_of, exact, amplitude):
     exact = exact | ({"amplitude": 1.0} if amplitude is None else {})
     for z, relative in deviations(rate_of, exact, amplitude):
         assert relative.mean() < 0.06
-        assert_calibrated(z, dof=23)
+        assert_calibrated(z, dof=15)
 
 
 def test_parameters_without_noise():
     """A plateau of 0.7 before a decay with beta = 0.6."""
     curve = 0.7 * np.exp(-((TIMES / 1.7) ** 0.6))
-    rows = curve * (1.0 + 1e-7 * np.array([[-1.0], [0.0], [1.0]]))
+    rows = curve * (1.0 + 1e-7 * np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]]))
     fit = stretched_exponential(TIMES, rows)
     assert (fit.amplitude, fit.tau, fit.beta) == pytest.approx((0.7, 1.7, 0.6), rel=1e-5)
     assert fit.integral == pytest.approx(1.7 / 0.6 * gamma(1.0 / 0.6), rel=1e-5)
@@ -79,12 +79,13 @@ ROWS = np.exp(-TIMES) + 0.01 * np.random.default_rng(0).normal(size=(5, 24))
 
 @pytest.mark.parametrize("time, rows, options, sentence", [
     (TIMES, ROWS[:2], {}, "three replicas"),
+    (TIMES, ROWS[:4], {}, "at least 5 replicas"),
     (TIMES[:4], ROWS[:, :4], {}, "at least 5 times"),
     (TIMES, ROWS[0], {}, "a row for each replica"),
     (TIMES[::-1], ROWS, {}, "ascend"),
     (TIMES - TIMES[0], ROWS, {}, "not positive"),
     (TIMES, ROWS * np.nan, {}, "not finite"),
-    (TIMES, np.tile(ROWS[0], (5, 1)), {}, "all replicas agree"),
+    (TIMES, np.tile(ROWS[0], (5, 1)), {}, "replicas agree"),
     (TIMES, ROWS[:, ::-1], {}, "decays"),
     (TIMES, ROWS, {"amplitude": -1.0}, "positive amplitude"),
 ])
