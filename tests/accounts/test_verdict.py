@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from phasegrok.accounts import verdict as vd
+from phasegrok.accounts.components import share
 from phasegrok.accounts.verdict import Components, Measured, decide
 from phasegrok.relaxation import waiting_times as wt
 
@@ -95,6 +96,19 @@ THRESHOLDS = [
     (CRITICAL, "a", 0.051, "CRITICAL", 0.049, "UNDECIDED"),
     (COARSENING, "a", 0.019, "COARSENING", 0.021, "UNDECIDED"),
 ]
+
+
+@pytest.mark.parametrize("case, label", [
+    (DRIFT, "DRIFT"), (SADDLE, "SADDLE"), (NUCLEATION, "FIRST-ORDER")])
+@pytest.mark.parametrize("back, of, expected", [
+    (0, 48, None), (20, 48, None), (24, 48, "UNDECIDED"), (38, 48, "UNDECIDED"),
+    (41, 48, "FLUCTUATION"), (48, 48, "FLUCTUATION"), (5, 12, "UNDECIDED")])
+def test_a_transition_stays_and_a_fluctuation_comes_back(case, label, back, of, expected):
+    """By the interval of the share: .6 must be above it, or .7 below."""
+    result = decide(replace(case, returned=share(back, of)))
+    assert result.label == (expected or label)
+    words = {"FLUCTUATION": "clones come back", "UNDECIDED": "come back within ten transits"}
+    assert words.get(result.label, "") in result.reason
 
 
 @pytest.mark.parametrize(("case", "name", "near", "near_label", "far", "far_label"), THRESHOLDS)
