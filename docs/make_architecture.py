@@ -39,7 +39,7 @@ ROOMS = {
     "theory": Room("closed forms and solvers; `solved.py` lists what is known of a kind"),
     "systems": Room("what is simulated: energy, order parameter, moves or gradient", ("theory",)),
     "thermodynamics": Room("arrays in, groups out: ln g, potentials, averages, transitions"),
-    "relaxation": Room("arrays in, groups out: two-time functions, waits, laws of delay"),
+    "relaxation": Room("arrays in, laws out: two-time functions, waits, responses, ramps"),
     "dynamics": Room("kernels that move a state; engines for many replicas", ("systems",)),
     "networks": Room("what is trained: models, tasks, updates, training, in two engines",
                      ("systems", "dynamics")),

@@ -19,6 +19,10 @@ from phasegrok.relaxation.waiting_times import (
     waiting_times,
 )
 
+_AT_95 = 1.96  # standard errors
+TRANSITS = 10.0
+"""Transits after the event within which a fluctuation comes back: it takes about one."""
+
 
 @dataclasses.dataclass
 class Measurements:
@@ -85,6 +89,7 @@ def components(measured: Measurements, interval: float = 0.0) -> Components:
         t0=_noise_free(measured.noise_free, waits),
         G=_noise_scaling(measured, interval),
         transit=_transit(main, waits),
+        returned=_returned(main),
         size_slope=_size_slope(measured, interval),
         **_barriers(measured),
         **_ageing(measured.two_time),
@@ -96,6 +101,15 @@ def judge(measured: Measurements, temperature_drives: bool,
     """Components and verdict; provisional, since no stored calibration is consulted."""
     found = components(measured, interval)
     return found, decide(found, temperature_drives, calibrated=False)
+
+
+def share(k: int, n: int) -> Measured | None:
+    """Centre of Wilson's interval of a share k of n, and a 1.96th of its half width at 95 %."""
+    if n == 0:
+        return None
+    z2 = _AT_95**2
+    centre = (k + 0.5 * z2) / (n + z2)
+    return Measured(centre, math.sqrt(k * (n - k) / n + 0.25 * z2) / (n + z2))
 
 
 def _error_of_mean(values: np.ndarray) -> float:
@@ -157,6 +171,14 @@ def _transit(group: Group, waits: WaitingTimes) -> Measured | None:
     if len(transit) == 0 or not waits.tau > 0.0:
         return None
     return Measured(float(transit.mean()) / waits.tau, _error_of_mean(transit) / waits.tau)
+
+
+def _returned(group: Group) -> Measured | None:
+    """Share of the clones with an event that came back within ten transits."""
+    if "return" not in group:
+        return None
+    crossed = ~group["censored"].astype(bool)
+    return share(int(np.isfinite(group["return"][crossed]).sum()), int(crossed.sum()))
 
 
 def _size_slope(measured: Measurements, interval: float) -> Measured | None:

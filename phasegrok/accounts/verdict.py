@@ -1,9 +1,10 @@
 r"""The verdict: which account of a sudden change fits the measured components of one run.
 
-Eight answers: FIRST-ORDER (nucleation over a barrier), GLASS, CRITICAL, COARSENING (ordering below
+Nine answers: FIRST-ORDER (nucleation over a barrier), GLASS, CRITICAL, COARSENING (ordering below
 T_c), DRIFT (deterministic slow flow), SADDLE (noise-triggered departure from an unstable point),
-NONE (nothing changes) and UNDECIDED.  DRIFT and SADDLE support neither account of grokking.  There
-is no score: a rule, its components with their errors, and what would change the label.
+FLUCTUATION (it comes back), NONE (nothing changes) and UNDECIDED.  DRIFT, SADDLE and FLUCTUATION
+support neither account of grokking.  There is no score: a rule, its components with their errors,
+and what would change the label.
 
 With the mean waiting time tau of clones, the noise-free crossing time t0, and
 :math:`G = d\ln\tau/d\ln T`, the first line that holds gives the label::
@@ -14,13 +15,16 @@ With the mean waiting time tau of clones, the noise-free crossing time t0, and
     GLASS        ageing, kappa < .55
     CRITICAL     ageing, kappa >= .55, a > .05
     COARSENING   ageing, kappa >= .55, a < .02
+    FLUCTUATION  more than .7 of the clones come back within ten transits, at 95 %
     FIRST-ORDER  not ageing, lag < .3 tau, p > .01, memoryless index in [.55, 1.6], |G| > 2,
                  transit < .2 tau
     UNDECIDED    otherwise
 
 where ageing means that the relaxation time :math:`\tau_a(t_w)` of the connected two-time overlap
 still grows,
-:math:`d\ln\tau_a/d\ln t_w > .3`, and matters, :math:`\tau_a > .2\,\tau` at the last t_w.
+:math:`d\ln\tau_a/d\ln t_w > .3`, and matters, :math:`\tau_a > .2\,\tau` at the last t_w.  DRIFT,
+SADDLE and FIRST-ORDER also ask that at most .6 come back, at 95 %: a rare excursion that time
+reversal undoes is no transition.
 """
 
 import math
@@ -32,6 +36,7 @@ from phasegrok.statistics import format_error
 
 FIRST_ORDER, GLASS, CRITICAL, COARSENING = "FIRST-ORDER", "GLASS", "CRITICAL", "COARSENING"
 DRIFT, SADDLE, NONE, UNDECIDED = "DRIFT", "SADDLE", "NONE", "UNDECIDED"
+FLUCTUATION = "FLUCTUATION"
 
 CHANGE_MIN = 1.0  # change of Phi over its fluctuation: below, nothing happens
 CV_DRIFT = 0.5  # noisy drifts stay below; an exponential has 1
@@ -49,6 +54,8 @@ LAG_MAX = 0.3  # lag / tau: true nucleation has a transit lag of .1 to .2
 P_MIN = 0.01  # goodness of the shifted exponential: one false rejection in a hundred
 MEMORYLESS = (0.55, 1.6)  # memoryless index, 1 for an exponential tail
 TRANSIT_MAX = 0.2  # transit / tau: a slower passage spoils the exponential law of nucleation
+RETURNS = (0.6, 0.7)  # share of clones that come back: at most for a transition, least for none
+AT_95 = 1.96  # standard errors at which a share is compared with them
 SIZE_SIGMAS = 3.0  # significance asked of d ln tau / dN > 0
 
 
@@ -86,6 +93,8 @@ class Components:
         Memoryless index.
     transit : Measured, optional
         Duration of the passage itself, in units of tau.
+    returned : Measured, optional
+        Share of the clones that came back within ten transits of their event.
     barrier : Measured, optional
         Barrier of the effective potential, nats; its presence alone means nothing.
     barrier_size_slope : Measured, optional
@@ -111,6 +120,7 @@ class Components:
     p_value: Measured | None = None
     memoryless: Measured | None = None
     transit: Measured | None = None
+    returned: Measured | None = None
     barrier: Measured | None = None
     barrier_size_slope: Measured | None = None
     size_slope: Measured | None = None
@@ -152,6 +162,7 @@ NAMES = {
     "p_value": "goodness p of the exponential law",
     "memoryless": "memoryless index",
     "transit": "transit time",
+    "returned": "share that comes back",
     "barrier": "barrier",
     "barrier_size_slope": "growth of the barrier with size",
     "size_slope": "growth of ln τ with size",
@@ -170,7 +181,7 @@ class Verdict:
     Attributes
     ----------
     label : str
-        FIRST-ORDER, GLASS, CRITICAL, COARSENING, DRIFT, SADDLE, NONE or UNDECIDED.
+        FIRST-ORDER, GLASS, CRITICAL, COARSENING, DRIFT, SADDLE, FLUCTUATION, NONE or UNDECIDED.
     reason : str
         Why, in plain physics, with the components quoted.
     would_change : tuple of str
@@ -206,9 +217,9 @@ def decide(
     """The verdict on one run from its measured components.
 
     A condition on a component that was not measured is neither met nor failed: a label that only
-    lacks measurements is not given, and no later label is given in its place.  Two conditions are
+    lacks measurements is not given, and no later label is given in its place.  Three conditions are
     left out where they were not measured, and the verdict says so: "not ageing" (then GLASS,
-    CRITICAL and COARSENING cannot be given either) and the transit time.
+    CRITICAL and COARSENING cannot be given either), the transit time and the share that comes back.
 
     Parameters
     ----------
@@ -271,6 +282,15 @@ def _t0_ratio(c: Components) -> float | None:
     return c.t0.value / c.tau.value if c.tau.value > 0.0 else math.inf
 
 
+def _stays(c: Components) -> bool:
+    """Whether enough clones stay after the event for it to be a transition, or it is not known."""
+    return c.returned is None or c.returned.value + AT_95 * c.returned.error <= RETURNS[0]
+
+
+def _comes_back(c: Components) -> bool:
+    return c.returned is not None and c.returned.value - AT_95 * c.returned.error > RETURNS[1]
+
+
 def _steep(c: Components, temperature_drives: bool) -> bool | None:
     """Evidence of a barrier: tau depends steeply on the noise, or grows with size."""
     steep = None if c.G is None else abs(c.G.value) > G_STEEP
@@ -300,12 +320,14 @@ def _conditions(c: Components, temperature_drives: bool) -> list[tuple[str, bool
         None if c.cv is None else c.cv.value < CV_DRIFT,
         None if ratio is None else T0_DRIFT[0] <= ratio <= T0_DRIFT[1],
         flat,
+        _stays(c),
     )
     saddle = _all(
         None if c.cv is None else c.cv.value < CV_SADDLE,
         flat,
         None if ratio is None else ratio > T0_SADDLE,
         ageing is not True,
+        _stays(c),
     )
     conditions = [
         (NONE, None if c.change is None else c.change.value < CHANGE_MIN),
@@ -321,8 +343,9 @@ def _conditions(c: Components, temperature_drives: bool) -> list[tuple[str, bool
             (CRITICAL, _all(ageing, high, None if a is None else a.value > A_CRITICAL)),
             (COARSENING, _all(ageing, high, None if a is None else a.value < A_COARSENING)),
         ]
-    nucleation = _all(ageing is not True, _memoryless_waits(c), _steep(c, temperature_drives))
-    return [*conditions, (FIRST_ORDER, nucleation)]
+    nucleation = _all(ageing is not True, _memoryless_waits(c), _steep(c, temperature_drives),
+                      _stays(c))
+    return [*conditions, (FLUCTUATION, _comes_back(c)), (FIRST_ORDER, nucleation)]
 
 
 def _label(c: Components, temperature_drives: bool) -> str:
@@ -337,7 +360,8 @@ def _label(c: Components, temperature_drives: bool) -> str:
 # What would change it ------------------------------------------------------------------------
 
 _NAMES_WITH_THRESHOLD = tuple(
-    "change cv t0 tau G lag p_value memoryless transit size_slope ageing tau_a kappa a".split()
+    "change cv t0 tau G lag p_value memoryless transit returned size_slope ageing tau_a kappa "
+    "a".split()
 )
 
 
@@ -402,6 +426,7 @@ def _completions(c: Components, name: str) -> list[dict[str, Measured]]:
         "p_value": (0.0, 0.5),
         "memoryless": (0.0, 1.0),
         "transit": (0.0, 1.0),
+        "returned": (0.0, 1.0),
         "size_slope": (0.0, 1.0),
         "tau_a": (0.0, 10.0 * tau),
         "kappa": (0.3, 0.9),
@@ -460,6 +485,11 @@ def _reason(label: str, c: Components, temperature_drives: bool) -> str:
             f"{_steep_words(c)}: nucleation over a barrier"
         )
         text += _corroboration(c)
+    elif label == FLUCTUATION:
+        text = (
+            f"clones come back ({c.returned} of them within ten transits of the event): a rare "
+            "excursion that time undoes, and no transition"
+        )
     elif label == UNDECIDED:
         text = _undecided(c, temperature_drives)
     else:
@@ -472,6 +502,8 @@ def _reason(label: str, c: Components, temperature_drives: bool) -> str:
         text += "; ageing was not measured, so a slow glassy relaxation is not excluded"
     if c.transit is None and label == FIRST_ORDER:
         text += "; nor was the transit time"
+    if c.returned is None and label in (DRIFT, SADDLE, FIRST_ORDER):
+        text += "; whether clones come back was not measured"
     return text
 
 
@@ -510,6 +542,11 @@ def _undecided(c: Components, temperature_drives: bool) -> str:
         return f"too little was measured to accept or exclude {_or(unknown)}"
     if _is_ageing(c) is True:
         return f"it ages, but a = {c.a} is neither critical decay nor domain growth"
+    if not _stays(c):
+        return (
+            f"{c.returned} of the clones come back within ten transits: too many for a "
+            "transition, too few for a mere fluctuation; take an event nearer to the new state"
+        )
     if _memoryless_waits(c):
         if c.G is not None and abs(c.G.value) < G_FLAT:
             return (

@@ -1,7 +1,8 @@
 """First passages: kernels that move one clone until its order parameter reaches a threshold.
 
 The order parameter has to stay there for a while ("hold"); what begins to hold after the limit
-leaves the clone censored.
+leaves the clone censored.  A clone that has crossed may be watched for some of its transits longer:
+does it come back to where it was before?
 """
 
 import numpy as np
@@ -12,13 +13,18 @@ from phasegrok.rng import below, normal_pair
 from phasegrok.systems.discrete import assign, n_places, order_change, present
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
-STEPS, SINCE, CROSSING, LEFT_HOME, DONE = range(5)
+STEPS, SINCE, CROSSING, LEFT_HOME, DONE, RETURN, UNTIL = range(7)
+NUMBER, SUM, SQUARES, AT_EVENT = range(4)  # columns of State.moments: Phi before, and at the event
 TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
 
 
 @kernel(allocates=False)
 def watch(phi_before, phi, step, threshold, home, hold, counters):
     """Note in ``counters`` that Phi changed at ``step``; True where the event is complete."""
+    if counters[CROSSING] >= 0:
+        if phi <= home and counters[RETURN] < 0:
+            counters[RETURN] = step
+        return False
     if phi_before <= home:
         counters[LEFT_HOME] = step
     if phi >= threshold:
@@ -34,7 +40,7 @@ def watch(phi_before, phi, step, threshold, home, hold, counters):
 @kernel(allocates=False)
 def home(start_phi, moments):
     """The clone's mean Phi so far: where the passage to the event begins, seen from the event."""
-    return moments[1] / moments[0] if moments[0] > 0.0 else start_phi
+    return moments[SUM] / moments[NUMBER] if moments[NUMBER] > 0.0 else start_phi
 
 
 @kernel(allocates=False)
@@ -56,27 +62,39 @@ def _keep_path(phi, unit, trace, strides):
 
 
 @kernel(allocates=False)
-def _end_of_hold(limit, counters):
-    """The clone has ended; an event that began after the limit leaves it censored."""
-    counters[DONE] = 1
+def _end_of_hold(phi, step, per_unit, limit, after, counters, moments):
+    """The event is complete; the clone has ended, or is watched for ``after`` transits longer.
+
+    An event that began after the limit leaves it censored.
+    """
     if counters[SINCE] <= limit:
         counters[CROSSING] = counters[SINCE]
+        moments[AT_EVENT] = phi
+        transit = max(counters[CROSSING] - counters[LEFT_HOME], per_unit)
+        counters[UNTIL] = counters[CROSSING] + np.int64(after * transit)
+        if counters[UNTIL] > step:
+            return
+    counters[DONE] = 1
 
 
 @kernel(allocates=False)
-def end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, strides):
+def end_of_unit(phi, step, per_unit, hold, limit, after, counters, moments, trace, strides):
     """Once a sweep or time step: sample the plateau, and end at the hold or at the limit."""
     counters[STEPS] = step
     if trace.shape[0] > 0:
         _keep_path(phi, step // per_unit, trace, strides)
+    if counters[CROSSING] >= 0:
+        if counters[RETURN] >= 0 or step >= counters[UNTIL]:
+            counters[DONE] = 1
+        return
     held = counters[SINCE] >= 0
     if held and step - counters[SINCE] >= hold:
-        _end_of_hold(limit, counters)
+        _end_of_hold(phi, step, per_unit, limit, after, counters, moments)
         return
     if not held:
-        moments[0] += 1.0
-        moments[1] += phi
-        moments[2] += phi * phi
+        moments[NUMBER] += 1.0
+        moments[SUM] += phi
+        moments[SQUARES] += phi * phi
     # what began to hold before the limit is watched to its end; what begins later does not count
     if step >= limit and not (held and counters[SINCE] <= limit):
         counters[DONE] = 1
@@ -84,7 +102,8 @@ def end_of_unit(phi, step, per_unit, hold, limit, counters, moments, trace, stri
 
 @kernel(allocates=False)
 def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi, hold, n_sweeps,
-                           limit, sigma, cache, values, rng, counters, moments, trace, strides):
+                           limit, after, sigma, cache, values, rng, counters, moments, trace,
+                           strides):
     """Updates of one clone for ``n_sweeps`` sweeps, or until it has ended."""
     n, places = sigma.shape[0], n_places(system, sigma)
     step = counters[STEPS]
@@ -108,9 +127,9 @@ def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi,
                     break
         if complete:
             counters[STEPS] = step
-            _end_of_hold(limit, counters)
+            _end_of_hold(phi, step, n, limit, after, counters, moments)
         else:
-            end_of_unit(phi, step, n, hold, limit, counters, moments, trace, strides)
+            end_of_unit(phi, step, n, hold, limit, after, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = energy
@@ -119,7 +138,7 @@ def discrete_first_passage(system, heat_bath, temperature, threshold, start_phi,
 
 @kernel(allocates=False)
 def overdamped_first_passage(system, temperature, threshold, start_phi, hold, n_steps, limit,
-                             values, rng, counters, moments, trace, strides):
+                             after, values, rng, counters, moments, trace, strides):
     """Euler-Maruyama steps of one clone, ``n_steps`` of them, or until it has ended."""
     x, phi = values[0], values[1]
     step = counters[STEPS]
@@ -139,7 +158,7 @@ def overdamped_first_passage(system, temperature, threshold, start_phi, hold, n_
         phi = abs(x) if system.folded else x
         step += 1
         watch(before, phi, step, threshold, at_home, hold, counters)
-        end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
+        end_of_unit(phi, step, 1, hold, limit, after, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0] = x

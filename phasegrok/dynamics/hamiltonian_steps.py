@@ -89,8 +89,8 @@ def _steps(system, splitting, n_steps, x, v, made, values, rng, room, energy_t, 
 
 
 @kernel
-def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit, x, v, made, values,
-                  rng, room, counters, moments, trace, strides):
+def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit, after, x, v, made,
+                  values, rng, room, counters, moments, trace, strides):
     """Steps of one clone, ``n_steps`` of them, or until it has ended; counted in ``made``."""
     step, phi = counters[STEPS], values[1]
     energy = energy_and_slope(system, x, room[0])
@@ -104,7 +104,7 @@ def first_passage(system, splitting, threshold, start_phi, hold, n_steps, limit,
         before, phi = phi, order_parameter(system, x)
         step += 1
         watch(before, phi, step, threshold, at_home, hold, counters)
-        end_of_unit(phi, step, 1, hold, limit, counters, moments, trace, strides)
+        end_of_unit(phi, step, 1, hold, limit, after, counters, moments, trace, strides)
         if counters[DONE] == 1:
             break
     values[0], values[1] = energy, phi

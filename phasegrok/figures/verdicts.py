@@ -18,7 +18,7 @@ from phasegrok.text import table
 
 _LABEL_COLOURS = {"FIRST-ORDER": "#d55e00", "DRIFT": "#0072b2", "SADDLE": "#009e73",
                   "GLASS": "#56b4e9", "CRITICAL": "#cc79a7", "COARSENING": "#e69f00",
-                  "UNDECIDED": "#777777", "NONE": "#777777"}
+                  "FLUCTUATION": "#332288", "UNDECIDED": "#777777", "NONE": "#777777"}
 
 
 def verdict_groups(run: RunFile) -> dict[str, Group]:
@@ -42,9 +42,10 @@ def verdict_table(run: RunFile) -> str:
             tau += f" (exact {g.attributes['exact_tau']:.5g})"
         ratio = float(g["t0"]) / float(g["tau"]) if float(g["tau"]) > 0 else math.nan
         rows.append([name, label, note, str(g.attributes["clones"]), tau, pair(ratio, 0.0),
-                     both(g, "cv"), both(g, "G"), both(g, "barrier")])
+                     both(g, "cv"), both(g, "G"), both(g, "returned") if "returned" in g else "-",
+                     both(g, "barrier")])
     head = table(["card", "verdict", "", "clones", "mean waiting time", "t0/tau", "CV", "G",
-                  "barrier/nat"], rows)
+                  "come back", "barrier/nat"], rows)
     lines = [head, ""]
     for name, g in verdicts.items():
         lines.append(f"{name}: {g.attributes['label']}: {g.attributes['reason']}")

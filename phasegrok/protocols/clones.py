@@ -15,10 +15,15 @@ import numpy as np
 
 from phasegrok.compiled import n_threads, over_threads
 from phasegrok.dynamics.first_passage import (
+    AT_EVENT,
     CROSSING,
     DONE,
     LEFT_HOME,
+    NUMBER,
+    RETURN,
+    SQUARES,
     STEPS,
+    SUM,
     TOLERANCE,
     discrete_first_passage,
     overdamped_first_passage,
@@ -36,6 +41,7 @@ from phasegrok.rng import streams
 from phasegrok.systems.checks import check_running
 from phasegrok.systems.discrete import draw_and_prepare
 
+_NO_COUNTS = np.array([0, -1, -1, 0, 0, -1, -1])
 _TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it
 
 
@@ -47,8 +53,8 @@ class State:
     cache: np.ndarray  # (C, K) int64
     values: np.ndarray  # (C, 2): E and Phi; an overdamped system: x and Phi
     rng: np.ndarray  # (C, 4) uint64
-    counters: np.ndarray  # (C, 5) int64
-    moments: np.ndarray  # (C, 3): number, sum and sum of squares of Phi before the event
+    counters: np.ndarray  # (C, 7) int64
+    moments: np.ndarray  # (C, 4): number, sum, sum of squares of Phi before the event; Phi at it
     trace: np.ndarray  # (traced, points) Phi along the path of the first clones, NaN beyond
     strides: np.ndarray  # (traced, 2): units of time between points, and points so far
     start_phi: float
@@ -64,6 +70,7 @@ class _Clones:
     threshold: float
     hold: float
     limit: float
+    after: float = dataclasses.field(default=0.0, kw_only=True)
     unit: str = dataclasses.field(default="", init=False)
 
     def memory(self) -> int:
@@ -72,8 +79,22 @@ class _Clones:
         return self.clones * (sites + 8 * 14)
 
     def restore(self, saved: dict) -> State:
-        """The state of a checkpoint."""
+        """The state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is of clones that were not watched after their event.
+        """
+        if saved["counters"].shape[1] != len(_NO_COUNTS):
+            raise ValueError("these clones were begun by an earlier version: start another run")
         return State(**saved)
+
+    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Counters and moments of clones that have not moved."""
+        moments = np.zeros((self.clones, 4))
+        moments[:, AT_EVENT] = np.nan
+        return np.tile(_NO_COUNTS, (self.clones, 1)), moments
 
     def total(self) -> int:
         """Upper bound of the time that a clone runs, in ``unit``."""
@@ -130,9 +151,10 @@ class _Clones:
         crossed = counters[:, CROSSING] >= 0
         steps = np.where(crossed, counters[:, CROSSING], counters[:, STEPS])
         transit = np.where(crossed, steps - counters[:, LEFT_HOME], np.nan)
-        number = np.maximum(state.moments[:, 0], 1.0)
-        mean = np.where(state.moments[:, 0] > 0, state.moments[:, 1] / number, np.nan)
-        spread = np.sqrt(np.maximum(state.moments[:, 2] / number - mean**2, 0.0))
+        back = np.where(counters[:, RETURN] >= 0, counters[:, RETURN] - steps, np.nan)
+        number = np.maximum(state.moments[:, NUMBER], 1.0)
+        mean = np.where(state.moments[:, NUMBER] > 0, state.moments[:, SUM] / number, np.nan)
+        spread = np.sqrt(np.maximum(state.moments[:, SQUARES] / number - mean**2, 0.0))
         unit = self.unit
         group = Group()
         group.add("clone", np.arange(self.clones), "clone", "1", "clone of the checkpoint")
@@ -143,8 +165,13 @@ class _Clones:
         group.add("plateau_mean", mean, "clone", "1", "mean order parameter before the event")
         group.add("plateau_std", spread, "clone", "1",
                   "standard deviation of the order parameter before the event")
-        group.add("final_order_parameter", state.values[:, 1].copy(), "clone", "1",
-                  "order parameter at the end")
+        group.add("final_order_parameter",
+                  np.where(crossed, state.moments[:, AT_EVENT], state.values[:, 1]), "clone", "1",
+                  "order parameter at the event, or where it ended without one")
+        if self.after > 0.0:
+            group.add("return", back / per_unit, "clone", unit, "time from the event until the "
+                      "clone's mean order parameter before it was reached again; NaN: not within "
+                      f"{self.after:g} transits")
         self._add_paths(group, state)
         group.attributes.update({
             "temperature": self.temperature,
@@ -192,6 +219,9 @@ class DiscreteClones(_Clones):
         Order parameter of the checkpoint, sites at random; None: a random configuration.
     preparation_sweeps, preparation_temperature : int, float
         Sweeps that made the checkpoint from the start, and their temperature.
+    after : float
+        Transits that a clone is watched after its event, for whether it comes back: to the mean
+        order parameter that it had before.
     """
 
     dynamics: str = "heat-bath"
@@ -232,9 +262,7 @@ class DiscreteClones(_Clones):
         rng = streams(seed, ["clones", self.temperature], c)
         for k in range(c):
             draw_and_prepare(system, False, sigma[k], cache[k], values[k], rng[k])
-        counters = np.full((c, 5), -1, dtype=np.int64)
-        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
-        return State(sigma, cache, values, rng, counters, np.zeros((c, 3)), *self._path_room(),
+        return State(sigma, cache, values, rng, *self._counts(), *self._path_room(),
                      float(values[0, 1]))
 
     def advance(self, state: State, n: int) -> None:
@@ -244,8 +272,9 @@ class DiscreteClones(_Clones):
         heat_bath = bool(DYNAMICS[self.dynamics])
         self._over_clones(state, lambda k, trace, strides: discrete_first_passage(
             self.system, heat_bath, self.temperature, threshold, state.start_phi,
-            round(self.hold * per), n, round(self.limit * per), state.sigma[k], state.cache[k],
-            state.values[k], state.rng[k], state.counters[k], state.moments[k], trace, strides))
+            round(self.hold * per), n, round(self.limit * per), self.after, state.sigma[k],
+            state.cache[k], state.values[k], state.rng[k], state.counters[k],
+            state.moments[k], trace, strides))
 
     def result(self, state: State) -> dict[str, Group]:
         """Group ``waiting_times``; refused where E, Phi or the cache went wrong on the way."""
@@ -274,11 +303,9 @@ class OverdampedClones(_Clones):
         c, system = self.clones, self.system
         x = float(system.start)
         phi = abs(x) if system.folded else x
-        counters = np.full((c, 5), -1, dtype=np.int64)
-        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
         return State(np.zeros((c, 0), dtype=np.int8), np.zeros((c, 0), dtype=np.int64),
                      np.tile([x, phi], (c, 1)), streams(seed, ["clones", self.temperature], c),
-                     counters, np.zeros((c, 3)), *self._path_room(), phi)
+                     *self._counts(), *self._path_room(), phi)
 
     def advance(self, state: State, n: int) -> None:
         """Advance every clone that has not ended by ``n`` units of time."""
@@ -286,7 +313,7 @@ class OverdampedClones(_Clones):
         steps = 2 * max(1, round(n * per / 2.0))
         self._over_clones(state, lambda k, trace, strides: overdamped_first_passage(
             self.system, self.temperature, self.threshold - TOLERANCE,
-            state.start_phi, round(self.hold * per), steps, round(self.limit * per),
+            state.start_phi, round(self.hold * per), steps, round(self.limit * per), self.after,
             state.values[k], state.rng[k], state.counters[k], state.moments[k], trace,
             strides))
 
@@ -342,11 +369,9 @@ class HamiltonianClones(_Clones):
         self._engine.advance(begun, 0, self.preparation_temperature, self.preparation_sweeps,
                              *np.empty((2, 1, 0)))
         values = np.array([begun.energy[0, 0], begun.phi[0, 0]])
-        counters = np.full((c, 5), -1, dtype=np.int64)
-        counters[:, [STEPS, LEFT_HOME, DONE]] = 0
         return State(np.tile(begun.configurations[0], (c, 1)), np.zeros((c, 2), dtype=np.int64),
                      np.tile(values, (c, 1)), streams(seed, ["clones", self.temperature], c),
-                     counters, np.zeros((c, 3)), *self._path_room(), float(values[1]))
+                     *self._counts(), *self._path_room(), float(values[1]))
 
     def result(self, state: State) -> dict[str, Group]:
         """Group ``waiting_times``, with the share of accepted steps: where it is low, time is not
@@ -364,6 +389,7 @@ class HamiltonianClones(_Clones):
         threshold = self.threshold * self._phi_unit() - TOLERANCE
         self._over_clones(state, lambda k, trace, strides: first_passage(
             self.system, splitting, threshold, state.start_phi, round(self.hold * per),
-            max(1, round(n * per)), round(self.limit * per), state.sigma[k, :coordinates],
-            state.sigma[k, coordinates:], state.cache[k], state.values[k], state.rng[k],
+            max(1, round(n * per)), round(self.limit * per), self.after,
+            state.sigma[k, :coordinates], state.sigma[k, coordinates:], state.cache[k],
+            state.values[k], state.rng[k],
             np.empty((4, coordinates)), state.counters[k], state.moments[k], trace, strides))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from phasegrok.accounts.components import TRANSITS
 from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
@@ -72,6 +73,11 @@ def measure(job, card: Card):
     return Measurements(waits, noise_free, size, sizes, potentials, sites, two_time)
 
 
+def watched(card: Card, temperature: float, number: int):
+    """Clones that are watched after their event; without noise nothing comes back by itself."""
+    return clones(card, temperature, number, TRANSITS if temperature > 0.0 else 0.0)
+
+
 def _n_clones(job, card: Card, k: int) -> int:
     waiting, _ = event_of(card)
     return waiting.scan_clones if k else job.parameters.clones or waiting.clones
@@ -91,7 +97,7 @@ def _part(job, card: Card, name: str, make, finish=None) -> dict[str, Group]:
 
 
 def _waiting_part(job, card: Card, name: str, temperature: float, number: int) -> Group:
-    groups = _part(job, card, name, lambda: clones(card, temperature, number),
+    groups = _part(job, card, name, lambda: watched(card, temperature, number),
                    lambda protocol, state: waiting_groups(card, protocol, state))
     return groups["waiting_times"]
 

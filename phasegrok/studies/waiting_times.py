@@ -40,8 +40,11 @@ def event_of(card: Card) -> tuple[WaitingTimes, Event]:
     return waiting, event
 
 
-def clones(card: Card, temperature: float | None = None, number: int | None = None):
+def clones(card: Card, temperature: float | None = None, number: int | None = None,
+           after: float = 0.0):
     """Clones of one checkpoint at ``temperature`` (None: the card's first; 0: noise-free).
+
+    Those of spins and coordinates are watched for ``after`` transits longer than their event.
 
     Raises
     ------
@@ -63,20 +66,22 @@ def clones(card: Card, temperature: float | None = None, number: int | None = No
         from phasegrok.protocols.clones import OverdampedClones
 
         _check_noise(card, t, event.threshold)
-        return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit)
+        return OverdampedClones(system, t, number, event.threshold, event.hold, waiting.limit,
+                                after=after)
     if card.family == "hamiltonian":
         from phasegrok.protocols.clones import HamiltonianClones
 
         motion = motion_of(card)
         return HamiltonianClones(system, t, number, event.threshold, event.hold, waiting.limit,
                                  motion.step, motion.friction, waiting.start,
-                                 waiting.preparation_sweeps, waiting.preparation_temperature)
+                                 waiting.preparation_sweeps, waiting.preparation_temperature,
+                                 after=after)
     need_family(card, "discrete", "clones", "overdamped", "hamiltonian", "network")
     from phasegrok.protocols.clones import DiscreteClones
 
     return DiscreteClones(system, t, number, event.threshold, event.hold, waiting.limit,
                           waiting.dynamics, waiting.start, waiting.preparation_sweeps,
-                          waiting.preparation_temperature)
+                          waiting.preparation_temperature, after=after)
 
 
 def _check_noise(card: Card, temperature: float, threshold: float) -> None:

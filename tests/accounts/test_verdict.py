@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from phasegrok.accounts import verdict as vd
+from phasegrok.accounts.components import share
 from phasegrok.accounts.verdict import Components, Measured, decide
 from phasegrok.relaxation import waiting_times as wt
 
@@ -35,7 +36,9 @@ NUCLEATION = Components(
     p_value=Measured(0.5, 0.02),
     memoryless=Measured(1.0, 0.15),
     transit=Measured(0.05, 0.01),
+    returned=Measured(0.05, 0.03),
 )
+FLUCTUATION = replace(NUCLEATION, returned=Measured(0.96, 0.02))
 GOLF_HOLE = replace(NUCLEATION, G=Measured(0.05, 0.1), lag=Measured(0.5, 1.0))
 AGEING = {"ageing": Measured(0.9, 0.1), "tau_a": Measured(60.0, 6.0)}
 GLASS = replace(NUCLEATION, **AGEING, kappa=Measured(0.3, 0.03))
@@ -47,6 +50,7 @@ CASES = {
     "DRIFT": DRIFT,
     "SADDLE": SADDLE,
     "FIRST-ORDER": NUCLEATION,
+    "FLUCTUATION": FLUCTUATION,
     "GLASS": GLASS,
     "CRITICAL": CRITICAL,
     "COARSENING": COARSENING,
@@ -92,6 +96,19 @@ THRESHOLDS = [
     (CRITICAL, "a", 0.051, "CRITICAL", 0.049, "UNDECIDED"),
     (COARSENING, "a", 0.019, "COARSENING", 0.021, "UNDECIDED"),
 ]
+
+
+@pytest.mark.parametrize("case, label", [
+    (DRIFT, "DRIFT"), (SADDLE, "SADDLE"), (NUCLEATION, "FIRST-ORDER")])
+@pytest.mark.parametrize("back, of, expected", [
+    (0, 48, None), (20, 48, None), (24, 48, "UNDECIDED"), (38, 48, "UNDECIDED"),
+    (41, 48, "FLUCTUATION"), (48, 48, "FLUCTUATION"), (5, 12, "UNDECIDED")])
+def test_a_transition_stays_and_a_fluctuation_comes_back(case, label, back, of, expected):
+    """By the interval of the share: .6 must be above it, or .7 below."""
+    result = decide(replace(case, returned=share(back, of)))
+    assert result.label == (expected or label)
+    words = {"FLUCTUATION": "clones come back", "UNDECIDED": "come back within ten transits"}
+    assert words.get(result.label, "") in result.reason
 
 
 @pytest.mark.parametrize(("case", "name", "near", "near_label", "far", "far_label"), THRESHOLDS)

@@ -66,6 +66,31 @@ def check_curie_weiss(N, temperature, dynamics, n_clones, seed):
     return times, exact
 
 
+def test_the_time_back_from_a_fluctuation_is_the_exact_one():
+    """51 free spins: from M = 27 to the mean, which lies between M = -1 and 1."""
+    system = build("curie-weiss", N=51)
+    protocol = DiscreteClones(system, 1.0, 4000, 27 / 51, 0.0, 1e7, start=-1 / 51, after=1000.0)
+    group = waits(protocol, 5)
+    back = group["return"]
+    assert np.isfinite(back).all()
+    exact = first_passage.curie_weiss_first_passage(51, 1.0, 27 / 51, -1 / 51)
+    assert abs(z_of_mean(back, exact.mean)) < 3.5
+    assert back.mean() == pytest.approx(exact.mean, rel=0.03)
+    # in equilibrium the way back is the way there, seen backwards, and what is beyond the event
+    assert (back < 10.0 * group["transit"]).mean() > 0.9
+    assert np.allclose(group["final_order_parameter"], 27 / 51)
+
+
+def test_clones_are_watched_after_the_event_and_their_waits_are_as_without():
+    """A drift never comes back; times, transits and what is said of the event stay as they are."""
+    system = build("overdamped-1d", c0=1.0, start=0.0)
+    plain = waits(OverdampedClones(system, 0.01, 20, 1.0, 0.0, 100.0))
+    watched = waits(OverdampedClones(system, 0.01, 20, 1.0, 0.0, 100.0, after=10.0))
+    for name in ("time", "transit", "plateau_mean", "final_order_parameter"):
+        assert np.array_equal(plain[name], watched[name]), name
+    assert np.isnan(watched["return"]).all() and "return" not in plain
+
+
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_curie_weiss_first_passage_of_the_card_s_size(dynamics):
     check_curie_weiss(100, 1.2, dynamics, 2000, 1)
@@ -244,7 +269,7 @@ def test_stationary_variance_of_the_harmonic_well_has_the_bias_of_its_step():
     dt, temperature = 0.2, 0.5
     system = overdamped(c1=-1.0, start=0.0, dt=dt)
     state = drive(OverdampedClones(system, temperature, 1000, 1e9, 0.0, 400.0), 5)
-    n, first, second = state.moments.T
+    n, first, second = state.moments.T[:3]
     exact = temperature / (1.0 - 0.5 * dt)
     mean = second / n  # of each clone, 2000 steps with correlation time 1/dt/2
     assert abs(z_of_mean(mean, exact)) < 4.0

@@ -11,8 +11,9 @@ from repository import EXPERIMENTS
 from phasegrok import cards
 from phasegrok.accounts.components import Measurements, judge
 from phasegrok.run import runfile
+from phasegrok.studies.comparison import watched
 from phasegrok.studies.relaxation import relaxation
-from phasegrok.studies.waiting_times import clones, waiting_groups
+from phasegrok.studies.waiting_times import waiting_groups
 
 SCRIPT = EXPERIMENTS / "compare_accounts.py"
 
@@ -36,7 +37,7 @@ def test_controls_of_seconds_come_out_as_known(controls):
     _, _, run = controls
     labels = {name: group.attributes["label"] for name, group in run.groups.items()}
     assert labels == {"verdict/control-drift": "DRIFT", "verdict/control-saddle": "SADDLE",
-                      "verdict/control-golf-hole": "UNDECIDED"}
+                      "verdict/control-golf-hole": "FLUCTUATION"}
 
 
 def test_mean_waiting_times_agree_with_exact_ones(controls):
@@ -96,7 +97,7 @@ def measured(card, seed: int) -> Measurements:
     waiting = card.model.waiting_times
 
     def run(temperature, number):
-        protocol = clones(card, temperature, number)
+        protocol = watched(card, temperature, number)
         return waiting_groups(card, protocol, drive(protocol, seed))["waiting_times"]
 
     two_time = None
