@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from phasegrok.run import runfile
 from phasegrok.run.runfile import RunFile
 from phasegrok.text import table
 
+_LETTERS = 12.5  # of the title, an inch
 _LABEL_COLOURS = {"FIRST-ORDER": "#d55e00", "DRIFT": "#0072b2", "SADDLE": "#009e73",
                   "GLASS": "#56b4e9", "CRITICAL": "#cc79a7", "COARSENING": "#e69f00",
                   "FLUCTUATION": "#332288", "UNDECIDED": "#777777", "NONE": "#777777"}
@@ -100,7 +102,8 @@ def draw_verdict(run: RunFile, path: Path):
 
     verdicts = _ordered(run)
     n = len(verdicts)
-    figure, axes = plt.subplots(6, n, figsize=(2.75 * n + 0.3, 13.0), squeeze=False,
+    width = 2.75 * n + 0.3
+    figure, axes = plt.subplots(6, n, figsize=(width, 13.0), squeeze=False,
                                 height_ratios=[1, 1, 1, 1, 1, 1.15])
     for column, (name, group) in enumerate(verdicts.items()):
         _draw_column(axes[:, column], name, group, _parts(path, name))
@@ -109,7 +112,8 @@ def draw_verdict(run: RunFile, path: Path):
         note += "; ageing was not measured everywhere"
     if run.attributes.get("quick"):
         note += f"; quick run, {_fewest_clones(verdicts)} clones or more on a card"
-    figure.suptitle(f"Which account fits?   ({note})", fontsize=10, x=0.01, ha="left")
+    title = textwrap.fill(f"Which account fits?   ({note})", round(_LETTERS * width))
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
 
@@ -216,8 +220,6 @@ def _plain_ticks(axis, T, tau) -> None:
 
 
 def _draw_words(axis, verdict: Group) -> None:
-    import textwrap
-
     axis.axis("off")
     label = verdict.attributes["label"]
     axis.text(0.0, 1.0, label, fontsize=13, fontweight="bold", va="top",
