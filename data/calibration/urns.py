@@ -15,7 +15,8 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     N: int = Field(ge=4, le=4000, description="particles")
-    urns: int = Field(ge=2, le=200, description="urns")
+    urns: int | None = Field(None, ge=2, le=200, description="urns; none: by density")
+    density: float = Field(1.0, gt=0.0, description="particles an urn, where urns are not given")
     law: Literal["free", "empty", "condensing"] = Field(
         description="free: e = 0; empty: e(0) = -1; condensing: b ln n - ln n!, for which "
         "occupations have weights n^-b at T = 1")
@@ -41,7 +42,10 @@ class Parameters(BaseModel):
             e = np.where(n == 0.0, -1.0, 0.0)
         else:
             e = np.array([self.b * math.log(max(k, 1.0)) - math.lgamma(k + 1.0) for k in n])
-        return Urns(self.N, self.urns, e, ("first", "empty", "largest").index(self.order))
+        urns = self.urns or max(2, round(self.N / self.density))
+        if urns > 200:
+            raise ValueError(f"{urns} urns: at most 200")
+        return Urns(self.N, urns, e, ("first", "empty", "largest").index(self.order))
 
 
 class Urns(NamedTuple):

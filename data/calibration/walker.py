@@ -101,7 +101,7 @@ def prepare(system, sigma, cache):
     cache[0] = 0  # coordinates beyond the edge
     for i in range(sigma.shape[0]):
         cache[0] += int(sigma[i] + 100 >= system.edge)
-    inside = float(system.hole and cache[0] == sigma.shape[0])
+    inside = 1.0 if system.hole and cache[0] == sigma.shape[0] else 0.0
     return -system.sink * inside, inside if system.hole else (sigma[0] + 100) / (system.L - 1)
 
 
