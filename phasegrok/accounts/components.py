@@ -10,7 +10,14 @@ import math
 
 import numpy as np
 
-from phasegrok.accounts.verdict import T0_SADDLE, Components, Measured, Verdict, decide
+from phasegrok.accounts.verdict import (
+    AT_95,
+    T0_SADDLE,
+    Components,
+    Measured,
+    Verdict,
+    decide,
+)
 from phasegrok.groups import Group
 from phasegrok.relaxation.waiting_times import (
     WaitingTimes,
@@ -19,7 +26,6 @@ from phasegrok.relaxation.waiting_times import (
     waiting_times,
 )
 
-_AT_95 = 1.96  # standard errors
 TRANSITS = 10.0
 """Transits after the event within which a fluctuation comes back: it takes about one."""
 
@@ -107,7 +113,7 @@ def share(k: int, n: int) -> Measured | None:
     """Centre of Wilson's interval of a share k of n, and a 1.96th of its half width at 95 %."""
     if n == 0:
         return None
-    z2 = _AT_95**2
+    z2 = AT_95**2
     centre = (k + 0.5 * z2) / (n + z2)
     return Measured(centre, math.sqrt(k * (n - k) / n + 0.25 * z2) / (n + z2))
 

@@ -13,7 +13,7 @@ from phasegrok.rng import below, normal_pair
 from phasegrok.systems.discrete import assign, n_places, order_change, present
 
 # columns of State.counters; times in attempted updates or time steps, -1: not yet
-STEPS, SINCE, CROSSING, LEFT_HOME, DONE, RETURN, UNTIL = range(7)
+STEPS, SINCE, CROSSING, LEFT_HOME, DONE, RETURN = range(6)
 NUMBER, SUM, SQUARES, AT_EVENT = range(4)  # columns of State.moments: Phi before, and at the event
 TOLERANCE = 1e-9  # order parameters are sums of exact steps up to rounding
 
@@ -62,6 +62,13 @@ def _keep_path(phi, unit, trace, strides):
 
 
 @kernel(allocates=False)
+def _watched_until(per_unit, after, counters):
+    """Step at which ``after`` transits have passed since the event."""
+    transit = max(counters[CROSSING] - counters[LEFT_HOME], per_unit)
+    return counters[CROSSING] + np.int64(after * transit)
+
+
+@kernel(allocates=False)
 def _end_of_hold(phi, step, per_unit, limit, after, counters, moments):
     """The event is complete; the clone has ended, or is watched for ``after`` transits longer.
 
@@ -70,9 +77,7 @@ def _end_of_hold(phi, step, per_unit, limit, after, counters, moments):
     if counters[SINCE] <= limit:
         counters[CROSSING] = counters[SINCE]
         moments[AT_EVENT] = phi
-        transit = max(counters[CROSSING] - counters[LEFT_HOME], per_unit)
-        counters[UNTIL] = counters[CROSSING] + np.int64(after * transit)
-        if counters[UNTIL] > step:
+        if _watched_until(per_unit, after, counters) > step:
             return
     counters[DONE] = 1
 
@@ -84,7 +89,7 @@ def end_of_unit(phi, step, per_unit, hold, limit, after, counters, moments, trac
     if trace.shape[0] > 0:
         _keep_path(phi, step // per_unit, trace, strides)
     if counters[CROSSING] >= 0:
-        if counters[RETURN] >= 0 or step >= counters[UNTIL]:
+        if counters[RETURN] >= 0 or step >= _watched_until(per_unit, after, counters):
             counters[DONE] = 1
         return
     held = counters[SINCE] >= 0

@@ -41,7 +41,7 @@ from phasegrok.rng import streams
 from phasegrok.systems.checks import check_running
 from phasegrok.systems.discrete import draw_and_prepare
 
-_NO_COUNTS = np.array([0, -1, -1, 0, 0, -1, -1])
+_NO_COUNTS = np.array([0, -1, -1, 0, 0, -1])
 _TRACED, _TRACE_LENGTH = 6, 400  # clones whose path is kept, and points of it
 
 
@@ -53,7 +53,7 @@ class State:
     cache: np.ndarray  # (C, K) int64
     values: np.ndarray  # (C, 2): E and Phi; an overdamped system: x and Phi
     rng: np.ndarray  # (C, 4) uint64
-    counters: np.ndarray  # (C, 7) int64
+    counters: np.ndarray  # (C, 6) int64
     moments: np.ndarray  # (C, 4): number, sum, sum of squares of Phi before the event; Phi at it
     trace: np.ndarray  # (traced, points) Phi along the path of the first clones, NaN beyond
     strides: np.ndarray  # (traced, 2): units of time between points, and points so far

@@ -6,8 +6,11 @@ from phasegrok.accounts.components import TRANSITS
 from phasegrok.cards.card import Card
 from phasegrok.errors import InputError
 from phasegrok.groups import Group
-from phasegrok.studies.common import temperature_table
-from phasegrok.studies.density_of_states import density_of_states, potential_groups
+from phasegrok.studies.density_of_states import (
+    density_of_states,
+    landscape_temperatures,
+    potential_groups,
+)
 from phasegrok.studies.relaxation import relaxation
 from phasegrok.studies.training import training
 from phasegrok.studies.waiting_times import clones, event_of, interval_of, waiting_groups
@@ -107,7 +110,9 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     waiting, _ = event_of(card)
     if not _has_landscape(card):
         return None
-    grid = np.append(_table(card), waiting.temperatures)
+    table = landscape_temperatures(card)
+    assert table is not None  # else there is no landscape
+    grid = np.append(table, waiting.temperatures)
     temperatures = np.unique(grid.round(12))  # 1.2999999999999998 is 1.3
     groups = _part(job, card, f"effective_potential-{size}",
                    lambda: density_of_states(card, joint=True),
@@ -115,18 +120,13 @@ def _potential_part(job, card: Card, size: int) -> Group | None:
     return groups.get("effective_potential")
 
 
-def _table(card: Card) -> np.ndarray:
-    return temperature_table(card, card.model.sample.temperatures
-                             if card.model.thermodynamics is None else None)
-
-
 def _has_landscape(card: Card) -> bool:
     """Whether g(E, Phi) is measured: of few cells, or of coordinates whose ladder reaches there."""
     if card.family == "hamiltonian":
         if card.model.sample.temperatures is None or not hasattr(card.build(), "lowest"):
             return False
-        table, asked = _table(card), event_of(card)[0].temperatures
-        return table[0] <= min(asked) and max(asked) <= table[-1]
+        table, asked = landscape_temperatures(card), event_of(card)[0].temperatures
+        return table is not None and table[0] <= min(asked) and max(asked) <= table[-1]
     if card.family != "discrete" or card.model.thermodynamics is None:
         return False
     system = card.build()
